@@ -1,0 +1,1 @@
+//! The vocabulary and pure logic of gameday, and the drill loop.
