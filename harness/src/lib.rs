@@ -1,1 +1,20 @@
 //! The vocabulary and pure logic of gameday, and the drill loop.
+//!
+//! ```text
+//! scenarios/*.toml --diagnose--> Scenario --Plan::compile--> Plan
+//!      --drill(plan, host, journal)--> events --Facts::of--> Facts --judge--> Findings --> Report
+//! ```
+//!
+//! Everything but [`drill`] is pure: no clock, no files, no network. The outside world is behind [`ports`].
+
+pub mod act;
+pub mod clock;
+pub mod diagnose;
+pub mod fault;
+pub mod journal;
+pub mod plan;
+pub mod ports;
+pub mod remedy;
+pub mod scenario;
+pub mod time;
+pub mod topology;

@@ -1,0 +1,332 @@
+//! The single source of truth: what happened, in order, one JSON object a line.
+//!
+//! Verdict, reports and live view are pure functions of these events. Each line carries the SHA-256 of the line
+//! before it, so a changed, dropped or inserted line is found. A torn last line (the harness died while writing)
+//! is dropped; cutting a journal anywhere leaves it readable, and it never yields a pass, since the event that says
+//! that the drill ended is then missing.
+
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    act::{Act, Outcome},
+    plan::StepKind,
+    ports::CountsAs,
+    scenario::{Scenario, WorldName},
+    topology::{NodeId, Role},
+};
+
+pub use read::{JournalError, Reader};
+pub use write::{Journal, Observer};
+
+/// The version of the format below.
+pub const FORMAT: u32 = 1;
+
+/// One line.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// 0, 1, 2, ...
+    pub seq: u64,
+    /// Microseconds since the drill began.
+    pub at_us: u64,
+    /// SHA-256 of the line before, without its newline; empty on the first.
+    pub prev: String,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The drill began. Self-contained: the scenario is inside.
+    Began(Box<Began>),
+    /// The next phase began.
+    Entered(Phase),
+    /// About to act: written and flushed before the first act, so that the undo is known whatever happens.
+    Intended(Intent),
+    /// One act was performed.
+    Acted(Acted),
+    /// One undo act was performed; `step` names the intent that it pays.
+    Undone(Acted),
+    /// A service was asked.
+    Probed(Probed),
+    /// A write ended.
+    Wrote(Wrote),
+    /// A store was filled before the fault; all of it acknowledged, with write number 0 and keys `0..count`.
+    Seeded {
+        /// Which store.
+        store: Role,
+        /// How many records.
+        count: u64,
+    },
+    /// Three probes in a row of a service were bad.
+    Detected {
+        /// Which service.
+        service: String,
+    },
+    /// One page of what a store holds after recovery.
+    ReadBack(ReadBack),
+    /// The answers to the frozen query set.
+    Quality(Box<Quality>),
+    /// Something worth telling the reader: a node's address, a backup's name.
+    Noted(String),
+    /// The drill was given up.
+    Aborted(String),
+    /// The drill ended.
+    Ended(Ending),
+}
+
+/// How the drill was set up.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Began {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Names the run, its folder, and everything that it starts.
+    pub run: String,
+    /// The wall clock at the start, RFC 3339. All other stamps are monotonic.
+    pub started: String,
+    /// The version of gameday.
+    pub gameday: String,
+    /// Where it ran.
+    pub world: WorldName,
+    /// What the verdict counts as.
+    pub counts_as: CountsAs,
+    /// SHA-256 of the scenario file as it was read.
+    pub scenario_sha256: String,
+    /// The scenario, with `--seed` and `--set` applied.
+    pub scenario: Scenario,
+    /// What was set on the command line.
+    pub overrides: Vec<String>,
+    /// A defect planted on purpose, to test gameday itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<String>,
+    /// The machine, in words.
+    pub machine: String,
+}
+
+/// The phases of a drill, in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nodes start.
+    Launch,
+    /// Stores are filled, indexes built, backups taken.
+    Seed,
+    /// Load and probes start; everything must be steady.
+    Settle,
+    /// Faults and recovery.
+    Storm,
+    /// Load has stopped; everything is read back as a user would, before any undo.
+    ReadBack,
+    /// The frozen queries are asked again.
+    Quality,
+    /// Debts are paid.
+    Undo,
+    /// Everything is read once more, to report divergence.
+    SecondReadBack,
+    /// The stack is thrown away.
+    Teardown,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Phase::Launch => "launch",
+            Phase::Seed => "seed",
+            Phase::Settle => "settle",
+            Phase::Storm => "storm",
+            Phase::ReadBack => "read-back",
+            Phase::Quality => "quality",
+            Phase::Undo => "undo",
+            Phase::SecondReadBack => "second read-back",
+            Phase::Teardown => "teardown",
+        })
+    }
+}
+
+/// A debt: what is about to be done, and how to undo it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// The step's name.
+    pub step: String,
+    /// Fault, recovery, or the harness's own preparation.
+    pub why: StepKind,
+    /// In this order.
+    pub acts: Vec<Act>,
+    /// In this order.
+    pub undo: Vec<Act>,
+}
+
+/// One act's end.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acted {
+    /// The step's name.
+    pub step: String,
+    /// What was done.
+    pub act: Act,
+    /// When it was issued.
+    pub began_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Engine, durations, file names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// One question to a service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// Which service.
+    pub service: String,
+    /// The probe's number on its schedule: 0, 1, 2, ... Gaps are found by this.
+    pub n: u64,
+    /// When the schedule wanted it sent.
+    pub due_us: u64,
+    /// When it was sent; later than due only if the harness was slow.
+    pub sent_us: u64,
+    /// When the answer came, or the deadline passed.
+    pub done_us: u64,
+    /// Why the answer was a bad one; absent if it was good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+}
+
+/// One write's end.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrote {
+    /// Which store.
+    pub store: Role,
+    /// Which record.
+    pub key: u64,
+    /// The write's number.
+    pub ver: u64,
+    /// Whether it removed the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete: bool,
+    /// When the schedule wanted it sent.
+    pub due_us: u64,
+    /// When it was sent.
+    pub sent_us: u64,
+    /// When it was answered, or given up.
+    pub done_us: u64,
+    /// How it ended.
+    pub outcome: Acked,
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acked {
+    /// Acknowledged.
+    Ok,
+    /// Surely did not happen.
+    Fail,
+    /// Nobody knows.
+    Info,
+}
+
+/// One page of a read-back.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadBack {
+    /// 1 before any undo, 2 after.
+    pub pass: u8,
+    /// Which store.
+    pub store: Option<Role>,
+    /// Keys whose value is the seeded one, as inclusive ranges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seeded: Vec<(u64, u64)>,
+    /// Keys with the number of the write whose value they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<(u64, u64)>,
+    /// Keys with a value that no write had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrupt: Vec<u64>,
+    /// Keys that were stored more than once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicate: Vec<u64>,
+    /// On the last page: whether everything was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<ReadEnd>,
+}
+
+/// How a read-back ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadEnd {
+    /// Everything was read.
+    Complete,
+    /// It broke off, for this reason.
+    Incomplete(String),
+}
+
+/// One pass over the frozen query set.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// 1 and 2 before the fault, 3 after recovery.
+    pub pass: u8,
+    /// Neighbours asked for.
+    pub k: u32,
+    /// For each query, how many of the exact neighbours among everything acknowledged were returned.
+    pub hits: Vec<u32>,
+    /// The same with the exact neighbours among what is stored.
+    pub hits_stored: Vec<u32>,
+    /// For each query, the keys returned: raw data from which both can be computed again.
+    pub answers: Vec<Vec<u64>>,
+    /// Queries that got no answer; they count as no hit.
+    pub failed: u32,
+}
+
+/// How a drill ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All phases were played.
+    Complete,
+    /// Ctrl-C, an abort condition, or the loss of the watchdog.
+    Aborted,
+    /// The environment failed.
+    Environment,
+}
+
+/// The debts that a journal leaves open: intents whose undo was not played to its end, newest first.
+pub fn open_debts<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Intent> {
+    let mut open: Vec<Intent> = Vec::new();
+    for event in events {
+        match &event.kind {
+            EventKind::Intended(intent) if !intent.undo.is_empty() => open.push(intent.clone()),
+            EventKind::Undone(done) if done.outcome.observed() => {
+                if let Some(debt) = open.iter_mut().rev().find(|d| d.step == done.step) {
+                    debt.undo.retain(|a| a != &done.act);
+                }
+                open.retain(|d| !d.undo.is_empty());
+            }
+            _ => {}
+        }
+    }
+    open.reverse();
+    open
+}
+
+/// The nodes that a step's acts touch, each once, in order.
+pub fn touched(acts: &[Act]) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = Vec::new();
+    for node in acts.iter().filter_map(Act::node) {
+        if !nodes.contains(node) {
+            nodes.push(node.clone());
+        }
+    }
+    nodes
+}

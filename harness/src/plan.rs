@@ -1,0 +1,208 @@
+//! A scenario compiled: a timetable of acts, with every mistake found before anything is touched.
+//!
+//! [`Plan::compile`] is pure. It resolves node names, names every step, resolves objectives (a service's own, then
+//! the scenario's, then the tier's) and refuses what could never be judged: a drill without objectives, an RPO
+//! without load, a step that waits for itself.
+
+mod check;
+mod nodes;
+mod objectives;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    act::Act,
+    diagnose::Problem,
+    scenario::{Priority, Probe, Scenario},
+    time::Dur,
+    topology::{Role, Topology},
+};
+
+pub use nodes::NodeRefs;
+pub use objectives::{Resolved, SETTLE_LIMIT};
+
+/// Why something is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// The harness's own preparation.
+    Setup,
+    /// A fault.
+    Fault,
+    /// A recovery step.
+    Recovery,
+}
+
+/// A scenario, ready to be played.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// As it was written.
+    pub scenario: Scenario,
+    /// The nodes.
+    pub topology: Topology,
+    /// Faults and recovery steps, in the scenario's order, faults first.
+    pub cues: Vec<Cue>,
+    /// Services with their objectives.
+    pub services: Vec<ServicePlan>,
+    /// The objectives of the drill as a whole.
+    pub objectives: Resolved,
+}
+
+/// One step of the timetable.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cue {
+    /// Unique: the scenario's name for it, or one made from its kind and number.
+    pub name: String,
+    /// Fault or recovery.
+    pub kind: StepKind,
+    /// When it is due.
+    pub trigger: Trigger,
+    /// Urgency among recovery steps.
+    pub priority: Priority,
+    /// What it does.
+    pub acts: Vec<Act>,
+    /// What undoes it.
+    pub undo: Vec<Act>,
+    /// After this long the undo is played: the fault is lifted.
+    pub hold: Option<Dur>,
+    /// The step is given up after this long.
+    pub limit: Dur,
+}
+
+/// When a step is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// So long after the start of the storm.
+    At(Dur),
+    /// Once a service that uses one of these roles is detected as down.
+    Detected(Vec<Role>),
+    /// Once the step of this name has ended.
+    After(String),
+}
+
+/// One service with its objectives resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: String,
+    /// How much the business cares.
+    pub priority: Priority,
+    /// The roles that it needs.
+    pub uses: Vec<Role>,
+    /// The question asked on its behalf.
+    pub probe: Probe,
+    /// What must hold for it.
+    pub objectives: Resolved,
+}
+
+impl Plan {
+    /// Compiles a scenario.
+    ///
+    /// # Errors
+    /// Every mistake of the scenario, each with the path of the value that is wrong.
+    pub fn compile(scenario: &Scenario) -> Result<Plan, Vec<Problem>> {
+        let mut problems = Vec::new();
+        check::scenario(scenario, &mut problems);
+        let topology = Topology::new(&scenario.stack.regions, &scenario.stack.roles);
+        let cues = compile_cues(scenario, &topology, &mut problems);
+        check::order(scenario, &cues, &mut problems);
+        let objectives = objectives::resolve(None, &scenario.objectives);
+        let services = scenario
+            .service
+            .iter()
+            .map(|s| ServicePlan {
+                name: s.name.clone(),
+                priority: s.priority,
+                uses: s.uses.clone(),
+                probe: s.probe.clone(),
+                objectives: objectives::resolve(Some(&s.objectives), &scenario.objectives),
+            })
+            .collect();
+        if problems.is_empty() {
+            Ok(Plan { scenario: scenario.clone(), topology, cues, services, objectives })
+        } else {
+            problems.sort_by(|a, b| a.path.cmp(&b.path));
+            problems.dedup();
+            Err(problems)
+        }
+    }
+
+    /// The stores that must be filled: those of the roles present.
+    pub fn stores(&self) -> Vec<(Role, u64)> {
+        let count = |role| match role {
+            Role::Vector => self.scenario.data.vectors.count,
+            Role::Object => self.scenario.data.objects.count,
+            Role::Feature | Role::Gpu => 0,
+        };
+        self.roles().into_iter().map(|r| (r, count(r))).filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// The roles present, each once, in launch order.
+    pub fn roles(&self) -> Vec<Role> {
+        let mut roles: Vec<Role> = self.topology.nodes.iter().map(|n| n.role).collect();
+        roles.dedup();
+        roles
+    }
+
+    /// The longest that the storm can last: until every step with a fixed time has struck, and then until every
+    /// RTO limit has passed and a stable window after it could have been seen.
+    pub fn storm_limit(&self) -> Dur {
+        let fixed = |cue: &Cue| match cue.trigger {
+            Trigger::At(at) => at.us() + cue.hold.map_or(0, Dur::us),
+            _ => 0,
+        };
+        let last_us = self.cues.iter().map(fixed).max().unwrap_or(0);
+        let patience =
+            |s: &ServicePlan| s.objectives.rto_us() + s.objectives.stable_for.us() + s.probe.timeout.us();
+        let patience_us = self.services.iter().map(patience).max().unwrap_or(0);
+        // One second more, so that a limit that is just met is seen to be met.
+        Dur::from_millis((last_us + patience_us) / 1000 + 1000)
+    }
+}
+
+fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Problem>) -> Vec<Cue> {
+    let mut cues = Vec::new();
+    for (i, step) in scenario.fault.iter().enumerate() {
+        let path = format!("fault.{i}");
+        let mut nodes = NodeRefs::new(topology, &scenario.backup.full, format!("{path}.inject"), problems);
+        let seed = scenario.seed.wrapping_add(i as u64);
+        let Some(script) = step.inject.script(&mut nodes, seed) else { continue };
+        let name = step.name.clone().unwrap_or_else(|| format!("fault-{i}-{}", step.inject.word()));
+        let Some(trigger) = check::fault_trigger(&path, step, problems) else { continue };
+        cues.push(Cue {
+            name,
+            kind: StepKind::Fault,
+            trigger,
+            priority: Priority::Critical,
+            acts: script.inject,
+            undo: script.undo,
+            hold: step.hold,
+            limit: FAULT_LIMIT,
+        });
+    }
+    for (i, step) in scenario.recover.iter().enumerate() {
+        let path = format!("recover.{i}");
+        let mut nodes = NodeRefs::new(topology, &scenario.backup.full, format!("{path}.act"), problems);
+        let Some(acts) = step.act.acts(&mut nodes) else { continue };
+        let name = step.name.clone().unwrap_or_else(|| format!("recover-{i}-{}", step.act.word()));
+        let uses: Vec<Role> = match acts.iter().find_map(Act::node) {
+            Some(node) => vec![node.role],
+            None => scenario.stack.roles.clone(),
+        };
+        let Some(trigger) = check::recover_trigger(&path, step, uses, problems) else { continue };
+        cues.push(Cue {
+            name,
+            kind: StepKind::Recovery,
+            trigger,
+            priority: step.priority,
+            acts,
+            undo: Vec::new(),
+            hold: None,
+            limit: step.limit,
+        });
+    }
+    cues
+}
+
+/// A fault must strike within this long, or it did not take effect.
+pub const FAULT_LIMIT: Dur = Dur::from_secs(60);

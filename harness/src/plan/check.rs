@@ -1,0 +1,363 @@
+//! Mistakes that types cannot see, each with its path in the file and the fix.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Cue, Trigger, objectives};
+use crate::{
+    diagnose::{Problem, closest},
+    scenario::{FaultStep, Objectives, RecoverStep, Scenario, Service},
+    time::Dur,
+    topology::Role,
+};
+
+/// The most records that a drill may seed: the exact neighbours of every query are found by comparing them all.
+const COUNT_MAX: u64 = 10_000_000;
+
+/// The longest that a drill's timetable may be: a day.
+const TIMETABLE_MAX: Dur = Dur::from_secs(24 * 3600);
+
+fn problem(problems: &mut Vec<Problem>, path: impl Into<String>, message: impl Into<String>, hint: &str) {
+    problems.push(Problem { path: path.into(), message: message.into(), hint: Some(hint.into()) });
+}
+
+/// A name that is safe in paths, labels and metrics.
+fn plain(name: &str) -> bool {
+    let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    name.chars().all(ok) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64
+}
+
+const PLAIN: &str = "use at most 64 lower-case letters, digits, `_` and `-`; it becomes a folder's name";
+
+/// Everything about the scenario but its timetable.
+pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
+    if !plain(&s.name) {
+        problem(out, "name", format!("`{}` is not a plain name", s.name), PLAIN);
+    }
+    stack(s, out);
+    data(s, out);
+    names(s, out);
+    for (i, service) in s.service.iter().enumerate() {
+        self::service(s, i, service, out);
+    }
+    figures("objectives", &s.objectives, out);
+    if s.service.is_empty() {
+        problem(
+            out,
+            "service",
+            "no service is watched",
+            "add a [[service]] with a probe: RTO is judged per service",
+        );
+    }
+    if s.fault.is_empty() {
+        problem(out, "fault", "nothing breaks", "add a [[fault]] with `at` and `inject`");
+    }
+    let all = std::iter::once(&s.objectives).chain(s.service.iter().map(|v| &v.objectives));
+    let judged =
+        |o: &Objectives| o.tier.is_some() || o.rto.is_some() || o.rpo.is_some() || o.quality.is_some();
+    if !all.clone().any(judged) {
+        let hint = "add [objectives] with `rto`, `rpo` or `quality`, or a `tier`";
+        problem(out, "objectives", "without objectives the drill could never fail", hint);
+    }
+    let rpo = |o: &Objectives| o.rpo.is_some() || o.tier.is_some();
+    if all.clone().any(rpo) && s.load.vector.is_none() && s.load.object.is_none() {
+        let hint = "add [load] with a rate, such as `vector = \"200/s\"`";
+        problem(out, "objectives.rpo", "an RPO cannot be judged while nothing is written", hint);
+    }
+    if all.clone().any(|o| o.quality.is_some()) && !s.stack.roles.contains(&Role::Vector) {
+        let hint = "add the role `vector`, or remove `quality`";
+        problem(out, "objectives.quality", "quality is recall, and no vector store is in the stack", hint);
+    }
+}
+
+fn stack(s: &Scenario, out: &mut Vec<Problem>) {
+    if s.stack.regions.len() != 1 {
+        let hint = "give one region: the pattern `single` protects one region by backup and restore";
+        problem(
+            out,
+            "stack.regions",
+            format!("the pattern `single` has one region, not {}", s.stack.regions.len()),
+            hint,
+        );
+    }
+    for (i, region) in s.stack.regions.iter().enumerate() {
+        if !plain(region) {
+            problem(out, format!("stack.regions.{i}"), format!("`{region}` is not a plain name"), PLAIN);
+        }
+    }
+    if s.stack.roles.is_empty() {
+        problem(out, "stack.roles", "the stack is empty", "name at least one of `vector`, `object`");
+    }
+    let mut seen = BTreeSet::new();
+    for (i, role) in s.stack.roles.iter().enumerate() {
+        if !seen.insert(*role) {
+            problem(
+                out,
+                format!("stack.roles.{i}"),
+                format!("`{role}` is named twice"),
+                "name each role once",
+            );
+        }
+        if matches!(role, Role::Feature | Role::Gpu) {
+            let message = format!("no world can play the role `{role}` yet");
+            problem(out, format!("stack.roles.{i}"), message, "roles that can be played: vector, object");
+        }
+    }
+    for (role, rate) in [(Role::Vector, s.load.vector), (Role::Object, s.load.object)] {
+        if rate.is_some() && !s.stack.roles.contains(&role) {
+            let message = format!("load for `{role}`, which is not in the stack");
+            problem(
+                out,
+                format!("load.{role}"),
+                message,
+                "add the role to `stack.roles`, or remove the rate",
+            );
+        }
+    }
+    for (i, role) in s.backup.full.iter().enumerate() {
+        if *role != Role::Vector {
+            problem(
+                out,
+                format!("backup.full.{i}"),
+                format!("`{role}` cannot be backed up yet"),
+                "roles with backups: vector",
+            );
+        } else if !(s.stack.roles.contains(role) && s.stack.roles.contains(&Role::Object)) {
+            let hint = "backups of `vector` go to the object store: the stack needs both roles";
+            problem(out, format!("backup.full.{i}"), format!("nothing to back `{role}` up to"), hint);
+        }
+    }
+}
+
+fn data(s: &Scenario, out: &mut Vec<Problem>) {
+    let v = &s.data.vectors;
+    let mut range = |path: &str, value: u64, low: u64, high: u64, why: &str| {
+        if !(low..=high).contains(&value) {
+            problem(out, path, format!("{value} is out of range"), &format!("from {low} to {high}: {why}"));
+        }
+    };
+    range("data.vectors.count", v.count, 100, COUNT_MAX, "recall of fewer vectors says nothing");
+    range("data.vectors.dim", v.dim.into(), 2, 4096, "dimensions of one vector");
+    range(
+        "data.vectors.queries",
+        v.queries.into(),
+        200,
+        100_000,
+        "with under 200 queries a loss of 2% goes unseen too often",
+    );
+    range("data.vectors.k", v.k.into(), 1, 100, "neighbours for each query");
+    range("data.objects.count", s.data.objects.count, 1, 1_000_000, "objects before the fault");
+    range("data.objects.size", s.data.objects.size.into(), 64, 64 << 20, "bytes of one object");
+}
+
+fn names(s: &Scenario, out: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    let steps = (s.fault.iter().enumerate().map(|(i, f)| (format!("fault.{i}.name"), f.name.as_ref())))
+        .chain(s.recover.iter().enumerate().map(|(i, r)| (format!("recover.{i}.name"), r.name.as_ref())));
+    for (path, name) in steps {
+        let Some(name) = name else { continue };
+        if !plain(name) {
+            problem(out, path, format!("`{name}` is not a plain name"), PLAIN);
+        } else if !seen.insert(name) {
+            problem(out, path, format!("two steps are named `{name}`"), "give each step a name of its own");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (i, service) in s.service.iter().enumerate() {
+        if !plain(&service.name) {
+            problem(
+                out,
+                format!("service.{i}.name"),
+                format!("`{}` is not a plain name", service.name),
+                PLAIN,
+            );
+        } else if !seen.insert(&service.name) {
+            let message = format!("two services are named `{}`", service.name);
+            problem(out, format!("service.{i}.name"), message, "give each service a name of its own");
+        }
+    }
+}
+
+fn service(s: &Scenario, i: usize, service: &Service, out: &mut Vec<Problem>) {
+    let path = format!("service.{i}");
+    figures(&format!("{path}.objectives"), &service.objectives, out);
+    if service.uses.is_empty() {
+        problem(out, format!("{path}.uses"), "the service uses nothing", "name the roles that it needs");
+    }
+    for (j, role) in service.uses.iter().enumerate() {
+        if !s.stack.roles.contains(role) {
+            let message = format!("`{role}` is not in the stack");
+            problem(out, format!("{path}.uses.{j}"), message, "add it to `stack.roles`, or do not use it");
+        }
+    }
+    let probe = &service.probe;
+    for (asked, role, key) in
+        [(probe.search.is_some(), Role::Vector, "search"), (probe.get.is_some(), Role::Object, "get")]
+    {
+        if asked && !service.uses.contains(&role) {
+            let message = format!("the probe asks `{role}`, which the service does not use");
+            problem(out, format!("{path}.probe.{key}"), message, "add the role to `uses`");
+        }
+    }
+    if probe.search.is_none() && probe.get.is_none() {
+        let hint = "add `search = {}` for a vector store, `get = {}` for an object store, or both";
+        problem(out, format!("{path}.probe"), "the probe asks nothing", hint);
+    }
+    if let Some(search) = &probe.search {
+        if !(search.min_recall > 0.0 && search.min_recall <= 1.0) {
+            let message = format!("{} is not a recall", search.min_recall);
+            problem(out, format!("{path}.probe.search.min_recall"), message, "0 < min_recall <= 1");
+        }
+        if !(1..=100).contains(&search.k) {
+            problem(
+                out,
+                format!("{path}.probe.search.k"),
+                format!("{} is out of range", search.k),
+                "from 1 to 100",
+            );
+        }
+    }
+    let (every, timeout) = (probe.every, probe.timeout);
+    if every < Dur::from_millis(1) || every > Dur::from_secs(60) {
+        problem(out, format!("{path}.probe.every"), format!("{every} is out of range"), "from 1ms to 1m");
+    }
+    if timeout < Dur::from_millis(1) || timeout > Dur::from_secs(60) {
+        problem(out, format!("{path}.probe.timeout"), format!("{timeout} is out of range"), "from 1ms to 1m");
+    }
+    let rto = objectives::resolve(Some(&service.objectives), &s.objectives).rto;
+    if let Some(rto) = rto
+        && every.us().saturating_mul(20) > rto.us()
+    {
+        let hint = format!(
+            "ask at least every {}: the measurement would be coarser than 5% of the RTO",
+            human(rto.us() / 20)
+        );
+        problem(
+            out,
+            format!("{path}.probe.every"),
+            format!("{every} is too rare for an RTO of {rto}"),
+            &hint,
+        );
+    }
+}
+
+fn human(us: u64) -> Dur {
+    Dur::from_millis((us / 1000).max(1))
+}
+
+fn figures(path: &str, o: &Objectives, out: &mut Vec<Problem>) {
+    if let Some(tier) = o.tier
+        && objectives::tier(tier).is_none()
+    {
+        let hint = "1: RTO 1 min, RPO 0; 2: 5 min, 1 min; 3: 30 min, 5 min; 4: 24 h, 1 h";
+        problem(out, format!("{path}.tier"), format!("there is no tier {tier}"), hint);
+    }
+    if let Some(q) = o.quality
+        && !(q > 0.0 && q <= 1.0)
+    {
+        problem(
+            out,
+            format!("{path}.quality"),
+            format!("{q} is not a share"),
+            "0 < quality <= 1; 0.98 is the usual one",
+        );
+    }
+    if o.rto == Some(Dur::from_secs(0)) {
+        problem(
+            out,
+            format!("{path}.rto"),
+            "no recovery takes no time",
+            "give the time users may be without service",
+        );
+    }
+    if let Some(s) = o.stable_for
+        && (s < Dur::from_millis(100) || s > Dur::from_secs(3600))
+    {
+        problem(out, format!("{path}.stable_for"), format!("{s} is out of range"), "from 100ms to 1h");
+    }
+}
+
+/// A fault's trigger.
+pub(super) fn fault_trigger(path: &str, step: &FaultStep, out: &mut Vec<Problem>) -> Option<Trigger> {
+    match (step.at, &step.after) {
+        (Some(at), None) => at_trigger(path, at, out),
+        (None, Some(name)) => Some(Trigger::After(name.clone())),
+        (None, None) => {
+            problem(out, path, "the fault never strikes", "give it `at = \"5s\"` or `after = \"<step>\"`");
+            None
+        }
+        (Some(_), Some(_)) => {
+            problem(out, format!("{path}.after"), "`at` and `after` exclude each other", "give one of them");
+            None
+        }
+    }
+}
+
+/// A recovery step's trigger. `uses`: the roles whose services may detect it.
+pub(super) fn recover_trigger(
+    path: &str,
+    step: &RecoverStep,
+    uses: Vec<Role>,
+    out: &mut Vec<Problem>,
+) -> Option<Trigger> {
+    match (step.when, step.at, &step.after) {
+        (Some(_), None, None) => Some(Trigger::Detected(uses)),
+        (None, Some(at), None) => at_trigger(path, at, out),
+        (None, None, Some(name)) => Some(Trigger::After(name.clone())),
+        (None, None, None) => {
+            let hint = "give it `when = \"detected\"`, `at = \"20s\"` or `after = \"<step>\"`";
+            problem(out, path, "the step is never due", hint);
+            None
+        }
+        _ => {
+            problem(out, path, "`when`, `at` and `after` exclude each other", "give one of them");
+            None
+        }
+    }
+}
+
+fn at_trigger(path: &str, at: Dur, out: &mut Vec<Problem>) -> Option<Trigger> {
+    if at > TIMETABLE_MAX {
+        problem(
+            out,
+            format!("{path}.at"),
+            format!("{at} is beyond a day"),
+            "a drill's timetable ends within a day",
+        );
+        return None;
+    }
+    Some(Trigger::At(at))
+}
+
+/// Steps that wait for each other: each must exist, and none may wait for itself.
+pub(super) fn order(s: &Scenario, cues: &[Cue], out: &mut Vec<Problem>) {
+    let waits: BTreeMap<&str, Option<&str>> = cues
+        .iter()
+        .map(|c| (c.name.as_str(), if let Trigger::After(n) = &c.trigger { Some(n.as_str()) } else { None }))
+        .collect();
+    let names: Vec<String> = cues.iter().map(|c| c.name.clone()).collect();
+    if waits.len() < cues.len() {
+        let hint = "names such as `fault-0-kill` are given to steps without one; choose others";
+        problem(out, "fault", "a step is named like one that gameday named itself", hint);
+    }
+    let steps = (s.fault.iter().enumerate().map(|(i, f)| (format!("fault.{i}.after"), f.after.as_deref())))
+        .chain(s.recover.iter().enumerate().map(|(i, r)| (format!("recover.{i}.after"), r.after.as_deref())));
+    for (path, after) in steps {
+        let Some(start) = after else { continue };
+        if !waits.contains_key(start) {
+            let near = closest(start, &names).map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+            let hint = format!("{near}steps: {}", names.join(", "));
+            problem(out, path, format!("unknown step `{start}`"), &hint);
+            continue;
+        }
+        let mut at = Some(start);
+        let mut hops = 0;
+        while let Some(name) = at {
+            at = waits.get(name).copied().flatten();
+            hops += 1;
+            if hops > waits.len() {
+                problem(out, path, "the step waits for itself", "break the circle of `after`");
+                break;
+            }
+        }
+    }
+}

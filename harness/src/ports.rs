@@ -1,0 +1,159 @@
+//! The two doors to the outside: [`Host`] runs nodes, [`System`] is one product as its users reach it.
+//!
+//! Every world, simulated or real, implements both and passes [`crate::contract`]. The ledger asks exactly one
+//! question of a failed write: could it have happened? [`PortError`] is that question's answer, and nothing else.
+
+use std::{fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    act::{Act, Outcome},
+    topology::Role,
+};
+
+/// Why a request did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum PortError {
+    /// It surely did not happen: refused before it was processed.
+    #[error("refused: {0}")]
+    Definite(String),
+    /// Nobody knows whether it happened: timed out, connection broken half-way, garbled answer.
+    #[error("no answer: {0}")]
+    Indefinite(String),
+}
+
+/// The environment failed us: no port, no memory, no engine. Not the system under test's doing.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{what}\n  remedy: {remedy}")]
+pub struct EnvironmentError {
+    /// What went wrong.
+    pub what: String,
+    /// What the operator can do.
+    pub remedy: String,
+}
+
+/// One write to a store. Its value is a function of seed, key and write number: see [`crate::corpus`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// Which record.
+    pub key: u64,
+    /// The write's number, unique within its store; 0 for seeded records.
+    pub ver: u64,
+    /// Whether the record is removed instead of stored.
+    pub delete: bool,
+}
+
+/// What a store holds under a key, its bytes compared with what was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// Exactly the value of this write.
+    Ver(u64),
+    /// A value that no write ever had, or one that fails its checksum.
+    Corrupt,
+}
+
+/// One page of everything that a store holds, in key order.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Page {
+    /// Keys and values. A key that is stored twice is listed twice.
+    pub items: Vec<(u64, Reading)>,
+    /// Ask for the next page after this key; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// What an act did, beside its outcome: numbers and names for the report, such as the engine that ran.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Effect {
+    /// Whether the effect was seen.
+    pub outcome: Outcome,
+    /// `engine` = `cpu`, `build_seconds` = `3.1`, ...
+    pub facts: Vec<(String, String)>,
+}
+
+impl Effect {
+    /// The effect was seen.
+    pub fn observed(what: impl Into<String>) -> Self {
+        Effect { outcome: Outcome::Observed(what.into()), facts: Vec::new() }
+    }
+
+    /// It was not seen.
+    pub fn not_observed(why: impl Into<String>) -> Self {
+        Effect { outcome: Outcome::NotObserved(why.into()), facts: Vec::new() }
+    }
+
+    /// The act failed.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Effect { outcome: Outcome::Failed(why.into()), facts: Vec::new() }
+    }
+
+    /// With one more fact for the report.
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.facts.push((name.into(), value.to_string()));
+        self
+    }
+}
+
+/// Where nodes run.
+#[async_trait]
+pub trait Host: Send + Sync + Debug {
+    /// Starts every node of the stack, empty, and waits until each answers. Answers with a line for each node:
+    /// what runs, and where.
+    async fn launch(&self) -> Result<Vec<String>, EnvironmentError>;
+
+    /// Performs one act and answers after its effect was observed. The caller sets the time limit by dropping
+    /// the call; the world must then be left so that `teardown` still works.
+    async fn act(&self, act: &Act) -> Effect;
+
+    /// The product that plays a role, as users reach it.
+    fn system(&self, role: Role) -> Option<Arc<dyn System>>;
+
+    /// Ends and removes everything that the run started. May be called at any time, and more than once.
+    async fn teardown(&self) -> Result<(), EnvironmentError>;
+
+    /// Waits until the drill can no longer be run safely (the watchdog is gone), and says why.
+    async fn unsafe_to_continue(&self) -> String {
+        std::future::pending().await
+    }
+}
+
+/// One product, as its users reach it: through links and router. The caller sets time limits by dropping calls.
+#[async_trait]
+pub trait System: Send + Sync + Debug {
+    /// Stores or removes one record; `Ok` means acknowledged as durable.
+    async fn write(&self, write: Write) -> Result<(), PortError>;
+
+    /// What is stored under a key, at the strongest consistency; `None` if nothing is.
+    async fn read(&self, key: u64) -> Result<Option<Reading>, PortError>;
+
+    /// Everything that is stored, a page at a time, at the strongest consistency.
+    async fn survivors(&self, after: Option<u64>, limit: usize) -> Result<Page, PortError>;
+
+    /// The nearest stored keys to a query vector, nearest first. Only vector stores can.
+    async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
+        let _ = (query, k);
+        Err(PortError::Definite("this store cannot search".into()))
+    }
+}
+
+/// How a world is described in the journal.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WorldCard {
+    /// Its name.
+    pub name: crate::scenario::WorldName,
+    /// What a verdict from it counts as.
+    pub counts_as: CountsAs,
+}
+
+/// What a verdict counts as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountsAs {
+    /// A rehearsal: never evidence of a production stack.
+    Rehearsal,
+    /// A user's own stack.
+    Real,
+}

@@ -1,0 +1,515 @@
+//! What a person writes: a drill as data.
+//!
+//! Plain types, no behaviour but defaults. Enums are tagged by their key (`inject = { kill = {..} }`), so that
+//! errors point at the right word; unknown keys are refused everywhere. Mistakes that types cannot see (unknown
+//! nodes, a step that waits for itself) are found by [`crate::plan::Plan::compile`].
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    act::{Artifact, CutMode, Damage, Direction, EngineChoice},
+    time::{Dur, Rate},
+    topology::Role,
+};
+
+/// A drill.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The drill's name: lower-case letters, digits, `_` and `-`. Names the run's folder.
+    pub name: String,
+    /// One line for reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What breaks, and what should happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How much the business cares.
+    #[serde(default)]
+    pub priority: Priority,
+    /// All chance in the drill comes from here: data, load, damaged bytes.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// The worlds in which the drill makes sense; all of them if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worlds: Vec<WorldName>,
+    /// What is broken.
+    pub stack: Stack,
+    /// What is stored before the fault.
+    #[serde(default)]
+    pub data: Data,
+    /// Which stores are backed up in full once the data is stored.
+    #[serde(default)]
+    pub backup: Backup,
+    /// What users write while it breaks.
+    #[serde(default)]
+    pub load: Load,
+    /// What users notice.
+    #[serde(default)]
+    pub service: Vec<Service>,
+    /// What breaks, and when.
+    #[serde(default)]
+    pub fault: Vec<FaultStep>,
+    /// What is done about it.
+    #[serde(default)]
+    pub recover: Vec<RecoverStep>,
+    /// When to give up for safety.
+    #[serde(default)]
+    pub abort: Abort,
+    /// What must hold. A service may have its own.
+    #[serde(default)]
+    pub objectives: Objectives,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+/// How much the business cares; recovery follows this order.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// First.
+    Critical,
+    /// Second.
+    BusinessCritical,
+    /// Last.
+    #[default]
+    Operational,
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Priority::Critical => "critical",
+            Priority::BusinessCritical => "business_critical",
+            Priority::Operational => "operational",
+        })
+    }
+}
+
+/// Where a drill runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WorldName {
+    /// Simulated, on a virtual clock.
+    Sim,
+    /// Processes of gameday's own on this machine.
+    Local,
+    /// Products in containers.
+    Docker,
+}
+
+impl fmt::Display for WorldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WorldName::Sim => "sim",
+            WorldName::Local => "local",
+            WorldName::Docker => "docker",
+        })
+    }
+}
+
+/// The stack under test.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Regions, the primary first.
+    pub regions: Vec<String>,
+    /// One node for each role in each region.
+    pub roles: Vec<Role>,
+    /// How the regions protect each other.
+    #[serde(default)]
+    pub pattern: Pattern,
+}
+
+/// How the regions protect each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// One region; backup and restore in place.
+    #[default]
+    Single,
+}
+
+/// What is stored before the fault.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The vector collection.
+    #[serde(default)]
+    pub vectors: Vectors,
+    /// The objects, each of which refers to a vector.
+    #[serde(default)]
+    pub objects: Objects,
+}
+
+/// The vector collection before the fault.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vectors {
+    /// How many.
+    pub count: u64,
+    /// Dimensions of each.
+    pub dim: u32,
+    /// The kind of index.
+    pub index: IndexKind,
+    /// How many queries judge quality; at least 200.
+    pub queries: u32,
+    /// Neighbours asked for by each of them.
+    pub k: u32,
+}
+
+impl Default for Vectors {
+    fn default() -> Self {
+        Vectors { count: 10_000, dim: 64, index: IndexKind::Hnsw, queries: 500, k: 10 }
+    }
+}
+
+/// The objects before the fault.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objects {
+    /// How many.
+    pub count: u64,
+    /// Bytes of each.
+    pub size: u32,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Objects { count: 200, size: 4096 }
+    }
+}
+
+/// Kinds of vector index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexKind {
+    /// Hierarchical navigable small world graph.
+    Hnsw,
+    /// Inverted file of uncompressed vectors.
+    IvfFlat,
+}
+
+impl fmt::Display for IndexKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IndexKind::Hnsw => "hnsw",
+            IndexKind::IvfFlat => "ivf_flat",
+        })
+    }
+}
+
+/// Full backups, taken into the object store after seeding and before the fault.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The roles whose stores are backed up.
+    #[serde(default)]
+    pub full: Vec<Role>,
+}
+
+/// An open loop: writes are sent on a schedule that never waits for answers.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Writes to the vector store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Rate>,
+    /// Writes to the object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Rate>,
+}
+
+impl Load {
+    /// The rate of a role's store, if it has load.
+    pub fn of(&self, role: Role) -> Option<Rate> {
+        match role {
+            Role::Vector => self.vector,
+            Role::Object => self.object,
+            Role::Feature | Role::Gpu => None,
+        }
+    }
+}
+
+/// What users notice: RTO is judged for each.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// How much the business cares.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The roles that it needs.
+    pub uses: Vec<Role>,
+    /// The question asked on its behalf, again and again.
+    pub probe: Probe,
+    /// Its own objectives, where they differ from the scenario's.
+    #[serde(default)]
+    pub objectives: Objectives,
+}
+
+/// A question with a known answer, asked on a fixed schedule. With both `search` and `get`, the search comes first
+/// and the object behind its best hit is fetched.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Ask a golden query of the vector store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchProbe>,
+    /// Fetch an object and compare its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub get: Option<GetProbe>,
+    /// How often.
+    #[serde(default = "default_every")]
+    pub every: Dur,
+    /// After this, the answer is a bad one.
+    #[serde(default = "default_timeout")]
+    pub timeout: Dur,
+}
+
+fn default_every() -> Dur {
+    Dur::from_millis(50)
+}
+
+fn default_timeout() -> Dur {
+    Dur::from_secs(1)
+}
+
+/// A search whose answer is known.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchProbe {
+    /// Neighbours asked for.
+    pub k: u32,
+    /// Below this share of the exact neighbours, the answer is a bad one.
+    pub min_recall: f64,
+}
+
+impl Default for SearchProbe {
+    fn default() -> Self {
+        SearchProbe { k: 10, min_recall: 0.9 }
+    }
+}
+
+/// An object whose bytes are known.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetProbe {}
+
+/// One fault on the timetable. Give either `at` or `after`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultStep {
+    /// A name that other steps may wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When, counted from the start of the storm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Dur>,
+    /// After which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// For how long; without it, until recovery or the end of the drill.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Dur>,
+    /// What breaks.
+    pub inject: Fault,
+}
+
+/// What breaks. Which acts each compiles to: [`crate::fault`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The node's process ends without warning.
+    Kill {
+        /// region/role
+        node: String,
+    },
+    /// The node's process is asked to end.
+    Stop {
+        /// region/role
+        node: String,
+    },
+    /// The node's process freezes.
+    Pause {
+        /// region/role
+        node: String,
+    },
+    /// The node's process ends without warning and is started again.
+    Restart {
+        /// region/role
+        node: String,
+    },
+    /// Stored files rot.
+    Corrupt {
+        /// region/role
+        node: String,
+        /// Which files.
+        what: Artifact,
+        /// How.
+        #[serde(default = "default_how")]
+        how: Damage,
+        /// How much of each file; 0 < fraction <= 1.
+        #[serde(default = "default_fraction")]
+        fraction: f64,
+    },
+    /// The network between users and a node is gone.
+    Cut {
+        /// region/role at the far end
+        to: String,
+        /// What users notice.
+        #[serde(default = "default_mode")]
+        mode: CutMode,
+        /// Which bytes are stopped.
+        #[serde(default = "default_direction")]
+        direction: Direction,
+    },
+    /// The network between users and a node is slow.
+    Delay {
+        /// region/role at the far end
+        to: String,
+        /// By how much, each way.
+        by: Dur,
+    },
+}
+
+fn default_how() -> Damage {
+    Damage::Flip
+}
+fn default_fraction() -> f64 {
+    0.01
+}
+fn default_mode() -> CutMode {
+    CutMode::Refuse
+}
+fn default_direction() -> Direction {
+    Direction::Both
+}
+
+/// One recovery step. Give one of `when`, `at` and `after`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverStep {
+    /// A name that other steps may wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `detected`: after three bad probes in a row of a service that uses the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// When, counted from the start of the storm. Detection is then bypassed, and the report says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Dur>,
+    /// After which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Of steps that are due, the most urgent come first; equal ones run side by side.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The step is given up after this long.
+    #[serde(default = "default_limit")]
+    pub limit: Dur,
+    /// What is done.
+    pub act: Remedy,
+}
+
+fn default_limit() -> Dur {
+    Dur::from_secs(300)
+}
+
+/// What a recovery step may wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Three bad probes in a row.
+    Detected,
+}
+
+/// What is done about a fault. Which acts each compiles to: [`crate::remedy`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Remedy {
+    /// The process is ended, if it still runs, and started.
+    Restart {
+        /// region/role
+        node: String,
+    },
+    /// The newest backup replaces what the node holds.
+    Restore {
+        /// region/role
+        node: String,
+    },
+    /// The index is built anew from stored vectors.
+    Rebuild {
+        /// region/role
+        node: String,
+        /// By which engine.
+        #[serde(default = "default_engine")]
+        engine: EngineChoice,
+    },
+    /// A command of yours; its exit status must be 0.
+    Command {
+        /// Program and arguments.
+        run: Vec<String>,
+    },
+    /// Nothing is done: the system must heal itself.
+    None {},
+}
+
+fn default_engine() -> EngineChoice {
+    EngineChoice::Auto
+}
+
+/// When to give up for safety. An aborted drill undoes everything and is never a pass.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Abort {
+    /// A service was bad for this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_down_for: Option<Dur>,
+    /// The storm took this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm_longer_than: Option<Dur>,
+}
+
+/// What must hold. A service's own override the scenario's, which override the tier's.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Objectives {
+    /// Default objectives: 1: RTO 1 min, RPO 0; 2: 5 min, 1 min; 3: 30 min, 5 min; 4: 24 h, 1 h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u8>,
+    /// Users may be without service this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<Dur>,
+    /// Acknowledged writes of this span before the fault may be lost; `0s`: none at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Dur>,
+    /// The share of the quality before the fault that must be back, as a lower confidence bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<f64>,
+    /// Recovery counts once the service stayed good for this long. 5 s if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_for: Option<Dur>,
+    /// Whether RTO ends when service is back (`service`, the default) or when data is verified (`verified`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto_ends: Option<RtoEnds>,
+}
+
+/// When the RTO clock stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RtoEnds {
+    /// At the start of the first stable window (t5).
+    #[default]
+    Service,
+    /// When data and quality have been verified (t6).
+    Verified,
+}
