@@ -9,12 +9,18 @@
 
 pub mod act;
 pub mod clock;
+pub mod corpus;
 pub mod diagnose;
+pub mod facts;
 pub mod fault;
 pub mod journal;
+pub mod judge;
+pub mod ledger;
 pub mod plan;
 pub mod ports;
 pub mod remedy;
+pub mod report;
 pub mod scenario;
 pub mod time;
 pub mod topology;
+pub mod verdict;

@@ -7,6 +7,7 @@ regions = ["east"]
 roles = ["vector", "object"]
 [load]
 vector = "100/s"
+object = "5/s"
 [[service]]
 name = "rag"
 uses = ["vector"]

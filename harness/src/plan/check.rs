@@ -59,9 +59,17 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
         problem(out, "objectives", "without objectives the drill could never fail", hint);
     }
     let rpo = |o: &Objectives| o.rpo.is_some() || o.tier.is_some();
-    if all.clone().any(rpo) && s.load.vector.is_none() && s.load.object.is_none() {
-        let hint = "add [load] with a rate, such as `vector = \"200/s\"`";
-        problem(out, "objectives.rpo", "an RPO cannot be judged while nothing is written", hint);
+    if all.clone().any(rpo) {
+        for role in s
+            .stack
+            .roles
+            .iter()
+            .filter(|r| s.load.of(**r).is_none() && matches!(r, Role::Vector | Role::Object))
+        {
+            let hint = format!("add `{role} = \"20/s\"` to [load]");
+            let message = format!("an RPO cannot be judged for `{role}`, to which nothing is written");
+            problem(out, "objectives.rpo", message, &hint);
+        }
     }
     if all.clone().any(|o| o.quality.is_some()) && !s.stack.roles.contains(&Role::Vector) {
         let hint = "add the role `vector`, or remove `quality`";

@@ -1,0 +1,101 @@
+//! RPO, integrity and references: what became of every acknowledged record.
+
+use super::Finding;
+use crate::{
+    facts::{Facts, StoreFacts},
+    journal::Phase,
+    ledger::Account,
+    time::{Dur, human_us},
+    topology::Role,
+    verdict::Verdict::{Fail, Pass, Unknown},
+};
+
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut all: Vec<Finding> = facts.stores.iter().filter_map(|s| rpo(facts, s)).collect();
+    all.extend(facts.stores.iter().map(integrity));
+    all.extend(references(facts));
+    all
+}
+
+/// The strictest RPO of anybody who uses the store.
+fn limit(facts: &Facts, store: Role) -> Option<Dur> {
+    let users = facts.plan.services.iter().filter(|s| s.uses.contains(&store));
+    users.filter_map(|s| s.objectives.rpo).chain(facts.plan.objectives.rpo).min()
+}
+
+/// RPO actual: from the oldest lost acknowledged write to the fault, or to the newest lost one if that is later.
+pub(crate) fn actual_us(account: &Account, t0_us: u64) -> u64 {
+    match (account.oldest_loss_us, account.newest_loss_us) {
+        (Some(oldest), Some(newest)) => t0_us.max(newest) - oldest,
+        _ => 0,
+    }
+}
+
+fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
+    let limit = limit(facts, store.store)?;
+    let t0_us = facts.t0_us()?;
+    let finding = Finding::new("rpo", store.store.word(), format!("at most {limit}"));
+    let finding = finding.evidence(store.evidence.iter().copied());
+    let Some(account) = &store.account else {
+        let why = store.unread.as_deref().unwrap_or("it was never read back");
+        return Some(finding.because(Unknown, format!("the store could not be read back in full: {why}")));
+    };
+    let (lost, corrupt) = (account.lost.len(), account.corrupt.len());
+    let actual_us = actual_us(account, t0_us);
+    let from_us = if limit.us() == 0 { 0 } else { t0_us.saturating_sub(limit.us()) };
+    let exercised = store.ledger.acked_between(from_us, t0_us);
+    let finding = finding.measured(format!(
+        "{} ({lost} lost, {corrupt} corrupt of {} acknowledged; {exercised} writes in the window before the fault)",
+        human_us(actual_us),
+        account.acked,
+    ));
+    let missed = if limit.us() == 0 { lost + corrupt > 0 } else { actual_us > limit.us() };
+    Some(if missed {
+        finding.because(Fail, "acknowledged records of more than the allowed span are gone or damaged")
+    } else if exercised == 0 {
+        finding.because(
+            Unknown,
+            "no write was acknowledged in the window before the fault, so nothing could be lost",
+        )
+    } else if facts.entered_us(Phase::Storm).is_none() {
+        finding.because(Unknown, "there was no storm")
+    } else {
+        finding.because(Pass, "every acknowledged record of that span was read back with its value")
+    })
+}
+
+fn integrity(store: &StoreFacts) -> Finding {
+    let finding =
+        Finding::new("integrity", store.store.word(), "no refused write, no stranger, no record twice");
+    let finding = finding.evidence(store.evidence.iter().copied());
+    let Some(account) = &store.account else {
+        let why = store.unread.as_deref().unwrap_or("it was never read back");
+        return finding.because(Unknown, format!("the store could not be read back in full: {why}"));
+    };
+    let (unexpected, duplicate) = (account.unexpected.len(), account.duplicate.len());
+    let finding = finding.measured(format!("{unexpected} unexpected, {duplicate} duplicate"));
+    if unexpected + duplicate > 0 {
+        finding
+            .because(Fail, "the store holds records that it refused, that nobody wrote, or that it has twice")
+    } else {
+        finding.because(Pass, "the store holds nothing that it should not")
+    }
+}
+
+fn references(facts: &Facts) -> Option<Finding> {
+    let both = [Role::Vector, Role::Object].iter().all(|r| facts.stores.iter().any(|s| s.store == *r));
+    if !both {
+        return None;
+    }
+    let finding = Finding::new("references", "object to vector", "every reference finds its target");
+    Some(match &facts.dangling {
+        None => finding.because(Unknown, "the stores could not both be read back in full"),
+        Some(gone) if gone.is_empty() => {
+            finding.measured("none dangling").because(Pass, "every object's vector is there")
+        }
+        Some(gone) => {
+            let measured = format!("{} objects refer to a vector that is gone", gone.len());
+            finding.measured(measured).because(Fail, "the stores no longer agree with each other")
+        }
+    })
+}

@@ -1,0 +1,145 @@
+//! Quality: recall after recovery as a share of recall before, on the same queries.
+//!
+//! Two numbers. End to end: the truth is everything acknowledged, so lost vectors count. Index only: the truth is
+//! what the store holds, so a bad index shows even where nothing is lost. Each is a ratio of means over paired
+//! queries, judged on its one-sided 95 % lower bound (bootstrap over queries, with the drill's seed).
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::Finding;
+use crate::{
+    facts::Facts,
+    journal::Quality,
+    verdict::Verdict::{Fail, Pass, Unknown},
+};
+
+/// Below this, recall before the fault was too poor for a comparison.
+const BASELINE_MIN: f64 = 0.8;
+
+const RESAMPLES: usize = 1000;
+
+/// A ratio with its one-sided 95 % lower bound.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Ratio {
+    /// After divided by before.
+    pub point: f64,
+    /// The true ratio is above this with 95 % confidence.
+    pub lower: f64,
+}
+
+impl Ratio {
+    /// Of the means of paired samples.
+    pub fn of(before: &[f64], after: &[f64], seed: u64) -> Option<Ratio> {
+        let n = before.len();
+        if n == 0 || n != after.len() || before.iter().sum::<f64>() <= 0.0 {
+            return None;
+        }
+        let point = after.iter().sum::<f64>() / before.iter().sum::<f64>();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut resampled: Vec<f64> = (0..RESAMPLES)
+            .filter_map(|_| {
+                let (mut b, mut a) = (0.0, 0.0);
+                for _ in 0..n {
+                    let i = (rng.next_u64() % n as u64) as usize;
+                    (b, a) = (b + before[i], a + after[i]);
+                }
+                (b > 0.0).then_some(a / b)
+            })
+            .collect();
+        resampled.sort_by(f64::total_cmp);
+        Some(Ratio { point, lower: resampled[resampled.len() / 20] })
+    }
+}
+
+/// The mean recall of one pass, of hits against all neighbours.
+pub fn recall(hits: &[u32], k: u32) -> f64 {
+    if hits.is_empty() || k == 0 {
+        return 0.0;
+    }
+    hits.iter().map(|h| f64::from(*h)).sum::<f64>() / (hits.len() as f64 * f64::from(k))
+}
+
+/// The ratios of the last pass to the mean of the first two: end to end, and index only.
+pub(crate) fn ratios(facts: &Facts) -> Option<(Ratio, Ratio)> {
+    let pass = |n: u8| facts.quality.get(&n).map(|(_, q)| q);
+    let (first, second, after) = (pass(1)?, pass(2)?, pass(3)?);
+    let before = |hits: fn(&Quality) -> &[u32]| -> Vec<f64> {
+        hits(first).iter().zip(hits(second)).map(|(a, b)| (f64::from(*a) + f64::from(*b)) / 2.0).collect()
+    };
+    let after_of = |hits: &[u32]| -> Vec<f64> { hits.iter().map(|h| f64::from(*h)).collect() };
+    let seed = facts.began.scenario.seed;
+    let end_to_end = Ratio::of(&before(|q| &q.hits), &after_of(&after.hits), seed)?;
+    let index_only = Ratio::of(&before(|q| &q.hits_stored), &after_of(&after.hits_stored), seed)?;
+    Some((end_to_end, index_only))
+}
+
+pub(super) fn findings(facts: &Facts) -> Option<Finding> {
+    let users = facts.plan.services.iter().filter_map(|s| s.objectives.quality);
+    let limit = users.chain(facts.plan.objectives.quality).max_by(f64::total_cmp)?;
+    let required = format!("at least {limit} of the recall before, as a lower 95% bound");
+    let finding = Finding::new("quality", "vector", required);
+    let finding = finding.evidence(facts.quality.values().map(|(seq, _)| *seq));
+    let Some(((_, before), (_, after))) = facts.quality.get(&1).zip(facts.quality.get(&3)) else {
+        return Some(finding.because(Unknown, "the queries were not asked both before and after"));
+    };
+    let baseline = recall(&before.hits, before.k);
+    if baseline < BASELINE_MIN {
+        let why = format!(
+            "recall was {baseline:.3} before the fault, under {BASELINE_MIN}: there was nothing to lose"
+        );
+        return Some(finding.because(Unknown, why));
+    }
+    if after.failed > 0 {
+        let why = format!("{} of {} queries got no answer after recovery", after.failed, after.hits.len());
+        return Some(finding.because(Unknown, why));
+    }
+    let Some((end_to_end, index_only)) = ratios(facts) else {
+        return Some(finding.because(Unknown, "the two passes do not have the same queries"));
+    };
+    let finding = finding.measured(format!(
+        "end to end {:.4} (lower bound {:.4}), index only {:.4} (lower bound {:.4})",
+        end_to_end.point, end_to_end.lower, index_only.point, index_only.lower
+    ));
+    Some(if end_to_end.lower >= limit && index_only.lower >= limit {
+        finding.because(
+            Pass,
+            format!(
+                "recall@{} is back: {:.4} before, {:.4} after",
+                before.k,
+                baseline,
+                recall(&after.hits, after.k)
+            ),
+        )
+    } else {
+        finding.because(
+            Fail,
+            format!(
+                "recall@{} was {:.4} before and is {:.4} after",
+                before.k,
+                baseline,
+                recall(&after.hits, after.k)
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_answers_have_a_ratio_of_one() {
+        let r = Ratio::of(&[10.0; 300], &[10.0; 300], 1).unwrap();
+        assert_eq!((r.point, r.lower), (1.0, 1.0));
+        assert_eq!(Ratio::of(&[], &[], 1), None);
+        assert_eq!(Ratio::of(&[0.0], &[1.0], 1), None);
+    }
+
+    #[test]
+    fn the_lower_bound_is_below_the_point_and_near_it() {
+        let after: Vec<f64> = (0..500).map(|i| if i % 10 == 0 { 5.0 } else { 10.0 }).collect();
+        let r = Ratio::of(&[10.0; 500], &after, 1).unwrap();
+        assert!((r.point - 0.95).abs() < 1e-9 && r.lower < r.point && r.lower > 0.93, "{r:?}");
+    }
+}
