@@ -11,6 +11,7 @@ pub mod act;
 pub mod clock;
 pub mod corpus;
 pub mod diagnose;
+pub mod drill;
 pub mod facts;
 pub mod fault;
 pub mod journal;
