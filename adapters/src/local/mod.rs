@@ -3,9 +3,13 @@
 //! What is here are building blocks: each one breaks or mends one thing and answers only after the effect was
 //! *observed*. None of them knows what a node is for.
 
+mod child;
 pub mod lifeline;
 pub mod link;
 pub mod port;
+pub mod proc;
+pub mod sweep;
+pub mod watchdog;
 
 use std::fmt;
 
