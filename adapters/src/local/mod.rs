@@ -4,6 +4,7 @@
 //! *observed*. None of them knows what a node is for.
 
 mod child;
+pub mod damage;
 pub mod lifeline;
 pub mod link;
 pub mod port;
