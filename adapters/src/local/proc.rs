@@ -97,7 +97,7 @@ pub enum ProcError {
 pub struct Proc {
     child: Child,
     /// Held and never written to.
-    _lifeline: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
 }
 
 impl Proc {
@@ -112,7 +112,7 @@ impl Proc {
         command.args(&spec.args).envs(spec.env.iter().cloned()).env(MARK, &spec.run);
         command.stdin(Stdio::piped()).stdout(out).stderr(err).process_group(0);
         let (child, mut std) = Child::spawn(&mut command).map_err(failed)?;
-        Ok(Self { child, _lifeline: std.stdin.take() })
+        Ok(Self { child, lifeline: std.stdin.take() })
     }
 
     /// Its process id.
@@ -162,6 +162,11 @@ impl Proc {
     pub async fn resume(&self) -> Result<Observed, ProcError> {
         self.signal("resume", Signal::CONT)?;
         self.until("resume", |states| states.iter().all(|&state| state != 'T')).await
+    }
+
+    /// Closes the lifeline, as the end of the harness would.
+    pub fn cut_lifeline(&mut self) {
+        self.lifeline = None;
     }
 
     fn signal(&self, act: &'static str, signal: Signal) -> Result<Instant, ProcError> {
@@ -326,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut node = shell("cat; exit 3", dir.path());
         assert!(timeout(Duration::from_millis(50), node.wait_exit()).await.is_err());
-        node._lifeline = None;
+        node.cut_lifeline();
         assert_eq!(timeout(LIMIT, node.wait_exit()).await.unwrap(), Exit::Code(3));
     }
 

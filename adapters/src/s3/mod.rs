@@ -6,6 +6,8 @@
 mod client;
 mod durable;
 mod error;
+#[cfg(test)]
+mod process_tests;
 mod server;
 #[cfg(test)]
 mod tests;
