@@ -98,10 +98,9 @@ pub fn damage(
     let mut target = open_plain(file, OFlags::RDWR)?;
     let length = target.metadata().map_err(io)?.len();
     let before = digest(&mut target).map_err(io)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let bytes_changed = match damage {
-        Damage::FlipBits => flip(&target, length, fraction, &mut rng).map_err(io)?,
-        Damage::Zero => zero(&target, length, fraction, &mut rng).map_err(io)?,
+        Damage::FlipBits => flip(&target, length, fraction, seed).map_err(io)?,
+        Damage::Zero => zero(&target, length, fraction, seed).map_err(io)?,
         Damage::Truncate => truncate(&target, length, fraction).map_err(io)?,
         Damage::Delete => delete(file, length).map_err(io)?,
         Damage::Swap(other) => {
@@ -159,19 +158,43 @@ fn part_of(all: u64, fraction: f64) -> u64 {
     ((all as f64 * fraction).ceil() as u64).clamp(1, all.max(1)).min(all)
 }
 
-/// Goes through `all` places once and picks exactly `wanted` of them, each set as likely as any other (Knuth's
-/// algorithm S).
-struct Pick {
+/// Walks `wanted` of `all` places in order: one at random in each of `wanted` stretches of the same length.
+struct Spots {
     all: u64,
     wanted: u64,
+    taken: u64,
+    next: Option<u64>,
+    rng: ChaCha8Rng,
 }
 
-impl Pick {
-    fn next(&mut self, rng: &mut ChaCha8Rng) -> bool {
-        let hit = self.wanted > 0 && rng.next_u64() % self.all < self.wanted;
-        self.all -= 1;
-        self.wanted -= u64::from(hit);
-        hit
+impl Spots {
+    fn new(all: u64, fraction: f64, seed: u64) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut spots = Self { all, wanted: part_of(all, fraction), taken: 0, next: None, rng };
+        spots.advance();
+        spots
+    }
+
+    fn advance(&mut self) {
+        self.next = (self.taken < self.wanted).then(|| {
+            let begin = self.stretch(self.taken);
+            let length = self.stretch(self.taken + 1) - begin;
+            self.taken += 1;
+            begin + self.rng.next_u64() % length
+        });
+    }
+
+    /// Where a stretch begins. There are never more stretches than places, so none is empty.
+    fn stretch(&self, k: u64) -> u64 {
+        let begin = u128::from(self.all) * u128::from(k) / u128::from(self.wanted);
+        u64::try_from(begin).unwrap_or(self.all)
+    }
+
+    /// The next place, if it lies before `end`.
+    fn before(&mut self, end: u64) -> Option<u64> {
+        let place = self.next.filter(|&place| place < end)?;
+        self.advance();
+        Some(place)
     }
 }
 
@@ -194,51 +217,50 @@ fn rewrite(file: &File, length: u64, mut edit: impl FnMut(u64, &mut [u8]) -> u64
     Ok(changed)
 }
 
-fn flip(file: &File, length: u64, fraction: f64, rng: &mut ChaCha8Rng) -> io::Result<u64> {
-    let mut pick = Pick { all: length, wanted: part_of(length, fraction) };
-    rewrite(file, length, |_, chunk| {
+fn flip(file: &File, length: u64, fraction: f64, seed: u64) -> io::Result<u64> {
+    let mut spots = Spots::new(length, fraction, seed);
+    rewrite(file, length, |at, chunk| {
         let mut flipped = 0;
-        for byte in chunk {
-            if pick.next(rng) {
-                *byte ^= 1 << (rng.next_u64() % 8);
-                flipped += 1;
-            }
+        while let Some(place) = spots.before(at + chunk.len() as u64) {
+            chunk[(place - at) as usize] ^= 1 << (spots.rng.next_u64() % 8);
+            flipped += 1;
         }
         flipped
     })
 }
 
-fn zero(file: &File, length: u64, fraction: f64, rng: &mut ChaCha8Rng) -> io::Result<u64> {
-    let sectors = length.div_ceil(SECTOR as u64);
-    let mut pick = Pick { all: sectors, wanted: part_of(sectors, fraction) };
-    let mut live = 0u64;
-    let mut fallback = None;
+fn zero(file: &File, length: u64, fraction: f64, seed: u64) -> io::Result<u64> {
+    let mut spots = Spots::new(length.div_ceil(SECTOR as u64), fraction, seed);
     let changed = rewrite(file, length, |at, chunk| {
+        let first = at / SECTOR as u64;
+        let sectors = chunk.len().div_ceil(SECTOR);
         let mut zeroed = 0;
-        for (i, sector) in chunk.chunks_mut(SECTOR).enumerate() {
-            let set = sector.iter().filter(|&&byte| byte != 0).count() as u64;
-            if pick.next(rng) {
-                sector.fill(0);
-                zeroed += set;
-            } else if set > 0 {
-                // Any sector with something in it may have to stand in for those that had nothing.
-                live += 1;
-                if rng.next_u64().is_multiple_of(live) {
-                    fallback = Some((at + (i * SECTOR) as u64, set));
-                }
-            }
+        while let Some(place) = spots.before(first + sectors as u64) {
+            let begin = (place - first) as usize * SECTOR;
+            let end = chunk.len().min(begin + SECTOR);
+            zeroed += set_bytes(&chunk[begin..end]);
+            chunk[begin..end].fill(0);
         }
         zeroed
     })?;
-    match fallback {
-        Some((at, set)) if changed == 0 => {
-            let end = length.min(at + SECTOR as u64);
-            file.write_all_at(&[0; SECTOR][..(end - at) as usize], at)?;
-            file.sync_all()?;
-            Ok(set)
-        }
-        _ => Ok(changed),
+    if changed > 0 {
+        return Ok(changed);
     }
+    // Every sector that was picked had nothing in it: the first that has something stands in for them.
+    let mut found = false;
+    rewrite(file, length, |_, chunk| {
+        let sector = chunk.chunks_mut(SECTOR).find(|sector| !found && set_bytes(sector) > 0);
+        sector.map_or(0, |sector| {
+            found = true;
+            let zeroed = set_bytes(sector);
+            sector.fill(0);
+            zeroed
+        })
+    })
+}
+
+fn set_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|&&byte| byte != 0).count() as u64
 }
 
 fn truncate(file: &File, length: u64, fraction: f64) -> io::Result<u64> {

@@ -26,7 +26,7 @@ const READY: &str = "gameday watchdog ready";
 /// How long it may take to get on guard, or to leave.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What a watchdog guards.
+/// What a watchdog guards. Both paths have to be absolute: it runs in `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guarded {
     /// Id of the run, the mark of its processes.
@@ -192,7 +192,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts `exe` with `args`, which has to call [`watch`], and answers once it is on guard.
+    /// Starts `exe` (an absolute path) with `args`, which has to call [`watch`], and answers once it is on guard.
     pub async fn start(exe: &Path, args: &[OsString]) -> Result<Self, WatchdogError> {
         let mut command = Command::new(exe);
         command.args(args).env_remove(MARK).current_dir("/");

@@ -22,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -97,6 +97,14 @@ pub enum LinkError {
         /// What was seen instead.
         why: String,
     },
+    /// The mode makes no sense.
+    #[error("link to {target}: a delay has to be from 1 ms to 60 s and not {delay:?}")]
+    Delay {
+        /// The node's address.
+        target: SocketAddr,
+        /// The delay asked for.
+        delay: Duration,
+    },
     /// The link's task is gone.
     #[error("link to {target}: it was shut down")]
     Gone {
@@ -165,6 +173,11 @@ impl Link {
     ///
     /// After an error the mode may or may not be in force.
     pub async fn set(&self, mode: Mode) -> Result<Observed, LinkError> {
+        if let Mode::Delay(delay) = mode
+            && !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&delay)
+        {
+            return Err(LinkError::Delay { target: self.shared.target, delay });
+        }
         let _turn = self.turn.acquire().await.map_err(|_| self.gone())?;
         let before = self.mode();
         // A connection that the switch meets in mid-life, if the link lets one be made.
@@ -248,14 +261,18 @@ impl Link {
         let before = self.stats();
         let mut words = Vec::new();
         if let Some(mut witness) = witness {
+            let sent = Instant::now();
+            witness.send(Way::ToNode).await?;
+            witness.send(Way::FromNode).await?;
             for (direction, name) in [(Way::ToNode, "to the node"), (Way::FromNode, "from the node")] {
                 let blocked = way == Way::Both || way == direction;
                 let limit = if blocked { probe::SILENCE } else { probe::PATIENCE };
-                match (blocked, witness.pass(direction, limit).await?) {
-                    (true, None) => words.push(format!("a byte {name} did not arrive within {limit:?}")),
-                    (true, Some(took)) => return Err(format!("a byte {name} arrived after {took:?}")),
-                    (false, Some(took)) => words.push(format!("a byte {name} arrived after {took:?}")),
-                    (false, None) => return Err(format!("a byte {name} did not arrive")),
+                let arrived = witness.arrives(direction, sent + limit).await?;
+                match (blocked, arrived) {
+                    (true, false) => words.push(format!("a byte {name} did not arrive within {limit:?}")),
+                    (true, true) => return Err(format!("a byte {name} arrived")),
+                    (false, true) => words.push(format!("a byte {name} arrived")),
+                    (false, false) => return Err(format!("a byte {name} did not arrive")),
                 }
             }
         } else {

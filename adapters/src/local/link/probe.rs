@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::acceptor::Shared;
 use super::{Mode, Way};
@@ -23,7 +23,6 @@ pub(super) const SILENCE: Duration = Duration::from_millis(100);
 pub(super) struct Probe {
     near: TcpStream,
     far: TcpStream,
-    mark: u8,
     delay: Duration,
 }
 
@@ -37,7 +36,7 @@ impl Drop for Registered<'_> {
 }
 
 impl Probe {
-    /// Connects through the link at `addr`, which is in `mode`, and passes a byte each way.
+    /// Connects through the link at `addr`, which is in `mode`.
     pub(super) async fn open(addr: SocketAddr, shared: &Arc<Shared>, mode: Mode) -> Result<Self, String> {
         let delay = mode.delay(Way::ToNode).unwrap_or_default();
         let (near, far) = timeout(PATIENCE, async {
@@ -49,9 +48,7 @@ impl Probe {
         .map_err(|_| format!("a connection through the link was not made within {PATIENCE:?}"))??;
         near.set_nodelay(true).map_err(|e| e.to_string())?;
         far.set_nodelay(true).map_err(|e| e.to_string())?;
-        let mut probe = Self { near, far, mark: 0, delay };
-        probe.round_trip().await?;
-        Ok(probe)
+        Ok(Self { near, far, delay })
     }
 
     /// Connects through a dark link: fine if nothing comes through.
@@ -71,22 +68,25 @@ impl Probe {
 
     /// Sends one byte in a direction and waits for it: how long it took, or `None` if it did not come in time.
     pub(super) async fn pass(&mut self, way: Way, limit: Duration) -> Result<Option<Duration>, String> {
-        self.mark = self.mark.wrapping_add(1);
-        let (from, to) = match way {
-            Way::FromNode => (&mut self.far, &mut self.near),
-            Way::ToNode | Way::Both => (&mut self.near, &mut self.far),
-        };
         let began = Instant::now();
-        from.write_all(&[self.mark]).await.map_err(|e| format!("a probe could not send: {e}"))?;
-        let arrival = async {
-            // Bytes of an earlier call that was given up may come first.
-            while to.read_u8().await? != self.mark {}
-            Ok::<_, std::io::Error>(())
-        };
-        match timeout(limit, arrival).await {
-            Ok(Ok(())) => Ok(Some(began.elapsed())),
+        self.send(way).await?;
+        let arrived = self.arrives(way, began + limit).await?;
+        Ok(arrived.then(|| began.elapsed()))
+    }
+
+    /// Sends a byte.
+    pub(super) async fn send(&mut self, way: Way) -> Result<(), String> {
+        let from = if way == Way::FromNode { &mut self.far } else { &mut self.near };
+        from.write_all(&[1]).await.map_err(|e| format!("a probe could not send: {e}"))
+    }
+
+    /// Waits for the next byte in a direction; false if there was none in time.
+    pub(super) async fn arrives(&mut self, way: Way, until: Instant) -> Result<bool, String> {
+        let to = if way == Way::FromNode { &mut self.near } else { &mut self.far };
+        match timeout_at(until.into(), to.read_u8()).await {
+            Ok(Ok(_)) => Ok(true),
             Ok(Err(e)) => Err(format!("a probe could not receive: {e}")),
-            Err(_) => Ok(None),
+            Err(_) => Ok(false),
         }
     }
 

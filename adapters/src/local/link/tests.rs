@@ -260,6 +260,15 @@ async fn observations_can_fail() {
 }
 
 #[tokio::test]
+async fn delays_that_nobody_could_see_or_wait_for_are_refused() {
+    let (link, _node) = linked().await;
+    for delay in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(61), Duration::MAX] {
+        assert!(matches!(link.set(Mode::Delay(delay)).await, Err(LinkError::Delay { .. })));
+    }
+    assert_eq!(link.mode(), Mode::Open);
+}
+
+#[tokio::test]
 async fn a_link_without_its_task_says_so() {
     let (link, _node) = linked().await;
     link.task.abort();
