@@ -1,1 +1,4 @@
 //! The outside world.
+
+pub mod local;
+pub mod s3;

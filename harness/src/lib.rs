@@ -22,6 +22,7 @@ pub mod ports;
 pub mod remedy;
 pub mod report;
 pub mod scenario;
+pub mod sim;
 pub mod time;
 pub mod topology;
 pub mod verdict;

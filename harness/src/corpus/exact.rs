@@ -17,6 +17,14 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
+    /// The `k` nearest of them.
+    pub fn nearest(&self, k: usize) -> Neighbours {
+        if k >= self.keys.len() {
+            return self.clone();
+        }
+        Neighbours { keys: self.keys[..k].to_vec(), ties: Vec::new() }
+    }
+
     /// How many of the exact neighbours an answer holds; a tie for the last place counts as one.
     pub fn hits(&self, answer: &[u64]) -> u32 {
         let found: BTreeSet<u64> = answer.iter().copied().collect();
@@ -27,7 +35,7 @@ impl Neighbours {
 }
 
 /// Squared distance, summed in sixteen lanes and then in a fixed order: vectorised, and equal on every platform.
-fn distance(a: &[f32], b: &[f32]) -> f32 {
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let (ca, cb) = (a.chunks_exact(16), b.chunks_exact(16));
     let rest: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(x, y)| (x - y) * (x - y)).sum();
@@ -70,7 +78,7 @@ fn neighbours_of(corpus: &Corpus, queries: &[Vec<f32>], records: &[(u64, u64)], 
             block.iter().map(|(key, ver)| (*key, corpus.vector(*key, *ver))).collect();
         for (query, best) in queries.iter().zip(&mut best) {
             for (key, vector) in &made {
-                best.offer(distance(query, vector), *key);
+                best.offer(squared_distance(query, vector), *key);
             }
         }
     }
@@ -113,7 +121,7 @@ mod tests {
         let queries: Vec<Vec<f32>> = (0..5).map(|n| corpus.query(n)).collect();
         for (query, found) in queries.iter().zip(exact_neighbours(&corpus, &queries, &records, 10)) {
             let mut all: Vec<(f32, u64)> =
-                records.iter().map(|(k, v)| (distance(query, &corpus.vector(*k, *v)), *k)).collect();
+                records.iter().map(|(k, v)| (squared_distance(query, &corpus.vector(*k, *v)), *k)).collect();
             all.sort_by(|a, b| a.partial_cmp(b).unwrap());
             assert_eq!(found.keys, all[..10].iter().map(|a| a.1).collect::<Vec<_>>());
             assert_eq!(found.hits(&found.keys), 10);

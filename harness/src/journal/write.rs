@@ -12,6 +12,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use super::{Event, EventKind};
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ pub type Observer = Box<dyn FnMut(&Event) + Send>;
 pub struct Journal {
     clock: Clock,
     inner: Arc<Mutex<Inner>>,
+    failed: Arc<Notify>,
 }
 
 struct Inner {
@@ -64,7 +66,7 @@ impl Journal {
     fn new(sink: Sink, clock: Clock, observer: Option<Observer>) -> Self {
         let inner =
             Inner { sink, seq: 0, prev: String::new(), last_us: 0, line: Vec::new(), observer, broken: None };
-        Journal { clock, inner: Arc::new(Mutex::new(inner)) }
+        Journal { clock, inner: Arc::new(Mutex::new(inner)), failed: Arc::new(Notify::new()) }
     }
 
     /// Stamps and appends one event.
@@ -84,6 +86,7 @@ impl Journal {
         let result = inner.append(&event, durable);
         if let Err(e) = &result {
             inner.broken = Some(e.kind());
+            self.failed.notify_one();
         }
         inner.last_us = at_us;
         if result.is_ok()
@@ -92,6 +95,11 @@ impl Journal {
             observer(&event);
         }
         result
+    }
+
+    /// Waits until an event could not be written.
+    pub async fn failed(&self) {
+        self.failed.notified().await;
     }
 
     /// What a journal in memory holds; empty for one in a file.

@@ -1,0 +1,72 @@
+//! Ports that stay ours while nobody listens on them.
+//!
+//! A loopback port from the ephemeral range that is free for a moment (its node is dead, its link refuses) can be
+//! taken by any outgoing connection, even by the one that tries to reach it: TCP then connects the socket to
+//! itself. A socket that is bound with `SO_REUSEADDR` and never listens keeps the kernel from handing the port out,
+//! answers connections with a refusal, and lets a listener with `SO_REUSEADDR` bind beside it, in this process or in
+//! another.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// A loopback port held for as long as this value lives.
+#[derive(Debug)]
+pub struct Port {
+    addr: SocketAddr,
+    _holder: TcpSocket,
+}
+
+impl Port {
+    /// Holds a free port of `127.0.0.1`.
+    pub fn reserve() -> io::Result<Self> {
+        let holder = bound(0)?;
+        Ok(Self { addr: holder.local_addr()?, _holder: holder })
+    }
+
+    /// The address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Listens on the port. Must be called inside a runtime.
+    pub fn listen(&self, backlog: u32) -> io::Result<TcpListener> {
+        bound(self.addr.port())?.listen(backlog)
+    }
+}
+
+fn bound(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_held_port_refuses_and_can_be_listened_on_again_and_again() {
+        let port = Port::reserve().unwrap();
+        for _ in 0..3 {
+            let refused = TcpStream::connect(port.addr()).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let listener = port.listen(8).unwrap();
+            let near = TcpStream::connect(port.addr()).await.unwrap();
+            drop(listener.accept().await.unwrap());
+            drop(near);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_held_port_is_not_handed_out() {
+        let held: Vec<_> = (0..50).map(|_| Port::reserve().unwrap()).collect();
+        for _ in 0..500 {
+            let other = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            assert!(held.iter().all(|port| port.addr() != other));
+        }
+    }
+}

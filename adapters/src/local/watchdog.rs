@@ -1,0 +1,253 @@
+//! The watchdog: a process that outlives the harness and pays its debts.
+//!
+//! It leads a session of its own, so neither Ctrl-C nor a closed terminal reaches it, and it bears no mark of the run,
+//! so the sweep passes it by. It reads one pipe whose other end only the harness holds. The byte `d` before the
+//! end means *done*; an end without it means that the harness died, however: then every process of the run is
+//! killed, its state removed, and what was done written to `heal.jsonl` in the run's folder.
+//!
+//! The harness in turn watches the watchdog: without it a drill is not safe and has to be aborted.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use super::child::{Child, Exit};
+use super::sweep::{Killed, MARK, SweepError, check_run, remove_state, sweep};
+
+/// What the watchdog says once it is on guard.
+const READY: &str = "gameday watchdog ready";
+/// How long it may take to get on guard, or to leave.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What a watchdog guards. Both paths have to be absolute: it runs in `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// Id of the run, the mark of its processes.
+    pub run: String,
+    /// The run's folder; it stays.
+    pub run_dir: PathBuf,
+    /// The folder of the nodes' state inside it; it goes.
+    pub state: PathBuf,
+}
+
+/// Why a watchdog could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchdogError {
+    /// It could not be started.
+    #[error("cannot start the watchdog: {0}; without one a drill could leave a fault behind")]
+    Start(#[source] io::Error),
+    /// It did not get on guard.
+    #[error("the watchdog did not get on guard: {0}")]
+    NotReady(String),
+    /// It did not end as it should.
+    #[error("the watchdog did not leave in order: {0}")]
+    Release(String),
+    /// The clean-up left something.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    /// The clean-up could not be recorded.
+    #[error("cannot write {path}: {source}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+/// A line of `heal.jsonl`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Entry<'a> {
+    Began { run: &'a str, why: &'a str },
+    Killed(&'a Killed),
+    Removed { path: &'a Path, was_there: bool },
+    Failed { why: String },
+    Done,
+}
+
+/// What a clean-up did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healed {
+    /// The processes that were killed.
+    pub killed: Vec<Killed>,
+    /// True if there was state to remove.
+    pub removed: bool,
+}
+
+/// The body of the watchdog process: blocks until the harness is done or dead.
+///
+/// Must run in a process that does nothing else; nobody reads its standard output after the first line, and its
+/// standard error goes nowhere.
+pub fn watch(guarded: &Guarded) -> Result<Option<Healed>, WatchdogError> {
+    check_run(&guarded.run).map_err(|why| SweepError::Run(guarded.run.clone(), why))?;
+    if !guarded.run_dir.is_dir() {
+        let why = format!("the run's folder {} is not there", guarded.run_dir.display());
+        return Err(WatchdogError::NotReady(why));
+    }
+    // Fails only for a leader of a session or group, which has what it needs already.
+    let _ = rustix::process::setsid();
+    let _deaf = deaf().map_err(WatchdogError::Start)?;
+    let mut out = io::stdout();
+    writeln!(out, "{READY}").and_then(|()| out.flush()).map_err(WatchdogError::Start)?;
+    if harness_was_done() {
+        return Ok(None);
+    }
+    heal(guarded, "the harness died").map(Some)
+}
+
+/// Signals whose default would end the watchdog are caught, and nobody listens.
+fn deaf() -> io::Result<impl Sized> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+    let caught = runtime.block_on(async { kinds.map(signal).into_iter().collect::<Result<Vec<_>, _>>() })?;
+    Ok((runtime, caught))
+}
+
+/// Reads standard input to its end: true if the last byte was a `d`.
+fn harness_was_done() -> bool {
+    let mut last = 0;
+    let mut buf = [0u8; 64];
+    let mut stdin = io::stdin().lock();
+    loop {
+        match stdin.read(&mut buf) {
+            Ok(0) => return last == b'd',
+            Ok(n) => last = buf[n - 1],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // A pipe that cannot be read says nothing about the harness being done.
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Kills what is left of a run, removes its state and records it. The state stays if a process does.
+pub fn heal(guarded: &Guarded, why: &str) -> Result<Healed, WatchdogError> {
+    let mut record = Record::open(&guarded.run_dir)?;
+    record.write(&Entry::Began { run: &guarded.run, why })?;
+    match clean(guarded, &mut record) {
+        Ok(healed) => {
+            record.write(&Entry::Done)?;
+            Ok(healed)
+        }
+        Err(e) => {
+            record.write(&Entry::Failed { why: e.to_string() })?;
+            Err(e)
+        }
+    }
+}
+
+fn clean(guarded: &Guarded, record: &mut Record) -> Result<Healed, WatchdogError> {
+    let killed = sweep(&guarded.run)?;
+    for process in &killed {
+        record.write(&Entry::Killed(process))?;
+    }
+    let removed = remove_state(&guarded.run_dir, &guarded.state)?;
+    record.write(&Entry::Removed { path: &guarded.state, was_there: removed })?;
+    Ok(Healed { killed, removed })
+}
+
+struct Record {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl Record {
+    fn open(run_dir: &Path) -> Result<Self, WatchdogError> {
+        let path = run_dir.join("heal.jsonl");
+        match OpenOptions::new().create(true).append(true).open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(WatchdogError::Record { path, source }),
+        }
+    }
+
+    fn write(&mut self, entry: &Entry<'_>) -> Result<(), WatchdogError> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            at_unix_ms: u128,
+            #[serde(flatten)]
+            entry: &'a Entry<'a>,
+        }
+        let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let line = serde_json::to_string(&Line { at_unix_ms, entry }).map_err(io::Error::other);
+        let written = line.and_then(|line| {
+            self.file.write_all(format!("{line}\n").as_bytes())?;
+            self.file.sync_data()
+        });
+        written.map_err(|source| WatchdogError::Record { path: self.path.clone(), source })
+    }
+}
+
+/// The harness's hand on its watchdog. Dropping it without [`Watchdog::release`] is what dying looks like.
+#[derive(Debug)]
+pub struct Watchdog {
+    child: Child,
+    pipe: ChildStdin,
+}
+
+impl Watchdog {
+    /// Starts `exe` (an absolute path) with `args`, which has to call [`watch`], and answers once it is on guard.
+    pub async fn start(exe: &Path, args: &[OsString]) -> Result<Self, WatchdogError> {
+        let mut command = Command::new(exe);
+        command.args(args).env_remove(MARK).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (child, mut std) = Child::spawn(&mut command).map_err(WatchdogError::Start)?;
+        let (Some(pipe), Some(out)) = (std.stdin.take(), std.stdout.take()) else {
+            return Err(WatchdogError::NotReady("its pipes are missing".to_owned()));
+        };
+        let watchdog = Self { child, pipe };
+        let ready = tokio::task::spawn_blocking(move || says_ready(out));
+        match timeout(LIMIT, ready).await {
+            Ok(Ok(true)) => Ok(watchdog),
+            Ok(_) => {
+                let exit = timeout(LIMIT, watchdog.exited()).await;
+                let exit =
+                    exit.map_or_else(|_| "it still runs".to_owned(), |exit| format!("it ended with {exit}"));
+                Err(WatchdogError::NotReady(exit))
+            }
+            Err(_) => Err(WatchdogError::NotReady(format!("no word from it within {LIMIT:?}"))),
+        }
+    }
+
+    /// True while it is on guard. A drill whose watchdog died has to be aborted.
+    pub fn is_alive(&self) -> bool {
+        self.child.exit().is_none()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Resolves when the watchdog has ended, which it must not before it is released.
+    pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static {
+        self.child.exited()
+    }
+
+    /// Tells the watchdog that everything is paid, and waits until it has left.
+    pub async fn release(self) -> Result<(), WatchdogError> {
+        let Self { child, mut pipe } = self;
+        // One byte into an empty pipe never waits; into a broken one it fails, and the exit tells.
+        let told = pipe.write_all(b"d");
+        drop(pipe);
+        match timeout(LIMIT, child.exited()).await {
+            Ok(Exit::Code(0)) if told.is_ok() => Ok(()),
+            Ok(exit) => Err(WatchdogError::Release(format!("it ended with {exit}"))),
+            Err(_) => Err(WatchdogError::Release(format!("it is still there after {LIMIT:?}"))),
+        }
+    }
+}
+
+/// Reads lines until the one that matters; at most so many that a wrong program cannot keep us reading.
+fn says_ready(out: impl Read) -> bool {
+    BufReader::new(out.take(64 << 10)).lines().map_while(Result::ok).any(|line| line.ends_with(READY))
+}
+
+#[cfg(test)]
+mod tests;

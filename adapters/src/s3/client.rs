@@ -1,0 +1,389 @@
+//! A client for any S3 server: `rusty-s3` signs, `reqwest` carries.
+//!
+//! It is made for measuring, so it hides nothing: no retries, no redirects, no proxy from the environment, a limit on
+//! every call, and a new connection for each request. A pool would save a handshake on loopback and cost the
+//! one thing a ledger needs to know: a request that dies on a connection kept from before a cut link may or may
+//! not have been read. Only an answer that an S3 server gives counts as an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use rusty_s3::actions::{ListObjectsV2, S3Action};
+use rusty_s3::{Bucket, Credentials, UrlStyle};
+
+use super::durable::check_key;
+use super::{Keys, S3Error};
+
+/// How long a signature is good for: longer than any call, shorter than a drill.
+const SIGNED_FOR: Duration = Duration::from_secs(300);
+/// An answer about an error, or a page of a listing, is never larger.
+const XML_LIMIT: u64 = 16 << 20;
+/// Keys asked for in a page.
+const PAGE: usize = 1000;
+
+/// A client of one bucket. Clones are cheap and share nothing that a fault could poison.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    http: Client,
+    bucket: Arc<Bucket>,
+    credentials: Arc<Credentials>,
+    limit: Duration,
+    max_object: u64,
+}
+
+/// What a server says about an object without sending it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Size in bytes.
+    pub size: u64,
+    /// Entity tag, as sent.
+    pub etag: String,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A part of a listing, in the order of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// True if there are objects after the last of these.
+    pub more: bool,
+}
+
+impl S3 {
+    /// A client of `bucket` at `endpoint` (`http://host:port`), with a limit of ten seconds a call and 64 MiB an
+    /// object.
+    pub fn new(endpoint: &str, bucket: &str, keys: &Keys) -> Result<Self, S3Error> {
+        let url: Url = endpoint
+            .parse()
+            .map_err(|e| S3Error::Config(format!("endpoint {endpoint:?} is not a URL: {e}")))?;
+        let bucket = Bucket::new(url, UrlStyle::Path, bucket.to_owned(), "us-east-1")
+            .map_err(|e| S3Error::Config(format!("endpoint {endpoint:?}, bucket {bucket:?}: {e}")))?;
+        let http = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|e| S3Error::Config(e.to_string()))?;
+        Ok(Self {
+            http,
+            bucket: Arc::new(bucket),
+            credentials: Arc::new(Credentials::new(keys.access.clone(), keys.secret.clone())),
+            limit: Duration::from_secs(10),
+            max_object: 64 << 20,
+        })
+    }
+
+    /// The same client with another limit for a whole call, from connecting to the last byte.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    /// The same client with another limit for the size of an object that is read.
+    #[must_use]
+    pub fn max_object(&self, bytes: u64) -> Self {
+        Self { max_object: bytes, ..self.clone() }
+    }
+
+    /// Makes the bucket; one that is ours already is fine.
+    pub async fn create_bucket(&self) -> Result<(), S3Error> {
+        let op = "create bucket";
+        let action = self.bucket.create_bucket(&self.credentials);
+        self.call(op, async {
+            let answer = self.send(op, Method::PUT, action.sign(SIGNED_FOR), action.body().into()).await?;
+            if answer.status().is_success() {
+                return Ok(());
+            }
+            match self.refusal(op, answer).await {
+                S3Error::Refused { code, .. } if code == "BucketAlreadyOwnedByYou" => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await
+    }
+
+    /// Stores an object and answers its entity tag.
+    pub async fn put(&self, key: &str, body: impl Into<Bytes>) -> Result<String, S3Error> {
+        let op = "put";
+        check(op, key)?;
+        let url = self.bucket.put_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        self.call(op, async {
+            let answer = self.send(op, Method::PUT, url, body.into()).await?;
+            if !answer.status().is_success() {
+                return Err(self.refusal(op, answer).await);
+            }
+            // A bare "200 OK" can come from anything; an acknowledgement names what was stored.
+            etag(op, answer.headers())
+        })
+        .await
+    }
+
+    /// Reads an object; `None` if the server says that there is none.
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, S3Error> {
+        let op = "get";
+        check(op, key)?;
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        self.call(op, async {
+            let answer = self.send(op, Method::GET, url, Bytes::new()).await?;
+            if answer.status() != StatusCode::OK {
+                return match self.refusal(op, answer).await {
+                    S3Error::Refused { code, .. } if code == "NoSuchKey" || code == "NoSuchBucket" => {
+                        Ok(None)
+                    }
+                    other => Err(other),
+                };
+            }
+            // Without a length, an answer cut short looks complete.
+            let length = length(op, answer.headers())?;
+            etag(op, answer.headers())?;
+            let body = self.body(op, answer, self.max_object).await?;
+            if body.len() as u64 != length {
+                let why = format!("{} bytes instead of {length}", body.len());
+                return Err(S3Error::Broken { op, why });
+            }
+            Ok(Some(body))
+        })
+        .await
+    }
+
+    /// Asks for an object without reading it; `None` if the server says that there is none.
+    pub async fn head(&self, key: &str) -> Result<Option<Head>, S3Error> {
+        let op = "head";
+        check(op, key)?;
+        let url = self.bucket.head_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        self.call(op, async {
+            let answer = self.send(op, Method::HEAD, url, Bytes::new()).await?;
+            match answer.status() {
+                StatusCode::OK => {
+                    Ok(Some(Head { size: length(op, answer.headers())?, etag: etag(op, answer.headers())? }))
+                }
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(self.refusal(op, answer).await),
+            }
+        })
+        .await
+    }
+
+    /// Removes an object; one that is not there is fine.
+    pub async fn delete(&self, key: &str) -> Result<(), S3Error> {
+        let op = "delete";
+        check(op, key)?;
+        let url = self.bucket.delete_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        self.call(op, async {
+            let answer = self.send(op, Method::DELETE, url, Bytes::new()).await?;
+            match answer.status() {
+                StatusCode::NO_CONTENT => Ok(()),
+                status if status.is_success() => {
+                    Err(S3Error::Protocol { op, why: format!("{status} for a removal") })
+                }
+                _ => Err(self.refusal(op, answer).await),
+            }
+        })
+        .await
+    }
+
+    /// The objects whose keys begin with `prefix` and come after `after`: one page.
+    pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, S3Error> {
+        let op = "list";
+        let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
+        action.with_prefix(prefix);
+        action.with_max_keys(PAGE);
+        if let Some(after) = after {
+            action.with_start_after(after);
+        }
+        let url = action.sign(SIGNED_FOR);
+        self.call(op, async {
+            let answer = self.send(op, Method::GET, url, Bytes::new()).await?;
+            if answer.status() != StatusCode::OK {
+                return Err(self.refusal(op, answer).await);
+            }
+            let body = self.body(op, answer, XML_LIMIT).await?;
+            page(op, &body, prefix, after)
+        })
+        .await
+    }
+
+    /// Every object whose key begins with `prefix`; an error if there are more than `most`.
+    pub async fn list_all(&self, prefix: &str, most: usize) -> Result<Vec<Listed>, S3Error> {
+        let mut all: Vec<Listed> = Vec::new();
+        loop {
+            let page = self.list(prefix, all.last().map(|o| o.key.as_str())).await?;
+            all.extend(page.objects);
+            if all.len() > most {
+                return Err(S3Error::TooLarge { op: "list", limit: most as u64 });
+            }
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        op: &'static str,
+        work: impl Future<Output = Result<T, S3Error>>,
+    ) -> Result<T, S3Error> {
+        match tokio::time::timeout(self.limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(S3Error::Timeout { op, limit: self.limit }),
+        }
+    }
+
+    async fn send(
+        &self,
+        op: &'static str,
+        method: Method,
+        url: Url,
+        body: Bytes,
+    ) -> Result<Response, S3Error> {
+        let request = self.http.request(method, url).body(body);
+        request.send().await.map_err(|e| S3Error::transport(op, self.limit, &e))
+    }
+
+    async fn body(&self, op: &'static str, mut answer: Response, limit: u64) -> Result<Bytes, S3Error> {
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > limit {
+            return Err(S3Error::TooLarge { op, limit });
+        }
+        // What a server announces is a claim; memory grows with what it sends.
+        let mut body = BytesMut::with_capacity(announced.min(1 << 20) as usize);
+        while let Some(chunk) = answer.chunk().await.map_err(|e| S3Error::transport(op, self.limit, &e))? {
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(S3Error::TooLarge { op, limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Turns an answer that is no success into an error: a refusal only if an S3 server said so.
+    async fn refusal(&self, op: &'static str, answer: Response) -> S3Error {
+        let status = answer.status();
+        let head = op == "head";
+        let code = match self.body(op, answer, 64 << 10).await {
+            Ok(body) => error_code(&body).unwrap_or_default(),
+            Err(error) => return error,
+        };
+        let spoke_s3 = !code.is_empty() || head;
+        let status_code = status.as_u16();
+        match status_code {
+            // A server that gave up on a slow request may have begun it.
+            400..=499 if spoke_s3 && status_code != 408 => S3Error::Refused { op, status: status_code, code },
+            503 if code == "SlowDown" => S3Error::Refused { op, status: status_code, code },
+            500..=599 => S3Error::Server { op, status: status_code, code },
+            _ => S3Error::Protocol { op, why: format!("status {status} with code {code:?}") },
+        }
+    }
+}
+
+fn check(op: &'static str, key: &str) -> Result<(), S3Error> {
+    check_key(key).map_err(|why| S3Error::Key { op, key: key.to_owned(), why })
+}
+
+fn etag(op: &'static str, headers: &HeaderMap) -> Result<String, S3Error> {
+    let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok()).filter(|tag| !tag.is_empty());
+    tag.map(str::to_owned)
+        .ok_or_else(|| S3Error::Protocol { op, why: "success without an entity tag".to_owned() })
+}
+
+fn length(op: &'static str, headers: &HeaderMap) -> Result<u64, S3Error> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|l| l.to_str().ok()).and_then(|l| l.parse().ok());
+    length.ok_or_else(|| S3Error::Protocol { op, why: "an object without a length".to_owned() })
+}
+
+/// The `<Code>` of an S3 error document.
+fn error_code(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, document) = text.split_once("<Error>")?;
+    let (_, rest) = document.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let plausible = !code.is_empty() && code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    plausible.then(|| code.to_owned())
+}
+
+/// Reads a page and holds it to what was asked, so that walking the pages always ends.
+fn page(op: &'static str, body: &[u8], prefix: &str, after: Option<&str>) -> Result<Page, S3Error> {
+    let wrong = |why: String| S3Error::Protocol { op, why };
+    let text = std::str::from_utf8(body).map_err(|e| wrong(e.to_string()))?;
+    let parsed = ListObjectsV2::parse_response(text).map_err(|e| wrong(e.to_string()))?;
+    let mut objects: Vec<Listed> = Vec::with_capacity(parsed.contents.len());
+    for content in parsed.contents {
+        let last = objects.last().map(|o| o.key.as_str()).or(after);
+        if !content.key.starts_with(prefix) || last.is_some_and(|last| content.key.as_str() <= last) {
+            return Err(wrong(format!("key {:?} is out of place in a listing", content.key)));
+        }
+        let size = content.size.ok_or_else(|| wrong(format!("key {:?} has no size", content.key)))?;
+        objects.push(Listed { key: content.key, size });
+    }
+    let more = parsed.next_continuation_token.is_some();
+    if more && objects.is_empty() {
+        return Err(wrong("a page without objects that is not the last".to_owned()));
+    }
+    Ok(Page { objects, more })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_an_s3_error_document_has_a_code() {
+        let xml = b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>x</Message></Error>";
+        assert_eq!(error_code(xml).as_deref(), Some("NoSuchKey"));
+        assert_eq!(error_code(b"<html>404</html>"), None);
+        assert_eq!(error_code(b"<Error><Code></Code></Error>"), None);
+        assert_eq!(error_code(b"<Error><Code><b>NoSuchKey</b></Code></Error>"), None);
+    }
+
+    fn listing(keys: &[&str]) -> String {
+        let contents: String =
+            keys.iter().map(|k| format!("<Contents><Key>{k}</Key><Size>1</Size></Contents>")).collect();
+        format!(
+            "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+        )
+    }
+
+    #[test]
+    fn a_listing_that_goes_backwards_is_refused() {
+        assert_eq!(page("list", listing(&["a", "b"]).as_bytes(), "", None).unwrap().objects.len(), 2);
+        for (keys, prefix, after) in
+            [(vec!["b", "a"], "", None), (vec!["a"], "b", None), (vec!["a"], "", Some("a"))]
+        {
+            let read = page("list", listing(&keys).as_bytes(), prefix, after);
+            assert!(matches!(read, Err(S3Error::Protocol { .. })), "{keys:?}: {read:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_listings_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = page("list", &noise, "", None);
+            let _ = error_code(&noise);
+        }
+
+        #[test]
+        fn damaged_listings_never_panic(at in 0usize..250, byte in any::<u8>(), cut in 0usize..250) {
+            let mut body = listing(&["a", "b%2Bc", "c+d"]).into_bytes();
+            let place = at % body.len();
+            body[place] = byte;
+            body.truncate(body.len() - cut % body.len());
+            let _ = page("list", &body, "", None);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The object node as a process of its own: how it ends, and what it still has afterwards. The process is this test
+//! binary, started again as the ignored test below.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Keys, S3, ServerConfig, serve};
+use crate::local::port::Port;
+use crate::local::proc::{Exit, Proc, Spawn};
+
+const DIR: &str = "GAMEDAY_TEST_DIR";
+const PORT: &str = "GAMEDAY_TEST_PORT";
+
+fn keys() -> Keys {
+    Keys::new("gameday", "not-a-secret")
+}
+
+#[test]
+#[ignore = "the node of the tests below"]
+fn a_node() {
+    let (Some(data), Ok(port)) = (std::env::var_os(DIR), std::env::var(PORT)) else { return };
+    let config =
+        ServerConfig { port: port.parse().unwrap(), data: data.into(), keys: keys(), lifeline: true };
+    tokio::runtime::Runtime::new().unwrap().block_on(serve(config)).unwrap();
+}
+
+fn start(port: &Port, dir: &Path) -> Proc {
+    let args = ["--exact", "s3::process_tests::a_node", "--nocapture", "--ignored"];
+    let spec = Spawn {
+        program: std::env::current_exe().unwrap(),
+        args: args.map(OsString::from).to_vec(),
+        env: vec![
+            (DIR.into(), dir.join("data").into()),
+            (PORT.into(), port.addr().port().to_string().into()),
+        ],
+        run: format!("s3-process-{}", port.addr().port()),
+        log: dir.join("log"),
+    };
+    Proc::spawn(&spec).unwrap()
+}
+
+async fn up(s3: &S3) {
+    let began = Instant::now();
+    while let Err(e) = s3.create_bucket().await {
+        assert!(began.elapsed() < Duration::from_secs(10), "{e}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_stops_when_told_and_when_its_lifeline_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = Port::reserve().unwrap();
+    let s3 = S3::new(&format!("http://{}", port.addr()), "drill", &keys()).unwrap();
+    let limit = Duration::from_secs(5);
+    let node = start(&port, dir.path());
+    up(&s3).await;
+    assert!(node.stop(limit).await.unwrap().as_str().contains("exit code 0"));
+    let mut node = start(&port, dir.path());
+    up(&s3).await;
+    assert_eq!(node.exit(), None);
+    node.cut_lifeline();
+    assert_eq!(tokio::time::timeout(limit, node.wait_exit()).await.unwrap(), Exit::Code(0));
+    assert!(s3.put("k", "x").await.unwrap_err().definite(), "the held port refuses");
+}
+
+#[tokio::test]
+async fn whatever_was_acknowledged_before_a_kill_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = Port::reserve().unwrap();
+    let s3 = S3::new(&format!("http://{}", port.addr()), "drill", &keys()).unwrap();
+    let node = start(&port, dir.path());
+    up(&s3).await;
+    let mut acknowledged = Vec::new();
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        node.kill().await.unwrap()
+    };
+    let load = async {
+        for i in 0u32.. {
+            let key = format!("k/{i}");
+            match s3.put(&key, vec![i as u8; 20_000]).await {
+                Ok(_) => acknowledged.push((key, i as u8)),
+                Err(_) => break,
+            }
+        }
+    };
+    tokio::join!(kill, load);
+    assert!(!acknowledged.is_empty());
+    let _node = start(&port, dir.path());
+    up(&s3).await;
+    for (key, byte) in acknowledged {
+        let read = s3.get(&key).await.unwrap().expect("an acknowledged object is there");
+        assert!(read.len() == 20_000 && read.iter().all(|&b| b == byte), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_node_is_a_timeout_and_answers_once_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = Port::reserve().unwrap();
+    let s3 = S3::new(&format!("http://{}", port.addr()), "drill", &keys()).unwrap();
+    let node = start(&port, dir.path());
+    up(&s3).await;
+    node.pause().await.unwrap();
+    let error = s3.within(Duration::from_millis(100)).put("k", "x").await.unwrap_err();
+    assert!(!error.definite(), "{error}");
+    node.resume().await.unwrap();
+    s3.put("k", "y").await.unwrap();
+}

@@ -1,0 +1,91 @@
+//! What the probes say about each service at this moment: good since when, bad since when, detected or not.
+
+use crate::{drill::watch::Update, plan::Plan};
+
+/// Bad probes in a row that make a service count as down.
+pub(crate) const DETECT_AFTER: u32 = 3;
+
+#[derive(Debug)]
+struct Service {
+    stable_us: u64,
+    /// A service counts as stable only once probes sent meanwhile can no longer turn out bad.
+    margin_us: u64,
+    good_since_us: Option<u64>,
+    bad_since_us: Option<u64>,
+    bad_in_a_row: u32,
+    /// When the newest of the bad probes in a row was answered.
+    last_bad_us: u64,
+    detected: bool,
+}
+
+/// All services, in the plan's order.
+#[derive(Debug)]
+pub(super) struct Services(Vec<Service>);
+
+impl Services {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let service = |s: &crate::plan::ServicePlan| Service {
+            stable_us: s.objectives.stable_for.us(),
+            margin_us: s.probe.timeout.us() + 2 * s.probe.every.us(),
+            good_since_us: None,
+            bad_since_us: None,
+            bad_in_a_row: 0,
+            last_bad_us: 0,
+            detected: false,
+        };
+        Services(plan.services.iter().map(service).collect())
+    }
+
+    /// One probe ended.
+    pub(super) fn take(&mut self, update: &Update) {
+        let service = &mut self.0[update.service];
+        if update.good {
+            service.bad_in_a_row = 0;
+            service.bad_since_us = None;
+            service.good_since_us.get_or_insert(update.done_us);
+        } else {
+            service.bad_in_a_row = service.bad_in_a_row.saturating_add(1);
+            service.last_bad_us = update.done_us;
+            service.bad_since_us.get_or_insert(update.due_us);
+            service.good_since_us = None;
+        }
+    }
+
+    /// Services that are detected as down by now, and were not before.
+    pub(super) fn newly_detected(&mut self, t0_us: u64) -> Vec<usize> {
+        let mut newly = Vec::new();
+        for (i, s) in self.0.iter_mut().enumerate() {
+            if !s.detected && s.bad_in_a_row >= DETECT_AFTER && s.last_bad_us >= t0_us {
+                s.detected = true;
+                newly.push(i);
+            }
+        }
+        newly
+    }
+
+    /// Whether this service is detected as down.
+    pub(super) fn detected(&self, service: usize) -> bool {
+        self.0[service].detected
+    }
+
+    /// Services that are bad, and since when.
+    pub(super) fn down_since(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.0.iter().enumerate().filter_map(|(i, s)| Some((i, s.bad_since_us?)))
+    }
+
+    /// Whether every service has been good for long enough, counted from `from_us` at the earliest.
+    pub(super) fn stable(&self, from_us: u64, now_us: u64) -> bool {
+        self.next_stable_us(from_us).is_some_and(|at| now_us >= at)
+    }
+
+    /// When every service will have been good for long enough, if no more bad probe comes.
+    pub(super) fn next_stable_us(&self, from_us: u64) -> Option<u64> {
+        let at = |s: &Service| Some(s.good_since_us?.max(from_us) + s.stable_us + s.margin_us);
+        self.0.iter().map(at).collect::<Option<Vec<u64>>>()?.into_iter().max()
+    }
+
+    /// The longest that any service must stay good.
+    pub(super) fn longest_stable_us(&self) -> u64 {
+        self.0.iter().map(|s| s.stable_us + s.margin_us).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,211 @@
+//! The steps of the timetable: which are due, which run, which have ended.
+//!
+//! A fault strikes when it is due. A recovery step waits for its turn: of those that are due, the most urgent come
+//! first, and equal ones run side by side. A step that failed lets no other step follow it.
+
+use std::io;
+
+use tokio::task::JoinSet;
+
+use super::services::Services;
+use crate::{
+    act::Outcome,
+    drill::Stage,
+    journal::{Acted, EventKind},
+    plan::{Cue, StepKind, Trigger},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Waiting,
+    Running,
+    /// Ended, and every effect was seen.
+    Done,
+    /// Ended, and some effect was not seen.
+    Failed,
+}
+
+/// What a step's task was doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// Its acts.
+    Acts,
+    /// Its undo, since its time had run out.
+    Lift,
+}
+
+/// How a step's task ended.
+pub(super) type End = (usize, What, io::Result<bool>);
+
+#[derive(Debug)]
+pub(super) struct Steps {
+    stage: Stage,
+    start_us: u64,
+    states: Vec<State>,
+    /// When a fault is to be lifted, by step.
+    lifts: Vec<Option<u64>>,
+    t0_us: Option<u64>,
+    last_strike_us: u64,
+    tasks: JoinSet<End>,
+}
+
+impl Steps {
+    pub(super) fn new(stage: Stage, start_us: u64) -> Self {
+        let count = stage.plan.cues.len();
+        Steps {
+            stage,
+            start_us,
+            states: vec![State::Waiting; count],
+            lifts: vec![None; count],
+            t0_us: None,
+            last_strike_us: start_us,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// When the first fault was issued.
+    pub(super) fn t0_us(&self) -> Option<u64> {
+        self.t0_us
+    }
+
+    /// When the newest fault struck or was lifted; the start of the storm before that.
+    pub(super) fn last_strike_us(&self) -> u64 {
+        self.last_strike_us
+    }
+
+    /// Starts every step that is due, and lifts every fault whose time has run out.
+    pub(super) fn start_due(&mut self, services: &Services, now_us: u64) -> io::Result<()> {
+        for i in 0..self.states.len() {
+            if self.lifts[i].is_some_and(|at| now_us >= at) {
+                self.lifts[i] = None;
+                self.lift(i);
+            }
+        }
+        let due: Vec<usize> = (0..self.states.len())
+            .filter(|i| self.states[*i] == State::Waiting && self.is_due(*i, services, now_us))
+            .collect();
+        let (faults, due): (Vec<usize>, Vec<usize>) =
+            due.into_iter().partition(|i| self.cue(*i).kind == StepKind::Fault);
+        for i in faults {
+            self.t0_us.get_or_insert(now_us);
+            self.start(i)?;
+        }
+        // Running steps keep less urgent ones waiting.
+        let running = (0..self.states.len()).filter(|i| self.states[*i] == State::Running);
+        let recovery = |i: &usize| self.cue(*i).kind == StepKind::Recovery;
+        let ahead = running.filter(recovery).chain(due.iter().copied()).map(|i| self.cue(i).priority).min();
+        let turn: Vec<usize> = due.into_iter().filter(|i| Some(self.cue(*i).priority) == ahead).collect();
+        turn.into_iter().try_for_each(|i| self.start(i))
+    }
+
+    fn cue(&self, i: usize) -> &Cue {
+        &self.stage.plan.cues[i]
+    }
+
+    fn is_due(&self, i: usize, services: &Services, now_us: u64) -> bool {
+        match &self.cue(i).trigger {
+            Trigger::At(at) => now_us >= self.start_us + at.us(),
+            Trigger::After(name) => self.find(name).is_some_and(|j| self.states[j] == State::Done),
+            Trigger::Detected(roles) => {
+                let plans = self.stage.plan.services.iter().enumerate();
+                let mut users = plans.filter(|(_, s)| s.uses.iter().any(|r| roles.contains(r)));
+                users.any(|(s, _)| services.detected(s))
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.stage.plan.cues.iter().position(|c| c.name == name)
+    }
+
+    fn start(&mut self, i: usize) -> io::Result<()> {
+        let cue = self.cue(i).clone();
+        self.stage.intend(&cue.name, cue.kind, cue.acts.clone(), cue.undo.clone())?;
+        self.states[i] = State::Running;
+        let stage = self.stage.clone();
+        self.tasks.spawn(async move {
+            let done = stage.perform_all(&cue.name, &cue.acts, cue.limit).await;
+            (i, What::Acts, done)
+        });
+        Ok(())
+    }
+
+    fn lift(&mut self, i: usize) {
+        let cue = self.cue(i).clone();
+        let stage = self.stage.clone();
+        self.tasks.spawn(async move {
+            let mut done = Ok(true);
+            for act in &cue.undo {
+                done = done.and(stage.undo(&cue.name, act).await.map(|()| true));
+            }
+            (i, What::Lift, done)
+        });
+    }
+
+    /// The next task to end; never, if none runs.
+    pub(super) async fn next_end(&mut self) -> Option<End> {
+        match self.tasks.join_next().await {
+            Some(done) => Some(done.expect("step tasks do not panic")),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of a task's end.
+    pub(super) fn ended(&mut self, (i, what, done): End, now_us: u64) -> io::Result<()> {
+        let done = done?;
+        if self.cue(i).kind == StepKind::Fault {
+            self.last_strike_us = now_us;
+        }
+        if what == What::Acts {
+            self.states[i] = if done { State::Done } else { State::Failed };
+            self.lifts[i] = self.cue(i).hold.map(|h| now_us + h.us());
+        }
+        Ok(())
+    }
+
+    /// Whether nothing runs and nothing is sure to come: steps that wait for something that may never happen do not
+    /// count.
+    pub(super) fn settled(&self) -> bool {
+        self.tasks.is_empty()
+            && self.lifts.iter().all(Option::is_none)
+            && (0..self.states.len()).all(|i| self.states[i] != State::Waiting || !self.will_come(i))
+    }
+
+    fn will_come(&self, i: usize) -> bool {
+        match &self.cue(i).trigger {
+            Trigger::At(_) => true,
+            Trigger::Detected(_) => false,
+            Trigger::After(name) => self.find(name).is_some_and(|j| match self.states[j] {
+                State::Done | State::Running => true,
+                State::Failed => false,
+                State::Waiting => self.will_come(j),
+            }),
+        }
+    }
+
+    /// When the timetable next has something to do.
+    pub(super) fn next_us(&self) -> Option<u64> {
+        let due = self.states.iter().zip(&self.stage.plan.cues).filter_map(|(s, c)| match (s, &c.trigger) {
+            (State::Waiting, Trigger::At(at)) => Some(self.start_us + at.us()),
+            _ => None,
+        });
+        let now_us = self.stage.clock.now_us();
+        // A recovery step that is due but must wait for its turn is woken by the end of the one before it.
+        due.filter(|at| *at > now_us).chain(self.lifts.iter().flatten().copied()).min()
+    }
+
+    /// Ends what still runs: the storm is over.
+    pub(super) fn cut_off(mut self) -> io::Result<()> {
+        self.tasks.abort_all();
+        let now_us = self.stage.clock.now_us();
+        for i in (0..self.states.len()).filter(|i| self.states[*i] == State::Running) {
+            let cue = self.cue(i);
+            let Some(act) = cue.acts.last().cloned() else { continue };
+            let outcome = Outcome::Failed("the storm ended before it had ended".into());
+            let acted =
+                Acted { step: cue.name.clone(), act, began_us: now_us, outcome, facts: Default::default() };
+            self.stage.journal.record(EventKind::Acted(acted))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Probes: questions with known answers, on a fixed schedule that never stops asking.
+//!
+//! One task a service owns its schedule; each question is a task of its own, so that a hung one is a bad probe at its
+//! deadline and never delays the next.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{Stage, quality::Golden};
+use crate::{
+    clock::Tick,
+    journal::{EventKind, Probed},
+    plan::ServicePlan,
+    ports::{Host, Reading},
+    topology::Role,
+};
+
+/// How one probe ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    /// Which service, by its place in the plan.
+    pub(super) service: usize,
+    /// When the answer came, or the deadline passed.
+    pub(super) done_us: u64,
+    /// When it was due.
+    pub(super) due_us: u64,
+    /// Whether the answer was a good one.
+    pub(super) good: bool,
+}
+
+/// The probes of all services.
+#[derive(Debug)]
+pub(super) struct Watch {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    /// The end of every probe, in order of their ends.
+    pub(super) updates: mpsc::UnboundedReceiver<Update>,
+}
+
+impl Watch {
+    /// Starts one schedule a service.
+    pub(super) fn start(stage: &Stage, golden: &Arc<Golden>) -> Watch {
+        let (stop, stopped) = watch::channel(false);
+        let (send, updates) = mpsc::unbounded_channel();
+        let services = 0..stage.plan.services.len();
+        let task = |s| tokio::spawn(run(stage.clone(), s, golden.clone(), send.clone(), stopped.clone()));
+        Watch { stop, tasks: services.map(task).collect(), updates }
+    }
+
+    /// Stops the schedules and waits for questions under way.
+    pub(super) async fn finish(mut self) {
+        self.stop.send_replace(true);
+        for task in &mut self.tasks {
+            task.await.expect("probe tasks do not panic");
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn run(
+    stage: Stage,
+    service: usize,
+    golden: Arc<Golden>,
+    updates: mpsc::UnboundedSender<Update>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut schedule = stage.clock.metronome(stage.plan.services[service].probe.every.std());
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|s| *s) => break,
+            Some(done) = under_way.join_next() => done.expect("probe tasks do not panic"),
+            tick = schedule.tick() => {
+                under_way.spawn(ask(stage.clone(), service, golden.clone(), updates.clone(), tick));
+            }
+        }
+    }
+    while let Some(done) = under_way.join_next().await {
+        done.expect("probe tasks do not panic");
+    }
+}
+
+async fn ask(
+    stage: Stage,
+    service: usize,
+    golden: Arc<Golden>,
+    updates: mpsc::UnboundedSender<Update>,
+    tick: Tick,
+) {
+    let plan = &stage.plan.services[service];
+    let sent_us = stage.clock.now_us();
+    let answer = timeout(plan.probe.timeout.std(), question(&stage, plan, &golden, tick.n)).await;
+    let done_us = stage.clock.now_us();
+    let bad = match answer {
+        Ok(Ok(())) => None,
+        Ok(Err(why)) => Some(why),
+        Err(_) => Some(format!("no answer within {}", plan.probe.timeout)),
+    };
+    let update = Update { service, done_us, due_us: tick.due_us, good: bad.is_none() };
+    let (n, due_us) = (tick.n, tick.due_us);
+    let probed = Probed { service: plan.name.clone(), n, due_us, sent_us, done_us, bad };
+    // A journal that cannot be written ends the drill; see `Journal::failed`.
+    drop(stage.journal.record(EventKind::Probed(probed)));
+    // Nobody listens any more once the storm is over.
+    let _ = updates.send(update);
+}
+
+/// Asks what the probe asks, and says what is wrong with the answer.
+async fn question(stage: &Stage, plan: &ServicePlan, golden: &Golden, n: u64) -> Result<(), String> {
+    let mut object = n.wrapping_mul(7) % stage.corpus.objects.max(1);
+    if let Some(search) = &plan.probe.search {
+        let best = ask_vectors(stage.host.as_ref(), golden, search.k as usize, search.min_recall, n).await?;
+        object = best % stage.corpus.objects.max(1);
+    }
+    if plan.probe.get.is_some() {
+        ask_object(stage, object).await?;
+    }
+    Ok(())
+}
+
+async fn ask_vectors(host: &dyn Host, golden: &Golden, k: usize, min: f64, n: u64) -> Result<u64, String> {
+    let system = host.system(Role::Vector).ok_or("no vector store is there")?;
+    let query = golden.query(n).ok_or("no golden query met its recall before the fault")?;
+    let answer = system.search(&query.vector, k).await.map_err(|e| e.to_string())?;
+    let hits = query.neighbours.nearest(k).hits(&answer);
+    let recall = f64::from(hits) / k as f64;
+    if recall < min {
+        return Err(format!("recall {recall:.2} is under {min:.2}"));
+    }
+    answer.first().copied().ok_or_else(|| "the answer is empty".into())
+}
+
+async fn ask_object(stage: &Stage, key: u64) -> Result<(), String> {
+    let system = stage.host.system(Role::Object).ok_or("no object store is there")?;
+    match system.read(key).await.map_err(|e| e.to_string())? {
+        // Load may have overwritten it; the store has compared its bytes with what that write stored.
+        Some(Reading::Ver(_)) => Ok(()),
+        Some(Reading::Corrupt) => Err(format!("object {key} has bytes that were never written")),
+        None => Err(format!("object {key} is gone")),
+    }
+}
