@@ -14,6 +14,7 @@ use std::{fmt, str::FromStr};
 use harness::report::Report;
 
 pub use headline::headline;
+pub use text::words::clean;
 
 /// The formats of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ mod inputs;
 mod judged;
 mod plan;
 mod report;
+mod run;
 mod say;
 mod schema;
 
@@ -23,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Run),
     Check(check::Check),
     Plan(plan::Plan),
     Report(report::Report),
@@ -32,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     say::trace();
     let done = match Cli::parse().command {
+        Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),

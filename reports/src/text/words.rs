@@ -56,7 +56,7 @@ pub(crate) fn stamp(us: u64) -> String {
 
 /// Reasons and notes come from outside: line breaks become spaces, and what steers a terminal or turns the direction
 /// of writing is replaced.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let safe = |c: char| match c {
