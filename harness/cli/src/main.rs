@@ -1,9 +1,11 @@
 //! `gameday`: arguments, progress and exit codes. One file a command; this crate alone knows all the others.
 
 mod check;
+mod doctor;
 mod exit;
 mod inputs;
 mod judged;
+mod machine;
 mod plan;
 mod report;
 mod run;
@@ -29,6 +31,7 @@ enum Command {
     Plan(plan::Plan),
     Report(report::Report),
     Schema(schema::Schema),
+    Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     done.unwrap_or_else(|failure| {
         say::err(&failure.to_string());

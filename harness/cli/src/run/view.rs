@@ -9,7 +9,7 @@ use std::{
     io::IsTerminal as _,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use harness::{journal::Observer, plan::Plan};
@@ -74,13 +74,15 @@ fn in_lines(mut board: Board, receive: &Receiver<Option<Sight>>) {
 }
 
 fn on_terminal(mut board: Board, receive: &Receiver<Option<Sight>>) {
-    let screen = Screen::new(board.rows().len());
+    let mut screen = Screen::new();
+    let mut heard = Instant::now();
     loop {
         let mut next = receive.recv_timeout(REDRAW);
-        let drawn = std::time::Instant::now();
+        let round = Instant::now();
         while let Ok(Some(sight)) = &next {
             board.take(sight);
-            if drawn.elapsed() > REDRAW {
+            heard = Instant::now();
+            if round.elapsed() > REDRAW {
                 break;
             }
             next = receive.try_recv().map_err(|_| RecvTimeoutError::Timeout);
@@ -88,6 +90,6 @@ fn on_terminal(mut board: Board, receive: &Receiver<Option<Sight>>) {
         if matches!(next, Ok(None) | Err(RecvTimeoutError::Disconnected)) {
             return screen.clear();
         }
-        screen.draw(&board.rows());
+        screen.draw(board.rows(heard.elapsed()));
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a drill while it runs. Pure: events in, rows and lines out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use harness::{
     act::Outcome,
@@ -207,31 +207,32 @@ impl Board {
         }
     }
 
-    /// The table as it stands: the drill, its services, its steps.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let mut rows = vec![self.title()];
-        rows.extend(self.services.iter().map(|s| self.service(s)));
-        rows.extend(self.steps.iter().map(|s| self.step(s)));
+    /// The table as it stands, so long after the last event: the drill, its services, its steps.
+    pub(super) fn rows(&self, quiet_for: Duration) -> Vec<Row> {
+        let now_us = self.now_us.saturating_add(u64::try_from(quiet_for.as_micros()).unwrap_or(0));
+        let mut rows = vec![self.title(now_us)];
+        rows.extend(self.services.iter().map(|s| self.service(s, now_us)));
+        rows.extend(self.steps.iter().map(|s| self.step(s, now_us)));
         rows.into_iter().map(|r| Row { text: clean(&r.text), ..r }).collect()
     }
 
-    fn title(&self) -> Row {
-        let (now, name) = (human_us(self.now_us), &self.name);
+    fn title(&self, now_us: u64) -> Row {
+        let (now, name) = (human_us(now_us), &self.name);
         if let Some(why) = &self.aborted {
             return Row { text: format!("{name}  {now}  given up ({why}); undoing"), tone: Tone::Bad };
         }
         let phase = self.phase.map_or("starting".into(), |(phase, since)| {
-            format!("{phase} for {}", human_us(self.now_us.saturating_sub(since)))
+            format!("{phase} for {}", human_us(now_us.saturating_sub(since)))
         });
         let acked: Vec<String> = self.acked.iter().map(|(role, n)| format!("{n} {role}")).collect();
         Row { text: format!("{name}  {now}  {phase}  writes acked: {}", acked.join(", ")), tone: Tone::Title }
     }
 
-    fn service(&self, s: &Service) -> Row {
+    fn service(&self, s: &Service, now_us: u64) -> Row {
         let name = &s.name;
         match s.bad_since_us {
             Some(since) => {
-                let long = human_us(self.now_us.saturating_sub(since));
+                let long = human_us(now_us.saturating_sub(since));
                 Row { text: format!("  {name:<18} BAD for {long}: {}", s.why), tone: Tone::Bad }
             }
             None if s.asked == 0 => Row { text: format!("  {name:<18} not asked yet"), tone: Tone::Plain },
@@ -242,12 +243,12 @@ impl Board {
         }
     }
 
-    fn step(&self, s: &Step) -> Row {
+    fn step(&self, s: &Step, now_us: u64) -> Row {
         let kind = if s.kind == StepKind::Fault { "FAULT" } else { "recovery" };
         let (text, tone) = match &s.state {
             State::Waits => (s.due.clone(), Tone::Plain),
             State::Acts(since) => {
-                (format!("under way for {}", human_us(self.now_us.saturating_sub(*since))), Tone::Plain)
+                (format!("under way for {}", human_us(now_us.saturating_sub(*since))), Tone::Plain)
             }
             State::Did(what, true) => (what.clone(), Tone::Plain),
             State::Did(what, false) => (what.clone(), Tone::Bad),
@@ -267,4 +268,52 @@ fn step(cue: &Cue) -> Step {
 
 fn stamp(us: u64) -> String {
     format!("{:>7}.{:03} s", us / 1_000_000, us / 1000 % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use harness::journal::Probed;
+
+    use super::*;
+
+    const DRILL: &[u8] = include_bytes!("../../../tests/fixtures/good.toml");
+
+    fn board() -> Board {
+        Board::new(&harness::diagnose::load(DRILL, &[]).unwrap().plan)
+    }
+
+    fn probe(at_us: u64, bad: Option<&str>) -> Sight {
+        let bad = bad.map(str::to_owned);
+        let kind =
+            EventKind::Probed(Probed { service: "rag".into(), n: 0, due_us: 0, sent_us: 0, done_us: 0, bad });
+        Sight::of(&Event { seq: 0, at_us, prev: String::new(), kind }).unwrap()
+    }
+
+    #[test]
+    fn only_the_turns_of_a_service_are_told() {
+        let mut board = board();
+        assert_eq!(board.take(&probe(1_000_000, None)), None);
+        assert_eq!(
+            board.take(&probe(2_000_000, Some("gone"))).unwrap(),
+            "      2.000 s  BAD        rag: gone"
+        );
+        assert_eq!(board.take(&probe(2_500_000, Some("gone"))), None);
+        let good = board.take(&probe(4_000_000, None)).unwrap();
+        assert_eq!(good, "      4.000 s  good       rag answers again, after 2.00 s");
+        let told = (0..1000).filter(|n| board.take(&probe(5_000_000, (n % 2 == 0).then_some("x"))).is_some());
+        assert_eq!(told.count(), 18);
+    }
+
+    #[test]
+    fn the_table_shows_for_how_long_a_service_is_bad() {
+        let mut board = board();
+        board.take(&probe(2_000_000, Some("gone\u{1b}[2J")));
+        let rows = board.rows(Duration::from_millis(1500));
+        assert_eq!(
+            rows[1],
+            Row { text: "  rag                BAD for 1.50 s: gone\u{fffd}[2J".into(), tone: Tone::Bad }
+        );
+        assert_eq!(rows.len(), 1 + 2 + 2);
+        assert!(rows[3].text.contains("due 2s into the storm"));
+    }
 }

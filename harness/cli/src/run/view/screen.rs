@@ -4,32 +4,35 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::board::{Row, Tone};
 
-/// As many rows as the board has.
+/// A table in place.
 #[derive(Debug)]
 pub(super) struct Screen {
     all: MultiProgress,
-    rows: Vec<ProgressBar>,
+    bars: Vec<ProgressBar>,
+    shown: Vec<Row>,
 }
 
 impl Screen {
-    pub(super) fn new(rows: usize) -> Screen {
+    pub(super) fn new() -> Screen {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let rows = (0..rows).map(|_| all.add(ProgressBar::no_length())).collect();
-        Screen { all, rows }
+        Screen { all, bars: Vec::new(), shown: Vec::new() }
     }
 
-    pub(super) fn draw(&self, rows: &[Row]) {
-        for (bar, row) in self.rows.iter().zip(rows) {
-            bar.set_style(style(row.tone));
-            bar.set_message(row.text.clone());
-            bar.tick();
+    /// Draws what differs from what is shown.
+    pub(super) fn draw(&mut self, rows: Vec<Row>) {
+        for (i, row) in rows.iter().enumerate() {
+            if self.bars.len() == i {
+                self.bars.push(self.all.add(ProgressBar::no_length()));
+            }
+            if self.shown.get(i) != Some(row) {
+                self.bars[i].set_style(style(row.tone));
+                self.bars[i].set_message(row.text.clone());
+            }
         }
+        self.shown = rows;
     }
 
     pub(super) fn clear(&self) {
-        for bar in &self.rows {
-            bar.finish_and_clear();
-        }
         // What is left of a table on a terminal that went away does no harm.
         drop(self.all.clear());
     }
