@@ -107,7 +107,7 @@ impl Run {
         if self.json {
             say::out(&self.json_of(&played, several))?;
         }
-        if several {
+        if several && (self.json || !self.quiet) {
             let table = summary::table(&played, skipped, left, self.world);
             if self.json { say::err(&table) } else { say::out(&table)? }
         }
