@@ -1,1 +1,63 @@
-//! Vector indexes.
+//! Vector indexes: build, search, save and load, with the same bytes on every machine.
+//!
+//! # A tour
+//!
+//! ```
+//! use index::{Engine, IndexSpec, Index, Vectors, build};
+//! use std::ops::ControlFlow;
+//!
+//! let ids = [7, 8, 9];
+//! let data = [0.0, 0.0, 1.0, 0.0, 5.0, 5.0];
+//! let vectors = Vectors::new(2, &ids, &data)?;
+//! let spec = IndexSpec::hnsw();
+//! let index = build(vectors, &spec, Engine::Cpu, &mut |_done| ControlFlow::Continue(()))?;
+//!
+//! let nearest = index.search(&[0.9, 0.0], 1, &|_id| true)?;
+//! assert_eq!(nearest[0].id, 8);
+//!
+//! let again = Index::from_bytes(&index.to_bytes(), &spec)?;
+//! assert_eq!(again.search(&[0.9, 0.0], 1, &|id| id != 8)?[0].id, 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`save`] and [`load`] are the same with a file: `save` answers the [`Checksum`] of what it wrote, the caller
+//! keeps it beside the file, `load` refuses any other bytes.
+//!
+//! # Promises
+//!
+//! - **Deterministic**: same vectors, spec and engine give the same bytes on every machine; the same query gives
+//!   the same answer, ties broken by id.
+//! - **Garbage is refused**: no file, however damaged, makes loading or searching panic, hang or allocate more
+//!   than a small multiple of the file's length.
+//! - **Open formats**: HNSW files are hnswlib's own, IVF files are described in the module that writes them.
+//!
+//! # Modules
+//!
+//! | module | what |
+//! |---|---|
+//! | `spec` | what to build: [`IndexSpec`], [`Kind`], [`Metric`] |
+//! | `vectors` | what it is built from: [`Vectors`] |
+//! | `engine` | [`build`], and which [`Engine`] does it |
+//! | `searcher` | the finished [`Index`] |
+//! | `hnsw` | the graph: insertion, neighbour selection, search, hnswlib's file layout |
+//! | `ivf` | inverted lists: k-means, search, file layout |
+//! | `distance` | the kernels, one per instruction set, all with identical bits; the only `unsafe` |
+//! | `file` | checksums, atomic save, load |
+
+mod distance;
+mod draw;
+mod engine;
+mod file;
+mod hnsw;
+mod ivf;
+mod key;
+mod reader;
+mod searcher;
+mod spec;
+mod vectors;
+
+pub use engine::{BuildError, Engine, build};
+pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
+pub use searcher::{Index, Neighbor, SearchError};
+pub use spec::{IndexSpec, Kind, Metric, SpecError};
+pub use vectors::{Vectors, VectorsError};

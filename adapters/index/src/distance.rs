@@ -1,0 +1,222 @@
+//! Distance kernels: one body, compiled once for each instruction set, chosen once for each process.
+//!
+//! Floating-point sums depend on their order, so the order is part of the format: `LANES` running sums, value
+//! `i` goes to sum `i % LANES`, multiply then add (never fused), and the sums are folded in halves. Wider
+//! registers then change the speed and not one bit of the result; a test holds every tier to that.
+//!
+//! This is the only module with `unsafe`: calling a function compiled for an instruction set that
+//! the processor was asked about.
+
+use std::sync::OnceLock;
+
+const LANES: usize = 32;
+
+/// An instruction set this processor is known to have. Made only by [`Kernel::detect`] (and its tests).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tier {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// The distance functions of the best tier.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernel(Tier);
+
+impl Kernel {
+    /// The fastest kernel this processor runs.
+    pub(crate) fn detect() -> Self {
+        static BEST: OnceLock<Kernel> = OnceLock::new();
+        *BEST.get_or_init(|| *Self::available().last().expect("the portable tier is always there"))
+    }
+
+    /// Every kernel this processor runs, slowest first.
+    fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one tier only"))]
+        let mut tiers = vec![Self(Tier::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                tiers.push(Self(Tier::Avx2));
+            }
+            if is_x86_feature_detected!("avx512f") {
+                tiers.push(Self(Tier::Avx512));
+            }
+        }
+        tiers
+    }
+
+    /// Squared Euclidean distance of two vectors of one length.
+    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    #[inline]
+    pub(crate) fn l2(self, a: &[f32], b: &[f32]) -> f32 {
+        match self.0 {
+            Tier::Portable => l2(a, b),
+            // SAFETY: the tier exists only where AVX2 was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => unsafe { avx2::one(a, b) },
+            // SAFETY: the tier exists only where AVX-512F was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512 => unsafe { avx512::one(a, b) },
+        }
+    }
+
+    /// Distances from `query` to the `rows` of `data`, in their order, replacing what `out` held.
+    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    pub(crate) fn l2_rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+        out.clear();
+        match self.0 {
+            Tier::Portable => l2_rows(query, data, rows, out),
+            // SAFETY: the tier exists only where AVX2 was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => unsafe { avx2::rows(query, data, rows, out) },
+            // SAFETY: the tier exists only where AVX-512F was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512 => unsafe { avx512::rows(query, data, rows, out) },
+        }
+    }
+
+    /// Distances from `query` to every row of `data`, replacing what `out` held.
+    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    pub(crate) fn l2_all(self, query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+        out.clear();
+        match self.0 {
+            Tier::Portable => l2_all(query, data, out),
+            // SAFETY: the tier exists only where AVX2 was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => unsafe { avx2::all(query, data, out) },
+            // SAFETY: the tier exists only where AVX-512F was detected.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512 => unsafe { avx512::all(query, data, out) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+macro_rules! tier {
+    ($name:ident, $features:literal) => {
+        mod $name {
+            #[target_feature(enable = $features)]
+            pub(super) fn one(a: &[f32], b: &[f32]) -> f32 {
+                super::l2(a, b)
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+                super::l2_rows(query, data, rows, out);
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn all(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+                super::l2_all(query, data, out);
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tier!(avx2, "avx2");
+#[cfg(target_arch = "x86_64")]
+tier!(avx512, "avx512f");
+
+// Plain loops, for what is called from them must be inlined to be compiled for the tier: a closure handed to the
+// standard library is not.
+
+#[inline(always)]
+fn l2_rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+    let dim = query.len();
+    out.resize(rows.len(), 0.0);
+    for (distance, &row) in out.iter_mut().zip(rows) {
+        *distance = l2(query, &data[row as usize * dim..][..dim]);
+    }
+}
+
+#[inline(always)]
+fn l2_all(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+    out.resize(data.len() / query.len(), 0.0);
+    for (distance, row) in out.iter_mut().zip(data.chunks_exact(query.len())) {
+        *distance = l2(query, row);
+    }
+}
+
+#[inline(always)]
+fn l2(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        sums = add_squares(sums, a, b);
+    }
+    if !a_rest.is_empty() {
+        // Padding with zeros adds zeros, which changes no sum: none is ever negative.
+        let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+        a[..a_rest.len()].copy_from_slice(a_rest);
+        b[..b_rest.len()].copy_from_slice(b_rest);
+        sums = add_squares(sums, &a, &b);
+    }
+    fold(sums)
+}
+
+#[inline(always)]
+fn add_squares(mut sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
+    for lane in 0..LANES {
+        let difference = a[lane] - b[lane];
+        sums[lane] += difference * difference;
+    }
+    sums
+}
+
+#[inline(always)]
+fn fold(mut sums: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draw;
+
+    fn values(draw: &mut Draw, count: usize) -> Vec<f32> {
+        (0..count).map(|_| (draw.next() >> 40) as f32 / 65_536.0 - 128.0).collect()
+    }
+
+    #[test]
+    fn every_tier_gives_identical_bits() {
+        let mut draw = Draw::new(1, *b"tiers   ");
+        let tiers = Kernel::available();
+        let mut out = Vec::new();
+        for dim in (1..=200).chain([768, 1_000]) {
+            let query = values(&mut draw, dim);
+            let data = values(&mut draw, dim * 3);
+            let expected: Vec<u32> = data.chunks_exact(dim).map(|row| l2(&query, row).to_bits()).collect();
+            for tier in &tiers {
+                let one = data.chunks_exact(dim).map(|row| tier.l2(&query, row).to_bits());
+                assert!(one.eq(expected.iter().copied()), "{tier:?}, {dim} values");
+                tier.l2_rows(&query, &data, &[0, 1, 2], &mut out);
+                assert!(out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()), "{tier:?} rows, {dim}");
+                tier.l2_all(&query, &data, &mut out);
+                assert!(out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()), "{tier:?} all, {dim}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_sum_is_the_squared_distance() {
+        let mut draw = Draw::new(2, *b"tiers   ");
+        for dim in [1, 31, 32, 33, 100] {
+            let (a, b) = (values(&mut draw, dim), values(&mut draw, dim));
+            let exact: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+            let error = (f64::from(Kernel::detect().l2(&a, &b)) - exact).abs();
+            assert!(error <= exact * 1e-5, "{dim} values: off by {error} of {exact}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Building: one function, whichever engine does the work.
+//!
+//! The engine is a value, so that callers choose it at run time and never change when one is added.
+
+use crate::searcher::{Body, Index};
+use crate::{IndexSpec, Kind, SpecError, Vectors, hnsw, ivf};
+use std::ops::ControlFlow;
+
+/// What builds the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Engine {
+    /// One thread of this process.
+    #[default]
+    Cpu,
+}
+
+/// Builds an index of `vectors`.
+///
+/// `progress` hears the fraction done, now and then; it cancels the build by answering
+/// [`ControlFlow::Break`].
+///
+/// # Errors
+/// An invalid spec, or a build that was cancelled.
+pub fn build(
+    vectors: Vectors<'_>,
+    spec: &IndexSpec,
+    engine: Engine,
+    progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+) -> Result<Index, BuildError> {
+    spec.validate()?;
+    let mut progress = Progress::new(progress);
+    let body = match (engine, spec.kind) {
+        (Engine::Cpu, Kind::IvfFlat { nlist, .. }) => {
+            Body::Ivf(ivf::build(vectors, nlist, spec.seed, &mut progress)?)
+        }
+        (Engine::Cpu, Kind::Hnsw { m, ef_construction, .. }) => {
+            Body::Hnsw(hnsw::build(vectors, m, ef_construction, spec.seed, &mut progress)?)
+        }
+    };
+    progress.at(1, 1)?;
+    Ok(Index::new(*spec, body))
+}
+
+/// Why there is no index.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The spec is invalid.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The progress callback asked to stop.
+    #[error("the index build was cancelled")]
+    Cancelled,
+}
+
+/// Reports progress and turns a cancellation into an error.
+pub(crate) struct Progress<'a>(&'a mut dyn FnMut(f32) -> ControlFlow<()>);
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(callback: &'a mut dyn FnMut(f32) -> ControlFlow<()>) -> Self {
+        Self(callback)
+    }
+
+    pub(crate) fn at(&mut self, done: usize, of: usize) -> Result<(), BuildError> {
+        match (self.0)(done as f32 / of.max(1) as f32) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BuildError::Cancelled),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! HNSW: a hierarchical navigable small world graph (Malkov, Yashunin 2016), compatible with hnswlib.
+//!
+//! Every vector is a node of layer 0, one in `m` of layer 1, one in `m * m` of layer 2, and so on. A search walks
+//! greedily down from the top and then widens on layer 0 to the `ef` best. A node holds at most `m` links on
+//! upper layers and `2 * m` on layer 0.
+//!
+//! `graph` is the flat memory, `insert`, `select` and `reach` build, `search` walks, `format` is the file.
+//!
+//! Invariants: every link of a layer leads to a node of that layer; the entry is a node of the top layer; in a graph
+//! built here every node can be reached from the entry on layer 0.
+
+mod format;
+mod graph;
+mod insert;
+mod reach;
+mod search;
+mod select;
+
+use crate::distance::Kernel;
+use crate::searcher::{Neighbor, nearest};
+use graph::Graph;
+use search::Scratch;
+use std::sync::{Mutex, PoisonError};
+
+pub(crate) use insert::build;
+
+/// A built graph, and the memory its searches reuse.
+#[derive(Debug)]
+pub(crate) struct Hnsw {
+    graph: Graph,
+    idle: Mutex<Vec<Scratch>>,
+}
+
+impl Hnsw {
+    fn new(graph: Graph) -> Self {
+        Self { graph, idle: Mutex::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.graph.len()
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        self.graph.dim
+    }
+
+    pub(crate) fn search(
+        &self,
+        kernel: Kernel,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        keep: &dyn Fn(u64) -> bool,
+    ) -> Vec<Neighbor> {
+        let Some(entry) = self.graph.entry else { return Vec::new() };
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = idle().pop().unwrap_or_default();
+        let walk = search::Walk { graph: &self.graph, kernel, query };
+        let top = self.graph.level(entry);
+        let start = walk.descend(entry, top, 0, &mut scratch);
+        // Every node is reachable from the entry, not from every start.
+        let starts = [start, walk.key(entry)];
+        let id = |node: u32| self.graph.ids[node as usize];
+        walk.widen(&starts, 0, ef.max(k), &mut scratch, |node| keep(id(node)));
+        let found =
+            scratch.found.drain().map(|key| Neighbor { id: id(key.position()), distance: key.distance() });
+        let answer = nearest(found.collect(), k);
+        idle().push(scratch);
+        answer
+    }
+}

@@ -1,0 +1,145 @@
+//! Walking the graph: greedily down the layers, then a best-first search of the `ef` nearest (algorithm 2).
+//!
+//! Every walk ends: a descent gets strictly nearer with each step, a best-first search visits no node twice.
+
+use super::graph::Graph;
+use crate::distance::Kernel;
+use crate::key::Key;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Memory of a walk, kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    visited: Visited,
+    frontier: BinaryHeap<Reverse<Key>>,
+    /// What [`Walk::widen`] found, farthest on top.
+    pub(super) found: BinaryHeap<Key>,
+    fresh: Vec<u32>,
+    distances: Vec<f32>,
+}
+
+/// One query in one graph.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walk<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) kernel: Kernel,
+    pub(super) query: &'a [f32],
+}
+
+impl Walk<'_> {
+    /// A node and how far it is.
+    pub(super) fn key(&self, node: u32) -> Key {
+        Key::new(self.kernel.l2(self.query, self.graph.vector(node)), node)
+    }
+
+    /// The nearest node that greedy steps reach from `entry`, on the layers from `top` down to, but not, `bottom`.
+    pub(super) fn descend(&self, entry: u32, top: usize, bottom: usize, scratch: &mut Scratch) -> Key {
+        let mut best = self.key(entry);
+        for level in (bottom + 1..=top).rev() {
+            loop {
+                let links = self.graph.links(best.position(), level);
+                self.kernel.l2_rows(self.query, &self.graph.data, links, &mut scratch.distances);
+                let keys =
+                    links.iter().zip(&scratch.distances).map(|(node, distance)| Key::new(*distance, *node));
+                match keys.min() {
+                    Some(nearer) if nearer < best => best = nearer,
+                    _ => break,
+                }
+            }
+        }
+        best
+    }
+
+    /// Leaves in `scratch.found` the `ef` nearest nodes for which `keep` is true, of those reached from `starts`.
+    pub(super) fn widen(
+        &self,
+        starts: &[Key],
+        level: usize,
+        ef: usize,
+        scratch: &mut Scratch,
+        keep: impl Fn(u32) -> bool,
+    ) {
+        let Scratch { visited, frontier, found, fresh, distances } = scratch;
+        visited.clear(self.graph.len());
+        frontier.clear();
+        found.clear();
+        for &start in starts {
+            if visited.insert(start.position()) {
+                frontier.push(Reverse(start));
+                if keep(start.position()) && found.len() < ef {
+                    found.push(start);
+                }
+            }
+        }
+        while let Some(Reverse(nearest)) = frontier.pop() {
+            let full = found.len() == ef;
+            if full && found.peek().is_some_and(|farthest| nearest > *farthest) {
+                break;
+            }
+            let links = self.graph.links(nearest.position(), level);
+            fresh.clear();
+            fresh.extend(links.iter().filter(|link| visited.insert(**link)));
+            self.kernel.l2_rows(self.query, &self.graph.data, fresh, distances);
+            for (&node, &distance) in fresh.iter().zip(&*distances) {
+                let key = Key::new(distance, node);
+                if found.len() == ef {
+                    let Some(mut farthest) = found.peek_mut() else { continue };
+                    if key < *farthest {
+                        frontier.push(Reverse(key));
+                        if keep(node) {
+                            *farthest = key;
+                        }
+                    }
+                } else {
+                    frontier.push(Reverse(key));
+                    if keep(node) {
+                        found.push(key);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A set of nodes that is emptied by counting up, not by writing.
+#[derive(Debug, Default)]
+struct Visited {
+    epoch: u32,
+    stamps: Vec<u32>,
+}
+
+impl Visited {
+    fn clear(&mut self, nodes: usize) {
+        self.stamps.resize(nodes, 0);
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.stamps.fill(0);
+            self.epoch = 1;
+        }
+    }
+
+    /// Answers whether the node is new.
+    fn insert(&mut self, node: u32) -> bool {
+        let stamp = &mut self.stamps[node as usize];
+        let new = *stamp != self.epoch;
+        *stamp = self.epoch;
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visited_forgets_even_when_the_epoch_wraps() {
+        let mut visited = Visited::default();
+        visited.clear(2);
+        assert!(visited.insert(0) && !visited.insert(0) && visited.insert(1));
+        visited.epoch = u32::MAX;
+        visited.insert(1);
+        visited.clear(2);
+        assert!(visited.insert(0) && visited.insert(1) && !visited.insert(1));
+    }
+}

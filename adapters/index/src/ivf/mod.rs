@@ -1,0 +1,97 @@
+//! `IVF_FLAT`: vectors in lists, one for each centroid of a k-means clustering.
+//!
+//! A search reads the `nprobe` lists whose centroids are nearest. `kmeans` trains, `format` is the file.
+//!
+//! Invariants: vectors lie list after list, in the order of their positions within a list; there is at least one
+//! list unless there are no vectors.
+
+mod format;
+mod kmeans;
+
+use crate::Vectors;
+use crate::distance::Kernel;
+use crate::engine::{BuildError, Progress};
+use crate::key::Key;
+use crate::searcher::{Neighbor, nearest};
+
+/// Centroids and the lists around them.
+#[derive(Debug)]
+pub(crate) struct Ivf {
+    dim: usize,
+    centroids: Vec<f32>,
+    /// First row of each list, and one past the last.
+    starts: Vec<usize>,
+    ids: Vec<u64>,
+    data: Vec<f32>,
+}
+
+/// Never more lists than vectors.
+fn lists(nlist: u32, n: usize) -> usize {
+    n.min(nlist as usize)
+}
+
+pub(crate) fn build(
+    vectors: Vectors<'_>,
+    nlist: u32,
+    seed: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Ivf, BuildError> {
+    let lists = lists(nlist, vectors.len());
+    let (centroids, assigned) = kmeans::cluster(vectors, lists, seed, progress)?;
+    let mut order: Vec<usize> = (0..vectors.len()).collect();
+    order.sort_by_key(|&row| assigned[row]);
+    let mut starts = vec![0; lists + 1];
+    for list in assigned {
+        starts[list as usize + 1] += 1;
+    }
+    for list in 0..lists {
+        starts[list + 1] += starts[list];
+    }
+    let dim = vectors.dim();
+    let ids = order.iter().map(|&row| vectors.ids()[row]).collect();
+    let mut data = Vec::with_capacity(vectors.data().len());
+    for row in order {
+        data.extend_from_slice(&vectors.data()[row * dim..][..dim]);
+    }
+    Ok(Ivf { dim, centroids, starts, ids, data })
+}
+
+impl Ivf {
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Reads `nprobe` lists, and further ones only while there are fewer than `k` answers.
+    pub(crate) fn search(
+        &self,
+        kernel: Kernel,
+        query: &[f32],
+        k: usize,
+        nprobe: usize,
+        keep: &dyn Fn(u64) -> bool,
+    ) -> Vec<Neighbor> {
+        let mut distances = Vec::new();
+        kernel.l2_all(query, &self.centroids, &mut distances);
+        let mut order: Vec<Key> =
+            (0..).zip(&distances).map(|(list, distance)| Key::new(*distance, list)).collect();
+        order.sort_unstable();
+        let mut found = Vec::new();
+        for (read, list) in order.iter().map(|key| key.position() as usize).enumerate() {
+            if read >= nprobe && found.len() >= k {
+                break;
+            }
+            let rows = self.starts[list]..self.starts[list + 1];
+            kernel.l2_all(query, &self.data[rows.start * self.dim..rows.end * self.dim], &mut distances);
+            let answers = self.ids[rows].iter().zip(&distances).filter(|(id, _)| keep(**id));
+            found.extend(answers.map(|(id, distance)| Neighbor { id: *id, distance: *distance }));
+            if found.len() > 2 * k + 1_024 {
+                found = nearest(found, k);
+            }
+        }
+        nearest(found, k)
+    }
+}

@@ -1,0 +1,148 @@
+//! A finished index: immutable, searched from any number of threads.
+
+use crate::distance::Kernel;
+use crate::file::LoadError;
+use crate::{IndexSpec, Kind, hnsw, ivf};
+
+/// An index that answers searches.
+#[derive(Debug)]
+pub struct Index {
+    spec: IndexSpec,
+    kernel: Kernel,
+    body: Body,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Hnsw(hnsw::Hnsw),
+    Ivf(ivf::Ivf),
+}
+
+/// One answer of a search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbor {
+    /// Which vector.
+    pub id: u64,
+    /// How far it is from the query, in the index's metric.
+    pub distance: f32,
+}
+
+impl Index {
+    pub(crate) fn new(spec: IndexSpec, body: Body) -> Self {
+        Self { spec, kernel: Kernel::detect(), body }
+    }
+
+    /// Up to `k` approximate nearest neighbours for which `keep(id)` is true, nearest first, ties by id.
+    ///
+    /// Vectors that are not kept are still traversed, so deleted ids never cut the way to living ones. The
+    /// more are filtered out, the longer the search looks: it gives up only when it has seen everything it
+    /// can reach.
+    ///
+    /// # Errors
+    /// A query of the wrong dimension, or with NaN or infinity in it.
+    pub fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        keep: &dyn Fn(u64) -> bool,
+    ) -> Result<Vec<Neighbor>, SearchError> {
+        if query.len() != self.dim() {
+            return Err(SearchError::Dim { expected: self.dim(), found: query.len() });
+        }
+        if query.iter().any(|value| !value.is_finite()) {
+            return Err(SearchError::NotFinite);
+        }
+        let k = k.min(self.len());
+        if k == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(match (&self.body, self.spec.kind) {
+            (Body::Hnsw(hnsw), Kind::Hnsw { ef, .. }) => {
+                hnsw.search(self.kernel, query, k, ef as usize, keep)
+            }
+            (Body::Ivf(ivf), Kind::IvfFlat { nprobe, .. }) => {
+                ivf.search(self.kernel, query, k, nprobe as usize, keep)
+            }
+            _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
+        })
+    }
+
+    /// Number of vectors.
+    pub fn len(&self) -> usize {
+        match &self.body {
+            Body::Hnsw(hnsw) => hnsw.len(),
+            Body::Ivf(ivf) => ivf.len(),
+        }
+    }
+
+    /// Whether there is no vector at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Values in each vector.
+    pub fn dim(&self) -> usize {
+        match &self.body {
+            Body::Hnsw(hnsw) => hnsw.dim(),
+            Body::Ivf(ivf) => ivf.dim(),
+        }
+    }
+
+    /// What the index was built or loaded with.
+    pub fn spec(&self) -> &IndexSpec {
+        &self.spec
+    }
+
+    /// The bytes of the index's file: hnswlib's layout for HNSW, our own for IVF.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match (&self.body, self.spec.kind) {
+            (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, .. }) => hnsw.to_bytes(ef_construction),
+            (Body::Ivf(ivf), Kind::IvfFlat { nlist, .. }) => ivf.to_bytes(nlist),
+            _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
+        }
+    }
+
+    /// The index in a file's bytes.
+    ///
+    /// The file must have been built with `spec`'s kind and build parameters (`m` and `ef_construction`, or
+    /// `nlist`). `ef`, `nprobe` and `seed` are not in the file: they are taken from `spec`, so a file may be
+    /// searched with another `ef` than before.
+    ///
+    /// # Errors
+    /// An invalid spec, a file of another spec, or bytes that are no such file.
+    pub fn from_bytes(bytes: &[u8], spec: &IndexSpec) -> Result<Self, LoadError> {
+        spec.validate()?;
+        let body = match spec.kind {
+            Kind::Hnsw { m, ef_construction, .. } => {
+                Body::Hnsw(hnsw::Hnsw::from_bytes(bytes, m, ef_construction)?)
+            }
+            Kind::IvfFlat { nlist, .. } => Body::Ivf(ivf::Ivf::from_bytes(bytes, nlist)?),
+        };
+        Ok(Self::new(*spec, body))
+    }
+}
+
+/// Sorts nearest first, ties by id, and keeps `k`.
+pub(crate) fn nearest(mut found: Vec<Neighbor>, k: usize) -> Vec<Neighbor> {
+    found.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.id.cmp(&b.id)));
+    found.truncate(k);
+    found
+}
+
+/// Why a search was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// The query has another dimension than the index.
+    #[error(
+        "the query has {found} values, the index {expected}: ask with the model the index was built from"
+    )]
+    Dim {
+        /// Values in each vector of the index.
+        expected: usize,
+        /// Values in the query.
+        found: usize,
+    },
+    /// The query contains NaN or infinity.
+    #[error("the query contains NaN or infinity: only finite values have distances")]
+    NotFinite,
+}

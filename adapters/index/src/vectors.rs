@@ -1,0 +1,126 @@
+//! The input of a build: ids and row-major `f32` values, checked once so that nothing behind has to.
+//!
+//! Invariants of a [`Vectors`]: `1 <= dim <= MAX_DIM`, `data.len() == ids.len() * dim`, ids unique, values finite.
+//! Ids are unique because a filter that speaks of ids could not tell two versions of one apart.
+
+/// The largest dimension accepted.
+pub(crate) const MAX_DIM: usize = 65_536;
+
+/// Checked, borrowed vectors.
+#[derive(Debug, Clone, Copy)]
+pub struct Vectors<'a> {
+    dim: usize,
+    ids: &'a [u64],
+    data: &'a [f32],
+}
+
+impl<'a> Vectors<'a> {
+    /// `data` holds one row of `dim` values for each id.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, a dimension of zero or beyond 65,536, a repeated id, NaN or infinity.
+    pub fn new(dim: usize, ids: &'a [u64], data: &'a [f32]) -> Result<Self, VectorsError> {
+        if !(1..=MAX_DIM).contains(&dim) {
+            return Err(VectorsError::Dim(dim));
+        }
+        if ids.len() >= u32::MAX as usize {
+            return Err(VectorsError::TooMany(ids.len()));
+        }
+        if ids.len().checked_mul(dim) != Some(data.len()) {
+            return Err(VectorsError::Length { ids: ids.len(), dim, values: data.len() });
+        }
+        if let Some(at) = data.iter().position(|value| !value.is_finite()) {
+            return Err(VectorsError::NotFinite { id: ids[at / dim], value: data[at] });
+        }
+        if let Some(id) = repeated(ids) {
+            return Err(VectorsError::Repeated(id));
+        }
+        Ok(Self { dim, ids, data })
+    }
+
+    /// Values in each vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of vectors.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no vector at all.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The ids, in the order of the rows.
+    pub fn ids(&self) -> &'a [u64] {
+        self.ids
+    }
+
+    /// The values, row after row.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+}
+
+/// An id that occurs twice, if there is one.
+pub(crate) fn repeated(ids: &[u64]) -> Option<u64> {
+    if ids.is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Why vectors were refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum VectorsError {
+    /// The dimension is zero or too large.
+    #[error("a vector of {0} values cannot be indexed: use 1 to {MAX_DIM}")]
+    Dim(usize),
+    /// More vectors than positions in the file format.
+    #[error("{0} vectors are too many for one index: split them")]
+    TooMany(usize),
+    /// Ids and values do not belong together.
+    #[error("{ids} ids of dimension {dim} do not make {values} values: pass `dim` values for each id")]
+    Length {
+        /// Ids given.
+        ids: usize,
+        /// Dimension given.
+        dim: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// An id occurs twice.
+    #[error("id {0} occurs twice: keep only its newest vector")]
+    Repeated(u64),
+    /// A value is NaN or infinite.
+    #[error("the vector of id {id} contains {value}: only finite values have distances")]
+    NotFinite {
+        /// Whose vector.
+        id: u64,
+        /// The value.
+        value: f32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_defect_is_refused_by_name() {
+        assert_eq!(Vectors::new(0, &[], &[]).unwrap_err(), VectorsError::Dim(0));
+        assert_eq!(
+            Vectors::new(2, &[1], &[0.0]).unwrap_err(),
+            VectorsError::Length { ids: 1, dim: 2, values: 1 }
+        );
+        assert_eq!(Vectors::new(1, &[5, 4, 5], &[0.0; 3]).unwrap_err(), VectorsError::Repeated(5));
+        let infinite = Vectors::new(1, &[5, 4], &[0.0, f32::INFINITY]).unwrap_err();
+        assert_eq!(infinite, VectorsError::NotFinite { id: 4, value: f32::INFINITY });
+        assert!(Vectors::new(1, &[1], &[f32::NAN]).is_err());
+        assert!(Vectors::new(3, &[], &[]).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! Data, exact answers and recall for the tests.
+
+use index::{Engine, Index, IndexSpec, Kind, Vectors, build};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::ops::ControlFlow;
+
+pub(crate) struct Data {
+    pub(crate) dim: usize,
+    pub(crate) ids: Vec<u64>,
+    pub(crate) rows: Vec<f32>,
+    pub(crate) queries: Vec<f32>,
+}
+
+impl Data {
+    /// Overlapping clusters of about 100 vectors; queries come from the same clusters.
+    pub(crate) fn clustered(n: usize, dim: usize, queries: usize, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let centers: Vec<f32> = (0..n.div_ceil(100).max(1) * dim).map(|_| 2.0 * bell(&mut rng)).collect();
+        let mut draw = |count: usize| -> Vec<f32> {
+            let clusters = centers.len() / dim;
+            let mut rows = Vec::with_capacity(count * dim);
+            for _ in 0..count {
+                let center = rng.next_u64() as usize % clusters * dim;
+                rows.extend(centers[center..][..dim].iter().map(|value| value + bell(&mut rng)));
+            }
+            rows
+        };
+        let rows = draw(n);
+        let queries = draw(queries);
+        Self { dim, ids: (0..n as u64).map(|at| at * 7 + 3).collect(), rows, queries }
+    }
+
+    pub(crate) fn build(&self, spec: &IndexSpec) -> Index {
+        let vectors = Vectors::new(self.dim, &self.ids, &self.rows).unwrap();
+        build(vectors, spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    pub(crate) fn exact(&self, query: &[f32], k: usize, keep: &dyn Fn(u64) -> bool) -> Vec<u64> {
+        let distance = |row: &[f32]| -> f64 {
+            row.iter().zip(query).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+        };
+        let rows = self.ids.iter().zip(self.rows.chunks_exact(self.dim)).filter(|(id, _)| keep(**id));
+        let mut all: Vec<(f64, u64)> = rows.map(|(id, row)| (distance(row), *id)).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        all.iter().take(k).map(|(_, id)| *id).collect()
+    }
+
+    pub(crate) fn recall(&self, index: &Index, k: usize, keep: &dyn Fn(u64) -> bool) -> f64 {
+        let (mut hits, mut wanted) = (0, 0);
+        for query in self.queries.chunks_exact(self.dim) {
+            let exact = self.exact(query, k, keep);
+            let found = index.search(query, k, keep).unwrap();
+            hits += found.iter().filter(|neighbor| exact.contains(&neighbor.id)).count();
+            wanted += exact.len();
+        }
+        hits as f64 / wanted as f64
+    }
+}
+
+/// Roughly normal, from integers.
+fn bell(rng: &mut ChaCha8Rng) -> f32 {
+    let sum: i64 = (0..4).map(|_| (rng.next_u64() >> 48) as i64 - 32_768).sum();
+    sum as f32 / 37_800.0
+}
+
+/// One spec of each kind, small enough for small data.
+pub(crate) fn both() -> [IndexSpec; 2] {
+    let ivf = IndexSpec { kind: Kind::IvfFlat { nlist: 16, nprobe: 4 }, ..IndexSpec::hnsw() };
+    [IndexSpec::hnsw(), ivf]
+}

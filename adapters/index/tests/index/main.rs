@@ -1,0 +1,8 @@
+//! The promises of the crate, checked from outside.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod data;
+mod files;
+mod garbage;
+mod search;
