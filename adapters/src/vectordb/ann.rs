@@ -1,17 +1,12 @@
 //! The only module that knows the index library.
-//!
-//! TEMPORARY STAND-IN: an exact scan with the interface the library will have. Replace the bodies, nothing else.
 
-use super::wire::{BuildEngine, IndexSpec};
+use super::wire::{BuildEngine, IndexSpec, Kind};
+use index::{Engine, Index, Metric, Vectors};
 use std::ops::ControlFlow;
 
 /// An immutable index over sealed records.
 #[derive(Debug)]
-pub(super) struct Ann {
-    dim: usize,
-    ids: Vec<u64>,
-    data: Vec<f32>,
-}
+pub(super) struct Ann(Index);
 
 impl Ann {
     /// Builds an index of rows of `dim` values; `stop` is asked now and then whether to give up.
@@ -19,15 +14,17 @@ impl Ann {
         dim: usize,
         ids: &[u64],
         data: &[f32],
-        _spec: &IndexSpec,
-        BuildEngine::Cpu: BuildEngine,
+        spec: &IndexSpec,
+        engine: BuildEngine,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, String> {
-        let progress = |_done: f32| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        if progress(0.0).is_break() || ids.len() * dim != data.len() {
-            return Err("the index build was cancelled".into());
-        }
-        Ok(Self { dim, ids: ids.to_vec(), data: data.to_vec() })
+        let vectors = Vectors::new(dim, ids, data).map_err(|error| error.to_string())?;
+        let engine = match engine {
+            BuildEngine::Cpu => Engine::Cpu,
+        };
+        let mut progress = |_| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let built = index::build(vectors, &native(spec), engine, &mut progress);
+        built.map(Self).map_err(|error| error.to_string())
     }
 
     /// Up to `k` of the kept ids, nearest first.
@@ -37,54 +34,41 @@ impl Ann {
         k: usize,
         keep: &dyn Fn(u64) -> bool,
     ) -> Result<Vec<(u64, f32)>, String> {
-        let rows = self.ids.iter().zip(self.data.chunks_exact(self.dim));
-        let mut found: Vec<_> =
-            rows.filter(|(id, _)| keep(**id)).map(|(id, row)| (*id, distance(query, row))).collect();
-        found.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        found.truncate(k);
-        Ok(found)
+        let found = self.0.search(query, k, keep).map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|near| (near.id, near.distance)).collect())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.0.len()
+    }
+
+    /// Values in each vector. An empty index has none that could differ.
+    pub(super) fn fits(&self, dim: usize) -> bool {
+        self.0.is_empty() || self.0.dim() == dim
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = (self.dim as u64).to_le_bytes().to_vec();
-        bytes.extend((self.ids.len() as u64).to_le_bytes());
-        bytes.extend(self.ids.iter().flat_map(|id| id.to_le_bytes()));
-        bytes.extend(self.data.iter().flat_map(|value| value.to_le_bytes()));
-        bytes
+        self.0.to_bytes()
     }
 
-    pub(super) fn from_bytes(bytes: &[u8], _spec: &IndexSpec) -> Result<Self, String> {
-        let word = |at: usize| {
-            let bytes = bytes.get(at..at + 8).ok_or("too short")?;
-            Ok::<u64, String>(u64::from_le_bytes(bytes.try_into().map_err(|_| "too short")?))
-        };
-        let (dim, count) = (word(0)? as usize, word(8)? as usize);
-        let ids = (0..count).map(|row| word(16 + row * 8)).collect::<Result<Vec<_>, _>>()?;
-        let data: Vec<f32> = bytes
-            .get(16 + count * 8..)
-            .unwrap_or_default()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|value| f32::from_le_bytes(*value))
-            .collect();
-        if dim == 0 || data.len() != count.saturating_mul(dim) {
-            return Err("not an index file".into());
-        }
-        Ok(Self { dim, ids, data })
+    pub(super) fn from_bytes(bytes: &[u8], spec: &IndexSpec) -> Result<Self, String> {
+        Index::from_bytes(bytes, &native(spec)).map(Self).map_err(|error| error.to_string())
     }
+}
+
+fn native(spec: &IndexSpec) -> index::IndexSpec {
+    let kind = match spec.kind {
+        Kind::Hnsw { m, ef_construction, ef } => index::Kind::Hnsw { m, ef_construction, ef },
+        Kind::IvfFlat { nlist, nprobe } => index::Kind::IvfFlat { nlist, nprobe },
+    };
+    index::IndexSpec { kind, metric: Metric::L2, seed: spec.seed }
 }
 
 /// Squared Euclidean distance, for the records no index knows yet.
 pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0_f32; LANES];
-    let (a, b) = (a.chunks(LANES), b.chunks(LANES));
-    for (a, b) in a.zip(b) {
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             *sum += (a - b) * (a - b);
         }

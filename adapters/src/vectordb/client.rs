@@ -120,7 +120,7 @@ impl Client {
             let usable = |link: &&Arc<Link>| {
                 // While calls wait on it (or hold it), silence is judged by them.
                 let idle =
-                    Arc::strong_count(link) == 1 && link.now() - link.heard().min(link.now()) > IDLE_MICROS;
+                    Arc::strong_count(link) == 1 && link.now().saturating_sub(link.heard()) > IDLE_MICROS;
                 !link.is_dead() && !idle
             };
             if let Some(link) = slot.link.as_ref().filter(usable) {

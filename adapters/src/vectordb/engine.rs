@@ -89,6 +89,8 @@ pub(super) struct View {
     pub(super) manifest: Manifest,
     pub(super) table: Table,
     pub(super) ann: Option<Arc<Ann>>,
+    /// Counts replacements of the table: what was built from an earlier one must not be installed.
+    pub(super) generation: u64,
 }
 
 #[derive(Debug)]
@@ -145,7 +147,7 @@ impl Engine {
             planted,
             maintenance: Mutex::default(),
             wal: Mutex::new(wal),
-            view: RwLock::new(View { state, damage, notes, manifest, table, ann }),
+            view: RwLock::new(View { state, damage, notes, manifest, table, ann, generation: 0 }),
             staged: Mutex::default(),
             building: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -156,6 +156,7 @@ impl Core {
         let mut view = self.view_mut();
         (view.state, view.ann) = (State::Healthy, None);
         view.damage.clear();
+        view.generation += 1;
         (view.manifest, view.table) = (manifest, table);
         live
     }

@@ -1,6 +1,6 @@
 //! Start-up: verify every file, or say which one is damaged.
 //!
-//! While anything is damaged nothing is repaired or removed: a restore may still want what is there.
+//! While data is damaged nothing is repaired or removed: a restore may still want what is there.
 
 use super::ann::Ann;
 use super::codec::Entry;
@@ -103,7 +103,7 @@ fn verified(folder: &Folder, config: &Config) -> Result<Loaded, Vec<Damage>> {
         notes.push(format!("{WAL}: dropped {} bytes of a write that was never acknowledged", log.torn));
     }
     log.writes.into_iter().for_each(|(key, entry)| table.apply(key, entry));
-    let (ann, index_damage) = match manifest.index.as_ref().map(|file| read_index(folder, file)) {
+    let (ann, index_damage) = match manifest.index.as_ref().map(|file| read_index(folder, file, dim)) {
         None => (None, None),
         Some(Ok(ann)) => (Some(Arc::new(ann)), None),
         Some(Err(why)) => (None, Some(damage(INDEX, why))),
@@ -163,14 +163,14 @@ fn read_log(folder: &Folder, manifest: &Manifest) -> Result<Log, String> {
     Ok(log)
 }
 
-fn read_index(folder: &Folder, file: &IndexFile) -> Result<Ann, String> {
+fn read_index(folder: &Folder, file: &IndexFile, dim: usize) -> Result<Ann, String> {
     let bytes = folder.read(INDEX).map_err(|error| error.to_string())?;
     if sha256(&bytes) != file.sha256 {
         return Err("the file fails its checksum".into());
     }
     let ann = Ann::from_bytes(&bytes, &file.info.spec)?;
-    if ann.len() as u64 != file.info.records {
-        return Err(format!("{} vectors instead of {}", ann.len(), file.info.records));
+    if !ann.fits(dim) || ann.len() as u64 != file.info.records {
+        return Err(format!("it does not hold {} vectors of dimension {dim}", file.info.records));
     }
     Ok(ann)
 }

@@ -58,11 +58,13 @@ impl Engine {
         let _maintenance = core.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = core.log();
         *log = None;
+        core.planted.held();
         let loaded = load(&core.folder, &core.config);
         *log = loaded.wal;
         let mut view = core.view_mut();
         (view.state, view.damage, view.notes) = (loaded.state, loaded.damage, loaded.notes);
         (view.manifest, view.table, view.ann) = (loaded.manifest, loaded.table, loaded.ann);
+        view.generation += 1;
     }
 
     /// Leaves in good order: what was written is sealed.
@@ -166,7 +168,7 @@ impl Core {
         }
     }
 
-    fn build(
+    pub(super) fn build(
         &self,
         spec: IndexSpec,
         engine: BuildEngine,
@@ -188,8 +190,8 @@ impl Core {
         ids_of: impl Fn(Vec<u64>) -> Vec<u64>,
     ) -> Result<IndexInfo, EngineError> {
         let began = Instant::now();
+        let generation = self.view().generation;
         let point = self.flush()?;
-        let timeline = self.view().manifest.timeline;
         let (ids, data) = self.rows(point);
         let ids = ids_of(ids);
         let stop = || self.stopping.load(Ordering::Relaxed);
@@ -204,7 +206,7 @@ impl Core {
             build_seconds: began.elapsed().as_secs_f64(),
         };
         let file = IndexFile { sha256: sha256(&bytes), info: info.clone() };
-        self.install(file, Arc::new(ann), &bytes, timeline)?;
+        self.install(file, Arc::new(ann), &bytes, generation)?;
         Ok(info)
     }
 
@@ -227,12 +229,12 @@ impl Core {
         file: IndexFile,
         ann: Arc<Ann>,
         bytes: &[u8],
-        timeline: u64,
+        generation: u64,
     ) -> Result<(), EngineError> {
         let _maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let mut manifest = {
             let view = self.view();
-            if view.state == State::Degraded || view.manifest.timeline != timeline {
+            if view.state == State::Degraded || view.generation != generation {
                 return Err(refused(
                     view.state,
                     "the data was replaced or damaged during the build: build again",

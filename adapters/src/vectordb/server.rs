@@ -14,17 +14,20 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 /// Connections at a time; more are closed at once.
 const CONNECTIONS: usize = 256;
 /// Requests of one connection at a time; more stay unread.
 const IN_FLIGHT: usize = 1024;
+/// Searches and scans at a time: they need a processor each, and others' requests want one too.
+const READERS: usize = 4;
 /// A connection without a request for so long is closed. Clients give up idle ones much earlier.
 const IDLE: Duration = Duration::from_secs(300);
 /// A peer that takes no answer for so long is gone.
@@ -122,6 +125,7 @@ impl Server {
     /// Serves until `stop` is ready, then seals what was written.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { engine, listener, .. } = self;
+        let node = Arc::new(Shared { engine: engine.clone(), readers: Semaphore::new(READERS) });
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
@@ -132,9 +136,9 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         if let Ok(permit) = room.clone().try_acquire_owned() {
-                            let engine = engine.clone();
+                            let node = node.clone();
                             connections.spawn(async move {
-                                connection(stream, engine).await;
+                                connection(stream, node).await;
                                 drop(permit);
                             });
                         }
@@ -158,13 +162,17 @@ async fn close(engine: Arc<Engine>) {
     }
 }
 
-async fn connection(stream: TcpStream, engine: Arc<Engine>) {
+/// What every connection needs.
+struct Shared {
+    engine: Arc<Engine>,
+    readers: Semaphore,
+}
+
+async fn connection(stream: TcpStream, node: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
-    let mut requests = FramedRead::new(read, framing());
     let mut sink = FramedWrite::new(write, framing());
     let (answers, mut outgoing) = mpsc::channel::<Bytes>(64);
-    let mut tasks = JoinSet::new();
     let writer = async move {
         while let Some(answer) = outgoing.recv().await {
             if !matches!(timeout(STUCK, sink.send(answer)).await, Ok(Ok(()))) {
@@ -172,43 +180,64 @@ async fn connection(stream: TcpStream, engine: Arc<Engine>) {
             }
         }
     };
-    let reader = async move {
-        while let Ok(Some(Ok(frame))) = timeout(IDLE, requests.next()).await {
-            let Ok(Message { id, body }) = decode::<Request>(&frame) else { break };
-            let (engine, answers) = (engine.clone(), answers.clone());
-            tasks.spawn(async move {
-                let response = answer(engine, body).await;
-                if let Ok(bytes) = encode(id, response) {
-                    let _ = answers.send(bytes).await;
-                }
-            });
-            while tasks.try_join_next().is_some() {}
-            if tasks.len() >= IN_FLIGHT {
-                tasks.join_next().await;
-            }
-        }
-    };
     tokio::select! {
         () = writer => {}
-        () = reader => {}
+        () = requests(FramedRead::new(read, framing()), node, answers) => {}
     }
 }
 
-async fn answer(engine: Arc<Engine>, request: Request) -> Response {
+/// Ends when the peer does, or sends what is no request. Requests in flight are dropped then; what they have
+/// already handed to the engine goes on.
+async fn requests(
+    mut frames: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
+    node: Arc<Shared>,
+    answers: mpsc::Sender<Bytes>,
+) {
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        if tasks.len() >= IN_FLIGHT {
+            tasks.join_next().await;
+        }
+        let frame = match timeout(IDLE, frames.next()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Err(_) if !tasks.is_empty() => continue,
+            _ => break,
+        };
+        let Ok(Message { id, body }) = decode::<Request>(&frame) else { break };
+        let (node, answers) = (node.clone(), answers.clone());
+        tasks.spawn(async move {
+            let response = answer(&node, body).await;
+            if let Ok(bytes) = encode(id, response) {
+                let _ = answers.send(bytes).await;
+            }
+        });
+    }
+}
+
+async fn answer(node: &Shared, request: Request) -> Response {
+    let engine = node.engine.clone();
     let written = |result: Result<u64, EngineError>| result.map(|lsn| Response::Written { lsn });
     let result = match request {
         Request::Ping => Ok(Response::Pong),
         Request::Put(record) => written(engine.put(record).await),
         Request::Delete { key, ver } => written(engine.delete(key, ver).await),
-        other => spawn_blocking(move || blocking(&engine, other))
-            .await
-            .unwrap_or_else(|error| Err(EngineError::Failed(error.to_string()))),
+        read @ (Request::Search { .. } | Request::Survivors { .. }) => {
+            let _turn = node.readers.acquire().await;
+            on_blocking_thread(engine, read).await
+        }
+        other => on_blocking_thread(engine, other).await,
     };
     match result {
         Ok(response) => response,
         Err(EngineError::Refused { state, why }) => Response::Refused { state, why },
         Err(EngineError::Failed(why)) => Response::Failed { why },
     }
+}
+
+async fn on_blocking_thread(engine: Arc<Engine>, request: Request) -> Result<Response, EngineError> {
+    let done = spawn_blocking(move || blocking(&engine, request)).await;
+    done.unwrap_or_else(|error| Err(EngineError::Failed(error.to_string())))
 }
 
 fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> {

@@ -155,3 +155,19 @@ fn two_processes_never_share_a_folder() {
     drop(engine);
     drop(open(dir.path()));
 }
+
+#[test]
+fn an_index_of_replaced_data_is_not_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    fill(&engine, 0..20, 1);
+    let import = engine.import_begin();
+    engine.import_page(import, vec![record(1, 2)]).unwrap();
+    let replaced = std::sync::Once::new();
+    let result = engine.core.build(spec(), BuildEngine::Cpu, |ids| {
+        replaced.call_once(|| assert_eq!(engine.import_commit(import, None).unwrap().live, 1));
+        ids
+    });
+    assert!(matches!(result, Err(EngineError::Refused { .. })), "{result:?}");
+    assert_eq!(engine.search(&record(1, 2).vector, 3).unwrap().len(), 1);
+}

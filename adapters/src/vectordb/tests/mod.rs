@@ -5,6 +5,7 @@ mod damage;
 mod flawed;
 mod model;
 mod network;
+mod process;
 mod restore;
 
 use super::codec::Entry;
