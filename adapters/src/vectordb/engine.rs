@@ -1,15 +1,11 @@
-//! The engine: reads from the table, writes by group commit.
+//! The engine: what all parts share, the reads, and the entrance of writes.
 //!
-//! One thread owns the writing of the log. It takes whatever writes have queued up, appends them as one frame,
-//! syncs once, applies them to the table and only then answers each; while it syncs, the next group gathers.
-//!
-//! Locks are taken in the order maintenance, log, view, and none is held across an await. After an error of the
-//! log the node degrades: an fsync that failed once must not be trusted when it succeeds later.
+//! Locks are taken in the order maintenance, staged, log, view, and none is held across an await.
 
 use super::Config;
 use super::ann::Ann;
-use super::codec::Entry;
-use super::files::{Folder, LOCK, WAL};
+use super::commit::Job;
+use super::files::{Folder, LOCK};
 use super::flaws::Planted;
 use super::import::Staged;
 use super::load::{Loaded, load};
@@ -17,20 +13,19 @@ use super::manifest::Manifest;
 use super::table::Table;
 use super::wal::Wal;
 use super::wire::{Damage, Hit, Page, Point, Record, State, Status};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that may wait for the log; more are refused.
 const QUEUE: usize = 4096;
-/// Bytes of one group commit.
-const GROUP_BYTES: usize = 4 << 20;
-/// Written keys that no segment has, before the engine flushes by itself.
-const FLUSH_AT: usize = 65_536;
+/// How long a start waits for its predecessor to be gone.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Results a search may ask for.
 const MAX_K: usize = 16_384;
 
@@ -72,14 +67,6 @@ pub enum OpenError {
     Dim(u32),
 }
 
-#[derive(Debug)]
-struct Job {
-    key: u64,
-    ver: u64,
-    vector: Option<Arc<[f32]>>,
-    done: oneshot::Sender<Result<u64, EngineError>>,
-}
-
 /// What reads see.
 #[derive(Debug)]
 pub(super) struct View {
@@ -105,10 +92,10 @@ pub(super) struct Core {
     pub(super) staged: Mutex<Option<Staged>>,
     pub(super) building: AtomicBool,
     pub(super) stopping: AtomicBool,
-    flushing: AtomicBool,
+    pub(super) flushing: AtomicBool,
     pub(super) imports: AtomicU64,
-    writes: AtomicU64,
-    fsyncs: AtomicU64,
+    pub(super) writes: AtomicU64,
+    pub(super) fsyncs: AtomicU64,
     _lock: File,
 }
 
@@ -137,7 +124,7 @@ impl Engine {
         let dir = config.dir.clone();
         let lock = folder.create().and_then(|()| File::create(folder.path(LOCK)));
         let lock = lock.map_err(|source| OpenError::Folder { dir: dir.clone(), source })?;
-        lock.try_lock().map_err(|_| OpenError::Locked { dir })?;
+        await_lock(&lock).map_err(|_| OpenError::Locked { dir })?;
         let loaded = load(&folder, &config);
         let planted = Planted::new(&config.flaws, !loaded.fresh);
         let Loaded { state, damage, notes, manifest, wal, table, ann, .. } = loaded;
@@ -262,6 +249,17 @@ impl Drop for Engine {
     }
 }
 
+/// A killed predecessor holds the lock until the system has taken it apart.
+fn await_lock(lock: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 50),
+            result => return result,
+        }
+    }
+}
+
 pub(super) fn refused(state: State, why: impl Into<String>) -> EngineError {
     EngineError::Refused { state, why: why.into() }
 }
@@ -300,7 +298,7 @@ impl Core {
         self.wal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn readable(&self) -> Result<RwLockReadGuard<'_, View>, EngineError> {
+    pub(super) fn readable(&self) -> Result<RwLockReadGuard<'_, View>, EngineError> {
         let view = self.view();
         if view.state == State::Degraded {
             return Err(view.refusal());
@@ -328,66 +326,5 @@ impl Core {
     pub(super) fn degrade(&self, log: &mut Option<Wal>, file: &str, why: &str) {
         *log = None;
         self.view_mut().degrade(file, why);
-    }
-
-    fn commit_all(self: &Arc<Self>, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
-            let mut bytes = 0;
-            let mut group = vec![first];
-            while bytes < GROUP_BYTES
-                && let Ok(job) = jobs.try_recv()
-            {
-                bytes += job.vector.as_ref().map_or(0, |vector| vector.len() * 4);
-                group.push(job);
-            }
-            self.commit(group);
-        }
-    }
-
-    fn commit(self: &Arc<Self>, group: Vec<Job>) {
-        match self.store(&group) {
-            Ok(first) => {
-                for (lsn, job) in (first..).zip(group) {
-                    let answer = if self.planted.refuses_stored() {
-                        Err(refused(State::Healthy, "too many writes are waiting: slow down"))
-                    } else {
-                        self.writes.fetch_add(1, Ordering::Relaxed);
-                        Ok(lsn)
-                    };
-                    let _ = job.done.send(answer);
-                }
-            }
-            Err(error) => group.into_iter().for_each(|job| {
-                let _ = job.done.send(Err(error.clone()));
-            }),
-        }
-        if self.view().table.unsealed() >= FLUSH_AT && !self.flushing.swap(true, Ordering::Relaxed) {
-            let core = self.clone();
-            std::thread::spawn(move || {
-                if let Err(error) = core.flush() {
-                    tracing::warn!("{}: flush: {error}", core.config.collection);
-                }
-                core.flushing.store(false, Ordering::Relaxed);
-            });
-        }
-    }
-
-    /// Makes a group durable and visible; answers the first one's lsn.
-    fn store(&self, group: &[Job]) -> Result<u64, EngineError> {
-        let mut log = self.log();
-        let first = self.readable()?.table.last() + 1;
-        let Some(wal) = log.as_mut() else { return Err(self.view().refusal()) };
-        let entry =
-            |(lsn, job): (u64, &Job)| (job.key, Entry { lsn, ver: job.ver, vector: job.vector.clone() });
-        let writes: Vec<_> = (first..).zip(group).map(entry).collect();
-        let due = self.planted.due(writes.clone());
-        if let Err(error) = wal.append(&due) {
-            self.degrade(&mut log, WAL, &error.to_string());
-            return Err(EngineError::Failed(format!("the log cannot be written: {error}")));
-        }
-        self.fsyncs.fetch_add(1, Ordering::Relaxed);
-        let mut view = self.view_mut();
-        writes.into_iter().for_each(|(key, entry)| view.table.apply(key, entry));
-        Ok(first)
     }
 }

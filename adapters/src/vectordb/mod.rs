@@ -11,7 +11,8 @@
 //! | `files` | the few disk operations all of these are made of |
 //! | `load` | start-up: verify everything, or say what is damaged |
 //! | `table` | the merged view in memory that answers reads |
-//! | `engine` | reads, and writes by group commit |
+//! | `engine` | what all parts share, and the reads |
+//! | `commit` | writes, by group commit |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
 //! | `wire`, `server`, `client`, `link` | postcard frames over TCP |
@@ -33,6 +34,7 @@
 mod ann;
 mod client;
 mod codec;
+mod commit;
 mod engine;
 mod files;
 mod flaws;
