@@ -59,12 +59,12 @@ impl Core {
             }),
         }
         if self.view().table.unsealed() >= FLUSH_AT && !self.flushing.swap(true, Ordering::Relaxed) {
+            // After a failure the next flush by hand must succeed first: the disk needs somebody's attention.
             let core = self.clone();
             std::thread::spawn(move || {
                 if let Err(error) = core.flush() {
                     tracing::warn!("{}: flush: {error}", core.config.collection);
                 }
-                core.flushing.store(false, Ordering::Relaxed);
             });
         }
     }

@@ -61,11 +61,16 @@ impl Folder {
         self.path(name).exists()
     }
 
+    /// Reads a whole file; what is no file (a pipe would never end) is an error.
     pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path(name))
+        let path = self.path(name);
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        fs::read(path)
     }
 
-    /// Writes a whole file and makes its bytes (not yet its name) durable.
+    /// Writes a whole file and makes it durable, name included.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.step();
         let mut file = File::create(self.path(name))?;
@@ -73,7 +78,8 @@ impl Folder {
         file.write_all(head)?;
         self.step();
         file.write_all(tail)?;
-        file.sync_all()
+        file.sync_all()?;
+        self.sync(name)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::manifest::{IndexFile, Manifest};
 use super::segment;
 use super::wire::{BuildEngine, IndexInfo, IndexSpec, Point, State};
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -90,10 +90,21 @@ struct Cut {
     len: u64,
 }
 
+/// Set while an index is built; cleared however the build ends.
+struct Building<'a>(&'a AtomicBool);
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Core {
     pub(super) fn flush(&self) -> Result<u64, EngineError> {
         let _maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.flush_locked()?.lsn)
+        let point = self.flush_locked()?;
+        self.flushing.store(false, Ordering::Relaxed);
+        Ok(point.lsn)
     }
 
     /// The caller holds `maintenance`.
@@ -178,9 +189,8 @@ impl Core {
         if self.building.swap(true, Ordering::Relaxed) {
             return Err(refused(state, "an index is being built: wait for it"));
         }
-        let built = self.build_alone(spec, engine, ids_of);
-        self.building.store(false, Ordering::Relaxed);
-        built
+        let _building = Building(&self.building);
+        self.build_alone(spec, engine, ids_of)
     }
 
     fn build_alone(

@@ -20,7 +20,7 @@ pub(super) struct Segment {
     pub(super) last_lsn: u64,
 }
 
-/// Writes a segment and makes it durable, name included.
+/// Writes a segment.
 pub(super) fn write(
     folder: &Folder,
     number: u64,
@@ -35,7 +35,6 @@ pub(super) fn write(
     }
     let file = format!("{SEGMENTS}/{number:06}.seg");
     folder.write(&file, &bytes)?;
-    folder.sync(&file)?;
     Ok(Segment {
         file,
         sha256: sha256(&bytes),

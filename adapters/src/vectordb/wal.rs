@@ -172,6 +172,9 @@ impl Wal {
             return Ok(());
         }
         self.check()?;
+        if writes.first().map(|(_, entry)| entry.lsn) != self.last.checked_add(1) {
+            return Err(io::Error::other("writes out of order would make the log unreadable"));
+        }
         let frame = encode(writes)?;
         self.file.write_all_at(&frame, self.len)?;
         self.file.sync_data()?;
