@@ -189,7 +189,7 @@ fn passing() -> Vec<u8> {
         act: Remedy::Restart { node: "east/vector".into() },
     }];
     let journal = journal(&scenario, None);
-    let report = Report::read(Cursor::new(&journal)).unwrap();
+    let report = Report::read(Cursor::new(&journal)).expect("a fresh journal can be read");
     assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
     journal
 }
