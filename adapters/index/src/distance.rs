@@ -4,12 +4,15 @@
 //! `i` goes to sum `i % LANES`, multiply then add (never fused), and the sums are folded in halves. Wider
 //! registers then change the speed and not one bit of the result; a test holds every tier to that.
 //!
-//! This is the only module with `unsafe`: calling a function compiled for an instruction set that
-//! the processor was asked about.
+//! This is the only module with `unsafe`: calling functions compiled for an instruction set that the processor
+//! was asked about, and prefetching.
 
 use std::sync::OnceLock;
 
 const LANES: usize = 32;
+
+/// Rows asked for ahead of the one in work.
+const AHEAD: usize = 4;
 
 /// An instruction set this processor is known to have. Made only by [`Kernel::detect`] (and its tests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,10 @@ impl Kernel {
     }
 
     /// Squared Euclidean distance of two vectors of one length.
-    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+    )]
     #[inline]
     pub(crate) fn l2(self, a: &[f32], b: &[f32]) -> f32 {
         match self.0 {
@@ -64,7 +70,10 @@ impl Kernel {
     }
 
     /// Distances from `query` to the `rows` of `data`, in their order, replacing what `out` held.
-    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+    )]
     pub(crate) fn l2_rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
         out.clear();
         match self.0 {
@@ -79,7 +88,10 @@ impl Kernel {
     }
 
     /// Distances from `query` to every row of `data`, replacing what `out` held.
-    #[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+    )]
     pub(crate) fn l2_all(self, query: &[f32], data: &[f32], out: &mut Vec<f32>) {
         out.clear();
         match self.0 {
@@ -128,9 +140,31 @@ tier!(avx512, "avx512f");
 fn l2_rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
     let dim = query.len();
     out.resize(rows.len(), 0.0);
-    for (distance, &row) in out.iter_mut().zip(rows) {
-        *distance = l2(query, &data[row as usize * dim..][..dim]);
+    for &row in &rows[..rows.len().min(AHEAD)] {
+        prefetch(&data[row as usize * dim..][..dim]);
     }
+    for (at, distance) in out.iter_mut().enumerate() {
+        if let Some(&coming) = rows.get(at + AHEAD) {
+            prefetch(&data[coming as usize * dim..][..dim]);
+        }
+        *distance = l2(query, &data[rows[at] as usize * dim..][..dim]);
+    }
+}
+
+/// Asks for a row before it is needed: the rows a graph asks for lie anywhere, and no processor can guess.
+///
+/// The first half kilobyte is enough; what follows in order the processor fetches by itself.
+#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a prefetch reads nothing"))]
+pub(crate) fn prefetch<T>(row: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(64 / size_of::<T>()).take(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint; it has no effect on memory, and every x86-64 processor has it (SSE).
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
 }
 
 #[inline(always)]

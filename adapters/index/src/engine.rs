@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 /// What builds the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Engine {
     /// One thread of this process.
     #[default]
@@ -43,6 +44,7 @@ pub fn build(
 
 /// Why there is no index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The spec is invalid.
     #[error(transparent)]

@@ -57,7 +57,7 @@ pub struct ChecksumError(String);
 /// When it returns, the file and its name are on disk. One writer to a path at a time.
 ///
 /// # Errors
-/// The file system refused; `path` is then untouched.
+/// The file system refused; `path` then holds the old bytes, or the new ones if only the last sync failed.
 pub fn save(index: &Index, path: &Path) -> Result<Checksum, SaveError> {
     let bytes = index.to_bytes();
     let mut name = path.as_os_str().to_owned();

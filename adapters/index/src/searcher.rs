@@ -3,16 +3,15 @@
 use crate::distance::Kernel;
 use crate::file::LoadError;
 use crate::{IndexSpec, Kind, hnsw, ivf};
+use std::fmt;
 
 /// An index that answers searches.
-#[derive(Debug)]
 pub struct Index {
     spec: IndexSpec,
     kernel: Kernel,
     body: Body,
 }
 
-#[derive(Debug)]
 pub(crate) enum Body {
     Hnsw(hnsw::Hnsw),
     Ivf(ivf::Ivf),
@@ -119,6 +118,14 @@ impl Index {
             Kind::IvfFlat { nlist, .. } => Body::Ivf(ivf::Ivf::from_bytes(bytes, nlist)?),
         };
         Ok(Self::new(*spec, body))
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = f.debug_struct("Index");
+        parts.field("spec", &self.spec).field("len", &self.len()).field("dim", &self.dim());
+        parts.finish_non_exhaustive()
     }
 }
 

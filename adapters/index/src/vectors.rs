@@ -3,11 +3,13 @@
 //! Invariants of a [`Vectors`]: `1 <= dim <= MAX_DIM`, `data.len() == ids.len() * dim`, ids unique, values finite.
 //! Ids are unique because a filter that speaks of ids could not tell two versions of one apart.
 
+use std::fmt;
+
 /// The largest dimension accepted.
 pub(crate) const MAX_DIM: usize = 65_536;
 
 /// Checked, borrowed vectors.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Vectors<'a> {
     dim: usize,
     ids: &'a [u64],
@@ -61,6 +63,12 @@ impl<'a> Vectors<'a> {
     /// The values, row after row.
     pub fn data(&self) -> &'a [f32] {
         self.data
+    }
+}
+
+impl fmt::Debug for Vectors<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vectors").field("len", &self.len()).field("dim", &self.dim).finish_non_exhaustive()
     }
 }
 

@@ -57,14 +57,19 @@ impl Graph {
     }
 
     pub(super) fn links(&self, node: u32, level: usize) -> &[u32] {
-        let block = if level == 0 {
+        let block = self.block(node, level);
+        &block[1..][..block[0] as usize]
+    }
+
+    /// The count and room of a node's links on a layer.
+    pub(super) fn block(&self, node: u32, level: usize) -> &[u32] {
+        if level == 0 {
             let width = 1 + 2 * self.m;
             &self.bottom[node as usize * width..][..width]
         } else {
             let width = 1 + self.m;
             &self.upper[(self.upper_at[node as usize] + level - 1) * width..][..width]
-        };
-        &block[1..][..block[0] as usize]
+        }
     }
 
     /// Replaces a node's links on a layer; there must be room for them.

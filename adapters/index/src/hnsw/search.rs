@@ -3,7 +3,7 @@
 //! Every walk ends: a descent gets strictly nearer with each step, a best-first search visits no node twice.
 
 use super::graph::Graph;
-use crate::distance::Kernel;
+use crate::distance::{Kernel, prefetch};
 use crate::key::Key;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -76,6 +76,9 @@ impl Walk<'_> {
             let full = found.len() == ef;
             if full && found.peek().is_some_and(|farthest| nearest > *farthest) {
                 break;
+            }
+            if let Some(Reverse(next)) = frontier.peek() {
+                prefetch(self.graph.block(next.position(), level));
             }
             let links = self.graph.links(nearest.position(), level);
             fresh.clear();

@@ -100,6 +100,21 @@ fn equal_vectors_are_all_found_in_order_of_their_ids() {
 }
 
 #[test]
+fn values_whose_distances_overflow_are_ordered_all_the_same() {
+    let extremes = [f32::MAX, f32::MIN, 0.0, f32::MIN_POSITIVE, -0.0, 1e-40];
+    let rows: Vec<f32> = (0..300).flat_map(|at| [extremes[at % 6], extremes[at / 6 % 6]]).collect();
+    let ids: Vec<u64> = (0..300).collect();
+    for spec in both() {
+        let vectors = Vectors::new(2, &ids, &rows).unwrap();
+        let index = build(vectors, &spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap();
+        let found = index.search(&[f32::MAX, f32::MIN], 300, &|_| true).unwrap();
+        assert_eq!(found.len(), 300, "{spec:?}");
+        assert!(found.is_sorted_by(|a, b| (a.distance, a.id) < (b.distance, b.id)));
+        assert!(Index::from_bytes(&index.to_bytes(), &spec).is_ok());
+    }
+}
+
+#[test]
 fn wrong_queries_are_refused() {
     let data = Data::clustered(10, 4, 1, 6);
     for spec in both() {
