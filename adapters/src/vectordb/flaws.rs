@@ -29,7 +29,7 @@ pub enum Flaw {
     },
     /// After a restart the process runs but never serves.
     NeverWake,
-    /// One write in [`RESURRECTED`] is answered with a refusal and stored all the same.
+    /// One write in twenty is answered with a refusal and stored all the same.
     ResurrectRefused,
 }
 

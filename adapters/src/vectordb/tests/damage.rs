@@ -196,6 +196,52 @@ fn a_log_that_is_gone_stops_acknowledgements() {
 }
 
 #[test]
+fn a_log_somebody_else_changed_stops_acknowledgements() {
+    let cut = |log: &Path, bytes: &[u8]| fs::write(log, &bytes[..bytes.len() - 1]).unwrap();
+    let replace = |log: &Path, bytes: &[u8]| {
+        fs::write(log.with_extension("new"), bytes).unwrap();
+        fs::rename(log.with_extension("new"), log).unwrap();
+    };
+    for change in [&cut as &dyn Fn(&Path, &[u8]), &replace] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        put(&engine, 1, 1).unwrap();
+        let log = dir.path().join("wal.log");
+        change(&log, &fs::read(&log).unwrap());
+        assert!(matches!(put(&engine, 2, 1), Err(EngineError::Failed(_))));
+        assert!(engine.flush().is_err());
+        assert_eq!(engine.status().state, State::Degraded);
+    }
+}
+
+/// Every one of them is a valid file, of another time or another node.
+#[test]
+fn files_of_another_history_are_damage() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy(SAMPLE.dir.path(), dir.path());
+    let engine = open(dir.path());
+    put(&engine, 1, 9).unwrap();
+    engine.build_index(spec(), BuildEngine::Cpu).unwrap();
+    drop(engine);
+    let engine = open(other.path());
+    fill(&engine, 0..61, 1);
+    engine.build_index(spec(), BuildEngine::Cpu).unwrap();
+    drop(engine);
+    for (from, file) in [SAMPLE.dir.path(), other.path()]
+        .iter()
+        .flat_map(|from| ["wal.log", "MANIFEST", "index.bin"].map(|file| (*from, file)))
+        .chain([(other.path(), "segments/000001.seg")])
+    {
+        let damaged = tempfile::tempdir().unwrap();
+        copy(dir.path(), damaged.path());
+        fs::copy(from.join(file), damaged.path().join(file)).unwrap();
+        let expected = if file == "index.bin" { State::IndexDamaged } else { State::Degraded };
+        let status = open(damaged.path()).status();
+        assert_eq!(status.state, expected, "{file} of {}: {status:?}", from.display());
+    }
+}
+
+#[test]
 fn reload_sees_what_a_restart_would() {
     let dir = tempfile::tempdir().unwrap();
     copy(SAMPLE.dir.path(), dir.path());

@@ -106,6 +106,17 @@ fn open_watched(dir: &Path, watch: impl Fn(&Path) + Send + Sync + 'static) -> En
 }
 
 #[test]
+fn the_newest_write_wins_in_whatever_order() {
+    let entry = |lsn, vector: Option<f32>| Entry { lsn, ver: lsn, vector: vector.map(|v| vec![v].into()) };
+    let writes = [entry(1, Some(1.0)), entry(2, None), entry(3, Some(3.0))];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
+        let mut table = super::table::Table::new(0);
+        order.iter().for_each(|at| table.apply(7, writes[*at].clone()));
+        assert_eq!((table.get(7).unwrap().ver, table.live(), table.last()), (3, 1, 3));
+    }
+}
+
+#[test]
 fn entries_survive_their_bytes() {
     let entry = Entry { lsn: 3, ver: 9, vector: Some(vec![1.0, -2.5].into()) };
     let grave = Entry { lsn: 4, ver: 1, vector: None };
