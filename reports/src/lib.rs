@@ -1,1 +1,77 @@
-//! Reports.
+//! What people and machines read of a drill: one file a format, each a pure function of a
+//! [`harness::report::Report`].
+//!
+//! No clock, no files, no colour: the same report always makes the same bytes, so a report made from an old journal
+//! is byte-identical to the one made by the run. A new format is one file here and one arm in [`Format`].
+
+mod headline;
+pub mod json;
+pub mod junit;
+pub mod text;
+
+use std::{fmt, str::FromStr};
+
+use harness::report::Report;
+
+pub use headline::headline;
+pub use text::words::clean;
+
+/// The formats of a report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people: `report.txt`.
+    Text,
+    /// For programs: `result.json`.
+    Json,
+    /// For CI servers: `junit.xml`.
+    Junit,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Junit];
+
+    /// The word for it on a command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Junit => "junit",
+        }
+    }
+
+    /// The file of a run's folder that holds it.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Format::Text => "report.txt",
+            Format::Json => "result.json",
+            Format::Junit => "junit.xml",
+        }
+    }
+
+    /// A report in this format.
+    pub fn render(self, report: &Report) -> String {
+        match self {
+            Format::Text => text::render(report),
+            Format::Json => json::render(report),
+            Format::Junit => junit::render(report),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Format::ALL.into_iter().find(|f| f.word() == text);
+        found.ok_or_else(|| {
+            format!("`{text}` is not a format; formats are {}", Format::ALL.map(Format::word).join(", "))
+        })
+    }
+}

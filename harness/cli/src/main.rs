@@ -1,2 +1,52 @@
-//! gameday.
-fn main() {}
+//! `gameday`: arguments, progress and exit codes. One file a command; this crate alone knows all the others.
+
+mod check;
+mod doctor;
+mod exit;
+mod inputs;
+mod judged;
+mod machine;
+mod plan;
+mod report;
+mod run;
+mod say;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Breaks an AI data stack on purpose, and proves with evidence whether it recovers.
+#[derive(Parser)]
+#[command(name = "gameday", version, max_term_width = 100, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Plan(plan::Plan),
+    Report(report::Report),
+    Schema(schema::Schema),
+    Doctor(doctor::Doctor),
+}
+
+fn main() -> ExitCode {
+    say::trace();
+    let done = match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Schema(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+    };
+    done.unwrap_or_else(|failure| {
+        say::err(&failure.to_string());
+        failure.exit
+    })
+    .into()
+}

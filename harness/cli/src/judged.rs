@@ -1,0 +1,52 @@
+//! A journal on disk, judged: what `run` and `report` have in common, so that both say the same.
+
+use std::{fs::File, io::BufReader, path::Path};
+
+use harness::{
+    facts::Facts,
+    journal::{Ending, JournalError, Reader},
+    report::Report,
+    verdict::Verdict,
+};
+
+use crate::exit::{Exit, Failure};
+
+/// A drill's conclusions, and how the program should end because of them.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// For the reports.
+    pub(crate) report: Report,
+    /// For the shell.
+    pub(crate) exit: Exit,
+}
+
+/// Reads and judges a journal.
+pub(crate) fn judge(journal: &Path) -> Result<Judged, Failure> {
+    let file = File::open(journal).map_err(|e| {
+        let what = format!("`{}` cannot be read: {e}", journal.display());
+        Failure::usage(what, "name a journal or the folder of a run, such as runs/latest")
+    })?;
+    let facts =
+        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, file))).map_err(|e| refused(journal, &e))?;
+    let report = Report::of(&facts);
+    let exit = match (report.verdict, facts.ending) {
+        // A miss that was proved stays one, however the drill ended.
+        (Verdict::Fail, _) => Exit::Fail,
+        (_, Some(Ending::Environment)) => Exit::Environment,
+        (Verdict::Unknown, _) => Exit::Unknown,
+        (Verdict::Pass, _) => Exit::Pass,
+    };
+    Ok(Judged { report, exit })
+}
+
+fn refused(journal: &Path, error: &JournalError) -> Failure {
+    let what = format!("{}: {error}", journal.display());
+    match error {
+        JournalError::Io(_) => {
+            Failure::environment(what, "check the disk, and whether this is a journal.jsonl")
+        }
+        JournalError::Garbled { .. } | JournalError::Broken { .. } | JournalError::Empty => {
+            Failure::evidence(what, "go back to an untouched copy; what is in this one proves nothing")
+        }
+    }
+}

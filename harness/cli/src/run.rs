@@ -1,0 +1,167 @@
+//! `gameday run`: plays drills, shows them while they run, and leaves evidence behind.
+
+mod folder;
+mod select;
+mod signals;
+mod summary;
+mod view;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use harness::report::Report;
+use reports::Format;
+
+use crate::{
+    exit::{Exit, Failure},
+    inputs::Changes,
+    judged::judge,
+    say,
+};
+use folder::Folder;
+use select::Drill;
+use signals::Signals;
+use view::View;
+use world::{WORDS, World};
+
+/// Break the stack, watch it recover, and judge what was measured
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gameday run scenarios/vector_index_corruption.toml
+  gameday run --world sim scenarios/             every drill of a folder, simulated in moments
+  gameday run --set objectives.rto=30s --seed 7 scenarios/vector_index_corruption.toml
+  gameday run --json scenarios/vector_index_corruption.toml | jq .verdict
+
+Ctrl-C once undoes everything and reports; twice leaves the undoing to the watchdog.
+Ends with 0 pass, 1 an objective was missed, 2 the command line or a scenario is wrong,
+3 the environment failed, 4 unknown or given up. Of several drills the worst counts:
+1 before 3 before 4 before 0.")]
+pub(crate) struct Run {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    /// Where to play them
+    #[arg(long, default_value = "local", value_parser = world_parser())]
+    world: harness::scenario::WorldName,
+    #[command(flatten)]
+    changes: Changes,
+    /// The folder in which each run gets its own
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    out: PathBuf,
+    /// Print result.json alone to stdout: an object, or an array for several scenarios
+    #[arg(long)]
+    json: bool,
+    /// Print the verdict alone
+    #[arg(long)]
+    quiet: bool,
+    /// Plant a defect, to test gameday itself
+    #[arg(long, value_name = "NAME", hide = true)]
+    flaw: Option<String>,
+}
+
+fn world_parser() -> impl clap::builder::TypedValueParser<Value = harness::scenario::WorldName> {
+    PossibleValuesParser::new(WORDS.map(|(word, _)| word)).try_map(|word| world::named(&word))
+}
+
+/// One drill that was started, or could not be.
+#[derive(Debug)]
+struct Played {
+    scenario: String,
+    folder: Option<PathBuf>,
+    result: Result<(Report, Exit), Failure>,
+}
+
+impl Played {
+    fn exit(&self) -> Exit {
+        self.result.as_ref().map_or_else(|failure| failure.exit, |(_, exit)| *exit)
+    }
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let world = World::choose(self.world, self.flaw.as_deref())?;
+        let Some((drills, skipped)) = select::drills(&self.scenarios, &self.changes.pairs(), self.world)?
+        else {
+            return Ok(Exit::Usage);
+        };
+        let signals = Signals::listen()?;
+        let several = drills.len() + skipped > 1;
+        let mut played = Vec::new();
+        for (i, drill) in drills.iter().enumerate() {
+            if signals.asked() {
+                break;
+            }
+            if several && !self.quiet {
+                say::err(&format!("\ndrill {} of {}: {}\n", i + 1, drills.len(), drill.name()));
+            }
+            let one = self.play(&world, drill, &signals);
+            self.show(&one, drill, several)?;
+            played.push(one);
+        }
+        let left = drills.len() - played.len();
+        if self.json {
+            say::out(&self.json_of(&played, several))?;
+        }
+        if several {
+            let table = summary::table(&played, skipped, left, self.world);
+            if self.json { say::err(&table) } else { say::out(&table)? }
+        }
+        Ok(summary::worst(played.iter().map(Played::exit), left))
+    }
+
+    fn play(&self, world: &World, drill: &Drill, signals: &Signals) -> Played {
+        let scenario = drill.name().to_owned();
+        let folder = match Folder::create(&self.out, drill) {
+            Ok(folder) => folder,
+            Err(failure) => return Played { scenario, folder: None, result: Err(failure) },
+        };
+        let view = View::start(!(self.quiet), &drill.loaded.plan);
+        let ended = world.play(drill, &folder, view.observer(), signals);
+        view.finish();
+        let result = ended.and_then(|()| judge(&folder.journal())).and_then(|judged| {
+            folder.write_reports(&judged.report)?;
+            Ok((judged.report, judged.exit))
+        });
+        Played { scenario, folder: Some(folder.path().to_owned()), result }
+    }
+
+    fn show(&self, played: &Played, drill: &Drill, several: bool) -> Result<(), Failure> {
+        match &played.result {
+            Err(failure) => {
+                say::err(&failure.to_string());
+                if let Some(folder) = &played.folder {
+                    say::err(&format!("  what there is of the drill lies in {}\n", folder.display()));
+                }
+                Ok(())
+            }
+            Ok(_) if self.json => Ok(()),
+            Ok((report, _)) if self.quiet && several => {
+                say::out(&format!("{}: {}\n", played.scenario, reports::headline(report)))
+            }
+            Ok((report, _)) if self.quiet => say::out(&format!("{}\n", reports::headline(report))),
+            Ok((report, _)) => {
+                let next = summary::next(played, drill, &self.out, self.world);
+                say::out(&format!("{}{next}", Format::Text.render(report)))
+            }
+        }
+    }
+
+    fn json_of(&self, played: &[Played], several: bool) -> String {
+        let judged: Vec<&Report> =
+            played.iter().filter_map(|p| p.result.as_ref().ok()).map(|(r, _)| r).collect();
+        match judged.as_slice() {
+            [] if !several => String::new(),
+            [one] if !several => Format::Json.render(one),
+            all => {
+                let each: Vec<String> =
+                    all.iter().map(|r| Format::Json.render(r).trim_end().to_owned()).collect();
+                format!("[\n{}\n]\n", each.join(",\n"))
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! One session of the program: what is typed, what comes back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A folder of its own, with the fixtures in it.
+pub(crate) struct Desk(TempDir);
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Desk {
+        let desk = Desk(TempDir::new().expect("a temporary folder"));
+        for file in ["good.toml", "mistakes.toml"] {
+            fs::copy(here().join("tests/fixtures").join(file), desk.path(file))
+                .expect("the fixtures are there");
+        }
+        desk
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// The fixture that passes, changed.
+    pub(crate) fn changed(&self, name: &str, from: &str, to: &str) {
+        let text = self.read("good.toml");
+        assert!(text.contains(from), "{from}");
+        self.write(name, &text.replace(from, to));
+    }
+
+    pub(crate) fn gameday(&self, line: &str) -> Answer {
+        let output = Command::cargo_bin("gameday")
+            .expect("the program is built")
+            .current_dir(self.0.path())
+            .args(line.split_whitespace())
+            .env_remove("GAMEDAY_LOG")
+            .env("COLUMNS", "100")
+            .timeout(std::time::Duration::from_secs(120))
+            .output()
+            .expect("the program can be started");
+        let text = |bytes| String::from_utf8(bytes).expect("only text is printed");
+        let code = output.status.code().expect("it ended by itself");
+        Answer { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// The whole session as text, with what differs from run to run made equal.
+    pub(crate) fn session(&self, line: &str) -> String {
+        let a = self.gameday(line);
+        let mut text = format!("$ gameday {line}\n[exit {}]\n", a.code);
+        for (name, part) in [("stdout", &a.stdout), ("stderr", &a.stderr)] {
+            if !part.is_empty() {
+                text.push_str(&format!("--- {name}\n{part}"));
+            }
+        }
+        let runs = fs::read_dir(self.path("runs")).into_iter().flatten().flatten();
+        for run in runs.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| n != "latest") {
+            text = text.replace(&run, "<run>");
+        }
+        text
+    }
+}
+
+pub(crate) fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,123 @@
+//! Whole sessions of the program, as snapshots.
+
+mod common;
+
+use std::{fs, path::PathBuf};
+
+use common::{Desk, here};
+use insta::assert_snapshot;
+
+#[test]
+fn every_help_text() {
+    let desk = Desk::new();
+    assert_snapshot!("help", desk.session("--help"));
+    for command in ["run", "check", "plan", "report", "heal", "schema", "doctor"] {
+        assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
+    }
+}
+
+#[test]
+fn check_shows_all_mistakes_of_all_files() {
+    let desk = Desk::new();
+    desk.changed("drills/a.toml", "node_loss", "node_loss");
+    desk.changed("drills/b.toml", "at = \"2s\"", "at = 2");
+    desk.changed("drills/deeper/c.toml", "at = \"2s\"", "never looked at");
+    assert_snapshot!("check_good", desk.session("check good.toml drills/a.toml"));
+    assert_snapshot!("check_mistakes", desk.session("check mistakes.toml drills"));
+    assert_snapshot!("check_nothing", desk.session("check nowhere.toml"));
+    fs::create_dir(desk.path("empty")).unwrap();
+    assert_snapshot!("check_empty_folder", desk.session("check empty"));
+}
+
+#[test]
+fn a_scenario_that_is_no_text_is_refused() {
+    let desk = Desk::new();
+    fs::write(desk.path("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    desk.write("huge.toml", &"x".repeat(2 << 20));
+    for file in ["binary.toml", "huge.toml"] {
+        let answer = desk.gameday(&format!("check {file}"));
+        assert_eq!(answer.code, 2, "{}", answer.stderr);
+        assert!(answer.stderr.contains("1 mistake"), "{}", answer.stderr);
+    }
+}
+
+/// Every scenario that is shipped, by its path under `scenarios/`.
+fn shipped() -> Vec<(String, PathBuf)> {
+    let root = here().join("../../scenarios");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "toml") {
+                let name = path.strip_prefix(&root).unwrap().with_extension("");
+                found.push((name.to_string_lossy().replace('/', "_"), path));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+#[test]
+fn the_plan_of_every_scenario() {
+    let desk = Desk::new();
+    for (name, path) in shipped() {
+        fs::copy(&path, desk.path("drill.toml")).unwrap();
+        assert_snapshot!(format!("plan_{name}"), desk.session("plan drill.toml"));
+    }
+}
+
+#[test]
+fn the_report_of_every_scenario_in_world_sim() {
+    let desk = Desk::new();
+    for (name, path) in shipped() {
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("\nworlds = ") && !text.contains("\"sim\"") {
+            continue;
+        }
+        desk.write("drill.toml", &text);
+        desk.gameday("run --world sim drill.toml");
+        assert_snapshot!(format!("sim_{name}"), desk.session("report runs/latest"));
+    }
+}
+
+#[test]
+fn a_plan_in_json() {
+    assert_snapshot!("plan_json", Desk::new().session("plan --json --set fault.0.at=3s --seed 9 good.toml"));
+}
+
+#[test]
+fn a_run_from_start_to_end() {
+    assert_snapshot!("run_sim", Desk::new().session("run --world sim good.toml"));
+}
+
+#[test]
+fn a_set_of_drills() {
+    let desk = Desk::new();
+    desk.changed("set/a.toml", "node_loss", "first");
+    desk.changed("set/b.toml", "seed = 7", "seed = 7\nworlds = [\"local\"]");
+    desk.changed("set/c.toml", "rto = \"30s\"", "rto = \"1s\"");
+    assert_snapshot!("set_quiet", desk.session("run --world sim --quiet set"));
+    assert_snapshot!("set_named_alone", desk.session("run --world sim --quiet set/b.toml"));
+}
+
+#[test]
+fn wrong_command_lines() {
+    let desk = Desk::new();
+    for (name, line) in [
+        ("docker", "run --world docker good.toml"),
+        ("flaw", "run --world sim --flaw sloth good.toml"),
+        ("set", "run --world sim --set objectives.rot=30s good.toml"),
+        ("set_pair", "run --world sim --set objectives good.toml"),
+        ("out", "run --world sim --out good.toml good.toml"),
+        ("mistakes", "run --world sim mistakes.toml good.toml"),
+        ("report", "report nowhere"),
+        ("nothing", "run"),
+    ] {
+        assert_snapshot!(format!("wrong_{name}"), desk.session(line));
+    }
+    assert!(!desk.path("runs").exists(), "a wrong command line must not leave a run behind");
+}

@@ -1,0 +1,254 @@
+//! `report.txt`: the report that people read, at most 100 columns of plain text.
+//!
+//! The verdict comes first and in words, then what had to hold against what was measured, then the facts behind it:
+//! services, data, quality, timeline, and what is needed to play the drill again.
+
+mod page;
+pub(crate) mod words;
+
+use harness::{
+    judge::Finding,
+    ports::CountsAs,
+    report::{MomentKind, QualityReport, Report, ServiceReport, StoreReport},
+    scenario::WorldName,
+    time::human_us,
+    verdict::Verdict,
+};
+
+use page::Page;
+use words::{count, limit_us, maybe_us, share, share_at_least, stamp};
+
+/// The whole report.
+pub fn render(report: &Report) -> String {
+    let mut page = Page::default();
+    top(&mut page, report);
+    findings(&mut page, report);
+    services(&mut page, report);
+    data(&mut page, report);
+    quality(&mut page, report);
+    timeline(&mut page, report);
+    bottom(&mut page, report);
+    page.text()
+}
+
+/// What the verdict is worth, in words.
+pub(crate) fn counts_as(report: &Report) -> &'static str {
+    match (report.counts_as, report.world) {
+        (CountsAs::Real, _) => "real: a drill of the user's own stack",
+        (CountsAs::Rehearsal, WorldName::Sim) => "rehearsal: simulated, never evidence of a production stack",
+        (CountsAs::Rehearsal, _) => "rehearsal: never evidence of a production stack",
+    }
+}
+
+fn top(page: &mut Page, r: &Report) {
+    page.wrapped("", 2, &crate::headline(r));
+    if let Some(flaw) = &r.flaw {
+        page.item(
+            "  !! ",
+            &format!("A FLAW WAS PLANTED ON PURPOSE: {flaw}. This drill tests gameday, not a stack."),
+        );
+    }
+    page.section(&r.title);
+    page.item("  scenario   ", &r.scenario);
+    page.item("  world      ", &format!("{} ({})", r.world, counts_as(r)));
+    page.item("  seed       ", &r.seed.to_string());
+    page.item("  run        ", &r.run);
+    page.item("  started    ", &format!("{}, took {}", r.started, human_us(r.took_us)));
+}
+
+fn findings(page: &mut Page, r: &Report) {
+    page.section("WHAT HAD TO HOLD, AND WHAT WAS MEASURED");
+    if r.findings.is_empty() {
+        page.item("  ", "Nothing was judged, so nothing is proved.");
+    }
+    // The worst first; among equals, in the order in which they were judged.
+    for verdict in [Verdict::Fail, Verdict::Unknown, Verdict::Pass] {
+        for f in r.findings.iter().filter(|f| f.verdict == verdict) {
+            finding(page, f);
+        }
+    }
+}
+
+fn finding(page: &mut Page, f: &Finding) {
+    page.item(&format!("  {:<8} ", f.verdict.to_string()), &format!("{} of {}", f.objective, f.subject));
+    for (what, text) in [("required", &f.required), ("measured", &f.measured), ("because", &f.why)] {
+        if !text.is_empty() {
+            page.item(&format!("           {what:<8}  "), text);
+        }
+    }
+    if !f.evidence.is_empty() {
+        let events: Vec<String> = f.evidence.iter().map(u64::to_string).collect();
+        page.item("           events    ", &events.join(", "));
+    }
+}
+
+fn services(page: &mut Page, r: &Report) {
+    if r.services.is_empty() {
+        return;
+    }
+    page.section("SERVICES (every span counts from the first fault, t0)");
+    for s in &r.services {
+        let limits = r.objectives.iter().find(|o| o.service == s.service);
+        let allowed = limits.and_then(|o| o.rto_us).map(|us| format!(", allowed {}", limit_us(us)));
+        let how = format!("{}{}", gone(s), allowed.unwrap_or_default());
+        page.item("  ", &format!("{} ({}): {how}", s.service, s.priority));
+        if !s.absorbed && s.impact_us.is_some() {
+            service_times(page, s, limits.map_or(0, |o| o.stable_for_us));
+        }
+        let asked = format!(
+            "{} probes, {} bad, one every {}; the harness was at worst {} late",
+            count(s.probes),
+            count(s.bad),
+            human_us(s.probe_period_us),
+            human_us(s.harness_lag_us)
+        );
+        page.item("      probes   ", &asked);
+    }
+}
+
+/// How long it was gone: the truth lies in the interval, and its late end is judged.
+fn gone(s: &ServiceReport) -> String {
+    if s.absorbed {
+        return "absorbed, no probe failed".into();
+    }
+    let lifted = if s.lifted { ", back once the fault was lifted" } else { "" };
+    match (s.rto_early_us, s.rto_us) {
+        (Some(early), Some(late)) => {
+            format!("gone between {} and {}{lifted}", human_us(early), human_us(late))
+        }
+        _ if s.impact_us.is_some() => "did not come back for good while it was watched".into(),
+        _ => "not measured".into(),
+    }
+}
+
+fn service_times(page: &mut Page, s: &ServiceReport, stable_for_us: u64) {
+    let detected = if s.detection_bypassed { "detection: bypassed, recovery had a fixed time" } else { "" };
+    let stable = format!("RTO actual: good from here for {}", limit_us(stable_for_us));
+    let rows = [
+        ("t1 impact", s.impact_us, s.why.as_deref().unwrap_or("")),
+        ("t2 detected", s.detected_us, detected),
+        ("t3 recovery starts", s.recovery_started_us, ""),
+        ("t4 first good answer", s.first_good_us, ""),
+        ("t5 stable", s.rto_us, if s.rto_us.is_some() { stable.as_str() } else { "" }),
+        ("t6 data verified", s.verified_us, ""),
+    ];
+    for (what, at, note) in rows {
+        page.item(&format!("      {what:<22}{:>10}  ", maybe_us(at)), note);
+    }
+    let between =
+        |from: Option<u64>, to: Option<u64>| maybe_us(from.zip(to).and_then(|(a, b)| b.checked_sub(a)));
+    let parts = format!(
+        "detection (t0 to t2) {}, reaction (t2 to t3) {}, repair (t3 to t4) {}, until stable (t4 to t5) {}, \
+         verification (t5 to t6) {}",
+        maybe_us(s.detected_us),
+        between(s.detected_us, s.recovery_started_us),
+        between(s.recovery_started_us, s.first_good_us),
+        between(s.first_good_us, s.rto_us),
+        between(s.rto_us, s.verified_us),
+    );
+    page.item("      of which ", &parts);
+    if s.per_fault_us.len() > 1 {
+        let each: Vec<String> =
+            s.per_fault_us.iter().map(|(fault, us)| format!("{} since {fault}", human_us(*us))).collect();
+        page.item("      clocks   ", &each.join(", "));
+    }
+}
+
+fn data(page: &mut Page, r: &Report) {
+    if r.ledger.is_empty() {
+        return;
+    }
+    page.section("DATA (every acknowledged record, read back as a user would and before any undo)");
+    let widths = [7, 12, 12, 8, 8, 10, 11, 10, 9];
+    let heads =
+        ["store", "acked", "intact", "lost", "corrupt", "recovered", "unexpected", "duplicate", "RPO"];
+    page.row(&widths, &heads.map(String::from));
+    for s in &r.ledger {
+        let store = s.store.to_string();
+        if !s.read_back {
+            page.item(&format!("  {store:<7} "), "NOT READ BACK: nobody knows what it holds");
+            continue;
+        }
+        let figures =
+            [s.acked, s.intact, s.lost, s.corrupt, s.recovered, s.unexpected, s.duplicate].map(count);
+        let row: Vec<String> = std::iter::once(store).chain(figures).chain([maybe_us(s.rpo_us)]).collect();
+        page.row(&widths, &row);
+    }
+    for s in &r.ledger {
+        let load = format!(
+            "load of {}: {} writes acknowledged, {} refused, {} of unknown outcome",
+            s.store,
+            count(s.writes_ok),
+            count(s.writes_failed),
+            count(s.writes_unknown)
+        );
+        page.wrapped("  ", 4, &load);
+        remarks(page, s);
+    }
+}
+
+fn remarks(page: &mut Page, s: &StoreReport) {
+    if s.scattered_loss {
+        let text =
+            "losses of {} are scattered: newer records survived older ones, so the span understates the harm";
+        page.wrapped("  ", 4, &text.replace("{}", s.store.word()));
+    }
+    if let Some(n) = s.diverged_after_undo.filter(|n| *n > 0) {
+        page.wrapped(
+            "  ",
+            4,
+            &format!("{} records of {} read differently after the undo", count(n), s.store),
+        );
+    }
+}
+
+fn quality(page: &mut Page, r: &Report) {
+    let Some(q) = &r.quality else { return };
+    page.section(&format!("QUALITY (recall@{} over {} frozen queries)", q.k, count(q.queries as u64)));
+    page.item("  before              ", &format!("{:.4}, measured again {:.4}", q.before[0], q.before[1]));
+    let QualityReport { after, after_stored, ratio, ratio_stored, .. } = q;
+    for (what, recall) in [("of everything acknowledged", after), ("of what is stored", after_stored)] {
+        let text = recall.map_or("not measured".into(), |x| format!("{x:.4} {what}"));
+        page.item("  after               ", &text);
+    }
+    for (what, ratio) in [("end to end", ratio), ("index only", ratio_stored)] {
+        let text = ratio.map_or("not measured".into(), |(point, lower)| {
+            format!("{} of before, lower 95 % bound {}", share(point), share_at_least(lower))
+        });
+        page.item(&format!("  {what:<20}"), &text);
+    }
+}
+
+fn timeline(page: &mut Page, r: &Report) {
+    page.section("TIMELINE");
+    for m in &r.timeline {
+        let kind = match m.kind {
+            MomentKind::Phase => "phase",
+            MomentKind::Fault => "FAULT",
+            MomentKind::Impact => "IMPACT",
+            MomentKind::Detected => "detected",
+            MomentKind::Recovery => "recovery",
+            MomentKind::Recovered => "RECOVERED",
+            MomentKind::Undo => "undo",
+        };
+        let head = format!("{}  {kind:<10}", stamp(m.at_us));
+        page.item(&head, &m.what);
+        if !m.seen.is_empty() {
+            page.item(&format!("{}seen: ", " ".repeat(head.chars().count())), &m.seen);
+        }
+    }
+}
+
+fn bottom(page: &mut Page, r: &Report) {
+    page.section("TO CHECK IT AND TO PLAY IT AGAIN");
+    page.item("  scenario   sha256 ", &r.scenario_sha256);
+    page.item("  journal    ", &format!("{} events, each chained to the one before", count(r.events)));
+    page.item("  gameday    ", &r.gameday);
+    page.item("  machine    ", &r.machine);
+    for set in &r.overrides {
+        page.item("  set        ", set);
+    }
+    for note in &r.notes {
+        page.item("  note       ", note);
+    }
+}
