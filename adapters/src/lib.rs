@@ -1,4 +1,7 @@
-//! The outside world.
+//! The outside world of gameday: where nodes run (`local`), and the systems that play a role.
+//!
+//! A new system is one module here and one word in the catalogue of the worlds that offer it.
 
 pub mod local;
 pub mod s3;
+pub mod vectordb;

@@ -188,7 +188,7 @@ mod tests {
             assert_eq!(c.cluster(key, n, &mut c.rng(Stream::Vector, key, n)) % 2, 1);
         }
         for object in 0..500 {
-            assert!(c.referred(object) < c.vectors && c.referred(object) % 2 == 0);
+            assert!(c.referred(object) < c.vectors && c.referred(object).is_multiple_of(2));
         }
     }
 

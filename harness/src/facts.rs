@@ -97,6 +97,8 @@ pub struct ServiceFacts {
     pub detected_us: Option<u64>,
     /// Why the first bad probe after the fault was bad.
     pub why: Option<String>,
+    /// Bad probes after the storm began and before the first fault struck.
+    pub bad_before: u64,
     first_bad: BTreeMap<u64, String>,
 }
 
@@ -147,6 +149,7 @@ impl Facts {
             outage: None,
             detected_us: None,
             why: None,
+            bad_before: 0,
             first_bad: BTreeMap::new(),
         };
         let store = |(store, _): (Role, u64)| StoreFacts {
@@ -278,9 +281,12 @@ impl Facts {
         }
         self.dangling = self.references();
         let (t0_us, struck_us, watched_us) = (self.t0_us(), self.last_strike_us(), self.watched_until_us());
+        let storm_us = self.entered_us(Phase::Storm).unwrap_or(u64::MAX);
         for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
             s.probes.sort_by_key(|p| p.n);
             let Some(t0_us) = t0_us else { continue };
+            let before = |p: &&ProbeRecord| !p.good && p.due_us >= storm_us && p.done_us < t0_us;
+            s.bad_before = s.probes.iter().filter(before).count() as u64;
             let stable_us = plan.objectives.stable_for.us();
             let outage = Outage::of(&s.probes, t0_us, struck_us.unwrap_or(u64::MAX), watched_us, stable_us);
             s.why = outage.first_bad.and_then(|n| s.first_bad.get(&n).cloned());

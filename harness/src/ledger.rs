@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
+
 use crate::{
     journal::{Acked, ReadBack, ReadEnd, Wrote},
     ports::Reading,
@@ -24,11 +26,26 @@ struct Entry {
     delete: bool,
 }
 
+/// How long acknowledged writes took, counted from the time they were due: a slow store cannot hide behind a client
+/// that waits for it. Microseconds, to three digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Latency {
+    /// Half of them took at most this long.
+    pub p50_us: u64,
+    /// 99 % of them.
+    pub p99_us: u64,
+    /// 99.9 % of them.
+    pub p999_us: u64,
+    /// All of them.
+    pub max_us: u64,
+}
+
 /// All writes to one store.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Ledger {
     seeded: u64,
     entries: Vec<Entry>,
+    latency: Option<Histogram<u64>>,
 }
 
 /// What a store held, as one pass of reading it back found.
@@ -90,6 +107,11 @@ impl Ledger {
 
     /// One write ended.
     pub fn wrote(&mut self, w: &Wrote) {
+        if w.outcome == Acked::Ok {
+            let latency =
+                self.latency.get_or_insert_with(|| Histogram::new(3).expect("three digits are allowed"));
+            latency.saturating_record(w.done_us.saturating_sub(w.due_us));
+        }
         self.entries.push(Entry {
             key: w.key,
             ver: w.ver,
@@ -117,9 +139,11 @@ impl Ledger {
         counts
     }
 
-    /// When the first write of the load was acknowledged.
-    pub fn first_ack_us(&self) -> Option<u64> {
-        self.entries.iter().filter(|e| e.outcome == Acked::Ok).map(|e| e.done_us).min()
+    /// How long acknowledged writes took; `None` if there were none.
+    pub fn latency(&self) -> Option<Latency> {
+        let h = self.latency.as_ref()?;
+        let at = |quantile| h.value_at_quantile(quantile);
+        Some(Latency { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: h.max() })
     }
 
     /// How long acknowledged writes took, from the time they were due, in microseconds.

@@ -11,6 +11,7 @@ use crate::{
     facts::{Facts, ServiceFacts, StepFacts, StoreFacts},
     journal::{JournalError, Phase, Reader},
     judge::{self, Finding, recall},
+    ledger::Latency,
     plan::{ServicePlan, StepKind},
     ports::CountsAs,
     scenario::{Priority, WorldName},
@@ -137,6 +138,8 @@ pub struct StoreReport {
     pub writes_failed: u64,
     /// Writes of unknown outcome.
     pub writes_unknown: u64,
+    /// How long acknowledged writes took, from the time they were due.
+    pub latency: Option<Latency>,
     /// Whether everything was read back before any undo.
     pub read_back: bool,
     /// Records whose last state was acknowledged.
@@ -319,6 +322,7 @@ fn store(facts: &Facts, s: &StoreFacts) -> StoreReport {
         writes_ok,
         writes_failed,
         writes_unknown,
+        latency: s.ledger.latency(),
         read_back: s.account.is_some(),
         acked: account.acked,
         intact: account.intact,

@@ -2,10 +2,9 @@
 
 use std::io::{self, BufRead};
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Event, write::hex};
+use super::{Event, digest};
 
 /// The longest line that is read: a page of a read-back or of answers is far below it.
 const LINE_MAX: usize = 16 << 20;
@@ -71,7 +70,7 @@ impl<R: BufRead> Reader<R> {
         if event.seq + 1 != self.count || event.prev != self.prev {
             return Err(JournalError::Broken { line: self.count });
         }
-        self.prev = hex(&Sha256::digest(&self.line));
+        self.prev = digest(&self.line);
         Ok(Some(event))
     }
 }

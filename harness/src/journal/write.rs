@@ -119,7 +119,7 @@ impl Inner {
     fn append(&mut self, event: &Event, durable: bool) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, event)?;
-        self.prev = hex(&Sha256::digest(&self.line));
+        self.prev = digest(&self.line);
         self.line.push(b'\n');
         self.seq += 1;
         match &mut self.sink {
@@ -135,8 +135,13 @@ impl Inner {
     }
 }
 
+/// SHA-256 as the chain of a journal writes it.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()

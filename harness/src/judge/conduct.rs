@@ -43,6 +43,13 @@ fn steady(facts: &Facts) -> Finding {
     let stable = facts.plan.objectives.stable_for;
     let finding =
         Finding::new("steady", "stack", format!("every service good for {stable} before the first fault"));
+    if let Some(service) = facts.services.iter().find(|s| s.bad_before > 0) {
+        let measured =
+            format!("{} had {} bad probes before the first fault", service.name, service.bad_before);
+        return finding
+            .measured(measured)
+            .because(Unknown, "what was bad before the fault proves nothing about it");
+    }
     match (facts.entered_us(Phase::Settle), facts.entered_us(Phase::Storm)) {
         (Some(settle), Some(storm)) => {
             let took = human_us(storm.saturating_sub(settle));

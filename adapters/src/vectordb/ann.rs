@@ -1,0 +1,77 @@
+//! The only module that knows the index library.
+
+use super::wire::{BuildEngine, IndexSpec, Kind};
+use index::{Engine, Index, Metric, Vectors};
+use std::ops::ControlFlow;
+
+/// An immutable index over sealed records.
+#[derive(Debug)]
+pub(super) struct Ann(Index);
+
+impl Ann {
+    /// Builds an index of rows of `dim` values; `stop` is asked now and then whether to give up.
+    pub(super) fn build(
+        dim: usize,
+        ids: &[u64],
+        data: &[f32],
+        spec: &IndexSpec,
+        engine: BuildEngine,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, String> {
+        let vectors = Vectors::new(dim, ids, data).map_err(|error| error.to_string())?;
+        let engine = match engine {
+            BuildEngine::Cpu => Engine::Cpu,
+        };
+        let mut progress = |_| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let built = index::build(vectors, &native(spec), engine, &mut progress);
+        built.map(Self).map_err(|error| error.to_string())
+    }
+
+    /// Up to `k` of the kept ids, nearest first.
+    pub(super) fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        keep: &dyn Fn(u64) -> bool,
+    ) -> Result<Vec<(u64, f32)>, String> {
+        let found = self.0.search(query, k, keep).map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|near| (near.id, near.distance)).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Values in each vector. An empty index has none that could differ.
+    pub(super) fn fits(&self, dim: usize) -> bool {
+        self.0.is_empty() || self.0.dim() == dim
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8], spec: &IndexSpec) -> Result<Self, String> {
+        Index::from_bytes(bytes, &native(spec)).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+fn native(spec: &IndexSpec) -> index::IndexSpec {
+    let kind = match spec.kind {
+        Kind::Hnsw { m, ef_construction, ef } => index::Kind::Hnsw { m, ef_construction, ef },
+        Kind::IvfFlat { nlist, nprobe } => index::Kind::IvfFlat { nlist, nprobe },
+    };
+    index::IndexSpec { kind, metric: Metric::L2, seed: spec.seed }
+}
+
+/// Squared Euclidean distance, for the records no index knows yet.
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    sums.iter().sum()
+}

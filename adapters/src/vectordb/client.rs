@@ -1,0 +1,321 @@
+//! The client: one connection, kept while it is good, opened again by the next call when it is not.
+//!
+//! Every call ends within its limit. Its error answers the one question a ledger asks: could it have happened?
+//! Connecting is a task of its own, shared by all calls that wait for it: a call that gives up does not undo the
+//! progress of the others.
+
+use super::link::{Link, LinkError};
+use super::wire::{
+    BuildEngine, Hit, Imported, IndexInfo, IndexSpec, Page, Point, Record, Request, Response, State, Status,
+};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A connection nobody used for so long is not trusted any more.
+const IDLE_MICROS: u64 = 60_000_000;
+/// A connection attempt that takes longer is begun anew.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The node refused: definitely not done.
+    #[error("refused ({state}): {why}")]
+    Refused {
+        /// What the node is able to do.
+        state: State,
+        /// Why, and the remedy.
+        why: String,
+    },
+    /// The request was never sent: definitely not done.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// Nobody knows whether it was done.
+    #[error("no answer: {0}")]
+    Indefinite(String),
+}
+
+impl CallError {
+    /// Whether the request was surely not done.
+    pub fn is_definite(&self) -> bool {
+        !matches!(self, Self::Indefinite(_))
+    }
+}
+
+type Attempt = Shared<BoxFuture<'static, Result<Arc<Link>, CallError>>>;
+
+#[derive(Debug)]
+struct Slot {
+    link: Option<Arc<Link>>,
+    attempt: Option<Attempt>,
+}
+
+/// A handle to a node. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    addr: SocketAddr,
+    limit: Duration,
+    slot: Arc<Mutex<Slot>>,
+}
+
+impl Client {
+    /// A client of the node at `addr`, each of whose calls ends within `limit`. Connects with the first call.
+    pub fn new(addr: SocketAddr, limit: Duration) -> Self {
+        Self { addr, limit, slot: Arc::new(Mutex::new(Slot { link: None, attempt: None })) }
+    }
+
+    /// The same connection with another limit.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn call(&self, request: Request) -> Result<Response, CallError> {
+        let mut used = None;
+        match timeout(self.limit, self.exchange(request, &mut used)).await {
+            Ok(Ok(Response::Refused { state, why })) => Err(CallError::Refused { state, why }),
+            Ok(Ok(Response::Failed { why })) => Err(CallError::Indefinite(why)),
+            Ok(result) => result,
+            Err(_) => {
+                if let Some((link, began)) = used {
+                    self.give_up_silent(&link, began);
+                }
+                Err(CallError::Indefinite(format!("none within {:?}", self.limit)))
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request,
+        used: &mut Option<(Arc<Link>, u64)>,
+    ) -> Result<Response, CallError> {
+        let link = self.link().await?;
+        let (link, _) = used.insert((link.clone(), link.now()));
+        link.call(request).await.map_err(|error| match error {
+            LinkError::NotSent(why) => CallError::NotSent(why),
+            LinkError::Broken => CallError::Indefinite("the connection broke".into()),
+        })
+    }
+
+    /// A link that said nothing during a whole call may be dead: the next call opens another. Calls that still
+    /// wait on this one keep it.
+    fn give_up_silent(&self, link: &Arc<Link>, began: u64) {
+        if link.heard() <= began {
+            self.slot().link.take_if(|current| Arc::ptr_eq(current, link));
+        }
+    }
+
+    async fn link(&self) -> Result<Arc<Link>, CallError> {
+        let attempt = {
+            let mut slot = self.slot();
+            let usable = |link: &&Arc<Link>| {
+                // While calls wait on it (or hold it), silence is judged by them.
+                let idle =
+                    Arc::strong_count(link) == 1 && link.now().saturating_sub(link.heard()) > IDLE_MICROS;
+                !link.is_dead() && !idle
+            };
+            if let Some(link) = slot.link.as_ref().filter(usable) {
+                return Ok(link.clone());
+            }
+            slot.link = None;
+            slot.attempt.get_or_insert_with(|| self.attempt()).clone()
+        };
+        attempt.await
+    }
+
+    /// Connects in a task; whoever starts it does not have to wait for its end.
+    fn attempt(&self) -> Attempt {
+        let (addr, slot) = (self.addr, self.slot.clone());
+        let task = tokio::spawn(async move {
+            let result = match timeout(CONNECT, Link::connect(addr)).await {
+                Ok(Ok(link)) => Ok(Arc::new(link)),
+                Ok(Err(error)) => Err(CallError::NotSent(format!("{addr}: {error}"))),
+                Err(_) => Err(CallError::NotSent(format!("{addr}: no connection within {CONNECT:?}"))),
+            };
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.link = result.as_ref().ok().cloned();
+            slot.attempt = None;
+            result
+        });
+        let slot = self.slot.clone();
+        async move {
+            task.await.unwrap_or_else(|error| {
+                slot.lock().unwrap_or_else(PoisonError::into_inner).attempt = None;
+                Err(CallError::NotSent(format!("connecting was interrupted: {error}")))
+            })
+        }
+        .boxed()
+        .shared()
+    }
+}
+
+/// An answer of another kind than the question's.
+fn confused<T>(response: &Response) -> Result<T, CallError> {
+    Err(CallError::Indefinite(format!("an answer to another question: {response:?}")))
+}
+
+impl Client {
+    /// Asks whether the process answers at all; tells nothing about its data.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn ping(&self) -> Result<(), CallError> {
+        match self.call(Request::Ping).await? {
+            Response::Pong => Ok(()),
+            other => confused(&other),
+        }
+    }
+
+    /// Stores a record, replacing the key's previous one. Answers its log sequence number; it is durable then.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn put(&self, record: Record) -> Result<u64, CallError> {
+        match self.call(Request::Put(record)).await? {
+            Response::Written { lsn } => Ok(lsn),
+            other => confused(&other),
+        }
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn delete(&self, key: u64, ver: u64) -> Result<u64, CallError> {
+        match self.call(Request::Delete { key, ver }).await? {
+            Response::Written { lsn } => Ok(lsn),
+            other => confused(&other),
+        }
+    }
+
+    /// The newest record of a key.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn get(&self, key: u64) -> Result<Option<Record>, CallError> {
+        match self.call(Request::Get { key }).await? {
+            Response::Found(record) => Ok(record),
+            other => confused(&other),
+        }
+    }
+
+    /// The `k` nearest records.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn search(&self, query: Vec<f32>, k: u32) -> Result<Vec<Hit>, CallError> {
+        match self.call(Request::Search { query, k }).await? {
+            Response::Hits(hits) => Ok(hits),
+            other => confused(&other),
+        }
+    }
+
+    /// Everything live after a key, in the order of keys; go on with [`Page::next`].
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn survivors(&self, after: Option<u64>, limit: u32) -> Result<Page, CallError> {
+        match self.call(Request::Survivors { after, limit }).await? {
+            Response::Page(page) => Ok(page),
+            other => confused(&other),
+        }
+    }
+
+    /// What the node says about itself; answered in every state.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn status(&self) -> Result<Status, CallError> {
+        match self.call(Request::Status).await? {
+            Response::Status(status) => Ok(*status),
+            other => confused(&other),
+        }
+    }
+
+    /// Seals everything written so far. Answers the last sealed write.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn flush(&self) -> Result<u64, CallError> {
+        match self.call(Request::Flush).await? {
+            Response::Flushed { lsn } => Ok(lsn),
+            other => confused(&other),
+        }
+    }
+
+    /// Builds an index of everything; takes as long as it takes, so give it a limit with [`Client::within`].
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn build_index(&self, spec: IndexSpec) -> Result<IndexInfo, CallError> {
+        match self.call(Request::BuildIndex { spec }).await? {
+            Response::Built(info) => Ok(info),
+            other => confused(&other),
+        }
+    }
+
+    /// Builds the index again, with the spec it had.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn rebuild_index(&self, engine: BuildEngine) -> Result<IndexInfo, CallError> {
+        match self.call(Request::RebuildIndex { engine }).await? {
+            Response::Built(info) => Ok(info),
+            other => confused(&other),
+        }
+    }
+
+    /// Makes the node verify and load its files again, as a restart would.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn reload(&self) -> Result<Status, CallError> {
+        match self.call(Request::Reload).await? {
+            Response::Status(status) => Ok(*status),
+            other => confused(&other),
+        }
+    }
+
+    /// Begins a restore. Answers the import's number.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn import_begin(&self) -> Result<u64, CallError> {
+        match self.call(Request::ImportBegin).await? {
+            Response::Begun { import } => Ok(import),
+            other => confused(&other),
+        }
+    }
+
+    /// Adds records of the backup. Answers how many are staged.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn import_page(&self, import: u64, records: Vec<Record>) -> Result<u64, CallError> {
+        match self.call(Request::ImportPage { import, records }).await? {
+            Response::Staged { records } => Ok(records),
+            other => confused(&other),
+        }
+    }
+
+    /// Replaces the node's data by the staged backup of the point `since`, its own newer writes on top; with
+    /// `None` nothing is replayed.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn import_commit(&self, import: u64, since: Option<Point>) -> Result<Imported, CallError> {
+        match self.call(Request::ImportCommit { import, since }).await? {
+            Response::Imported(imported) => Ok(imported),
+            other => confused(&other),
+        }
+    }
+}

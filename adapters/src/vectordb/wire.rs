@@ -1,0 +1,269 @@
+//! What travels between client and node: a length, then one postcard value.
+//!
+//! Every request carries an id and its answer repeats it, so one connection serves many calls at once and an
+//! answer nobody waits for any more is simply dropped.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio_util::codec::LengthDelimitedCodec;
+
+/// The largest frame either side accepts.
+pub(super) const MAX_FRAME: usize = 32 << 20;
+
+/// A page of records stays well below [`MAX_FRAME`].
+pub(super) const PAGE_BYTES: usize = 8 << 20;
+
+/// One stored vector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The key.
+    pub key: u64,
+    /// Write number, chosen by the writer and never interpreted here.
+    pub ver: u64,
+    /// The values.
+    pub vector: Vec<f32>,
+}
+
+/// One answer of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The key.
+    pub key: u64,
+    /// Write number of the record.
+    pub ver: u64,
+    /// Squared Euclidean distance.
+    pub distance: f32,
+}
+
+/// What a node is able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Everything was verified.
+    Healthy,
+    /// The index failed verification: searches are refused until it is rebuilt; reads and writes go on.
+    IndexDamaged,
+    /// Data failed verification: no search, read or write until a backup is imported.
+    Degraded,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::IndexDamaged => "index damaged",
+            Self::Degraded => "degraded",
+        })
+    }
+}
+
+/// A file that failed verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// Path within the node's folder.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file, self.why)
+    }
+}
+
+/// A moment in a node's history.
+///
+/// Log sequence numbers of different timelines cannot be compared: a new node and one restored without its own
+/// log each begin one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// Which history.
+    pub timeline: u64,
+    /// The last write that belongs to it.
+    pub lsn: u64,
+}
+
+/// The kind of index and its parameters, by the names FAISS and hnswlib gave them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Hierarchical navigable small world graph.
+    Hnsw {
+        /// Links of a node.
+        m: u32,
+        /// Candidates considered by an insertion.
+        ef_construction: u32,
+        /// Candidates considered by a search.
+        ef: u32,
+    },
+    /// Inverted lists of uncompressed vectors.
+    IvfFlat {
+        /// Number of lists.
+        nlist: u32,
+        /// Lists a search reads.
+        nprobe: u32,
+    },
+}
+
+/// What to build. The same spec over the same records gives the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexSpec {
+    /// The kind and its parameters.
+    pub kind: Kind,
+    /// Seed of everything drawn by the build.
+    pub seed: u64,
+}
+
+/// Who builds an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildEngine {
+    /// The node's own processor.
+    Cpu,
+}
+
+/// The index that answers searches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexInfo {
+    /// What was built.
+    pub spec: IndexSpec,
+    /// Who built it.
+    pub engine: BuildEngine,
+    /// Records in it.
+    pub records: u64,
+    /// The last write it knows; newer ones are searched exactly.
+    pub lsn: u64,
+    /// Seconds the build took.
+    pub build_seconds: f64,
+}
+
+/// What a node says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What it is able to do.
+    pub state: State,
+    /// Which files are damaged, and why.
+    pub damage: Vec<Damage>,
+    /// What start-up repaired.
+    pub notes: Vec<String>,
+    /// Timeline and last write.
+    pub point: Point,
+    /// The last write that is in segments.
+    pub flushed_lsn: u64,
+    /// Records that can be read.
+    pub live: u64,
+    /// Records newer than the index, searched exactly.
+    pub unindexed: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// The index, if there is one.
+    pub index: Option<IndexInfo>,
+    /// Whether an index is being built.
+    pub building: bool,
+    /// Writes acknowledged by this process.
+    pub writes: u64,
+    /// Times this process synced its log.
+    pub fsyncs: u64,
+}
+
+/// A page of the merged view in the order of keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<Record>,
+    /// The `after` of the next page; `None` after the last one.
+    pub next: Option<u64>,
+    /// The newest write when the page was read. A backup is of the first page's point.
+    pub point: Point,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Records now live.
+    pub live: u64,
+    /// Newer writes of the node's own that were replayed on top of the backup.
+    pub replayed: u64,
+    /// Whether every write after the backup was found; `false` when files that held some were damaged.
+    pub complete: bool,
+    /// The moment the node is at.
+    pub point: Point,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    Ping,
+    Put(Record),
+    Delete { key: u64, ver: u64 },
+    Get { key: u64 },
+    Search { query: Vec<f32>, k: u32 },
+    Survivors { after: Option<u64>, limit: u32 },
+    Status,
+    Flush,
+    BuildIndex { spec: IndexSpec },
+    RebuildIndex { engine: BuildEngine },
+    Reload,
+    ImportBegin,
+    ImportPage { import: u64, records: Vec<Record> },
+    ImportCommit { import: u64, since: Option<Point> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Response {
+    Pong,
+    Written {
+        lsn: u64,
+    },
+    Found(Option<Record>),
+    Hits(Vec<Hit>),
+    Page(Page),
+    Status(Box<Status>),
+    Flushed {
+        lsn: u64,
+    },
+    Built(IndexInfo),
+    Begun {
+        import: u64,
+    },
+    Staged {
+        records: u64,
+    },
+    Imported(Imported),
+    /// Definitely not done.
+    Refused {
+        state: State,
+        why: String,
+    },
+    /// Perhaps done.
+    Failed {
+        why: String,
+    },
+}
+
+/// A request or response with the id that pairs them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Message<T> {
+    pub(super) id: u64,
+    pub(super) body: T,
+}
+
+pub(super) fn framing() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec()
+}
+
+pub(super) fn encode<T: Serialize>(id: u64, body: T) -> Result<Bytes, String> {
+    let bytes = postcard::to_stdvec(&Message { id, body }).map_err(|error| error.to_string())?;
+    if bytes.len() > MAX_FRAME {
+        return Err(format!("a message of {} bytes: {MAX_FRAME} at most, send smaller pages", bytes.len()));
+    }
+    Ok(bytes.into())
+}
+
+/// Trailing bytes are garbage too: a frame is one message and nothing else.
+pub(super) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<Message<T>, String> {
+    match postcard::take_from_bytes(frame) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(format!("{} bytes after the message", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
