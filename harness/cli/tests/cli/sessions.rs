@@ -60,6 +60,15 @@ fn shipped() -> Vec<(String, PathBuf)> {
 }
 
 #[test]
+fn every_scenario_stands_in_the_table() {
+    let table = fs::read_to_string(here().join("../../scenarios/README.md")).unwrap();
+    for (_, path) in shipped() {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(table.contains(&format!("[`{name}`]")), "scenarios/README.md does not name {name}");
+    }
+}
+
+#[test]
 fn the_plan_of_every_scenario() {
     let desk = Desk::new();
     for (name, path) in shipped() {
