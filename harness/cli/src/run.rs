@@ -1,6 +1,7 @@
 //! `gameday run`: plays drills, shows them while they run, and leaves evidence behind.
 
 mod folder;
+mod live;
 mod select;
 mod signals;
 mod summary;
