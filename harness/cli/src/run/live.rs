@@ -127,11 +127,8 @@ mod tests {
             played.unwrap();
             let judged = judge(&folder.journal()).unwrap();
             assert_eq!(judged.exit, Exit::Unknown, "{phase}");
-            assert_eq!(
-                reports::headline(&judged.report),
-                "UNKNOWN: the drill was given up: Ctrl-C",
-                "{phase}"
-            );
+            let headline = reports::headline(&judged.report);
+            assert!(headline.starts_with("UNKNOWN: the drill was given up: Ctrl-C"), "{phase}: {headline}");
             let said: Vec<&str> = judged.report.timeline.iter().map(|m| m.what.as_str()).collect();
             assert!(said.contains(&"undo") && said.contains(&"teardown"), "{phase}: {said:?}");
         }
