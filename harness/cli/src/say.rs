@@ -21,6 +21,11 @@ pub(crate) fn err(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// What to type to start this program again: under `cargo run` it is not on the PATH.
+pub(crate) fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "gameday".into())
+}
+
 /// Whether stderr is a terminal that wants colour.
 pub(crate) fn colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

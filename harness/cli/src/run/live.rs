@@ -14,7 +14,7 @@ use super::{
     select::Drill,
     signals::Signals,
 };
-use crate::{exit::Failure, machine};
+use crate::{exit::Failure, machine, say};
 
 /// What the harness's own tasks may still take once the drill has ended.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ pub(super) fn play(
             drop(fs::remove_file(&path));
         })?;
         let (stopper, stop) = stop();
-        signals.arm(stopper);
+        signals.arm(stopper, folder.path());
         let ended = self::drill(&drill.loaded.plan, began, host, &journal, clock, stop).await;
         signals.disarm();
         ended.map(drop).map_err(|e| journal_failed(folder, &e))
@@ -76,7 +76,8 @@ fn journal_failed(folder: &Folder, e: &io::Error) -> Failure {
         ),
         format!(
             "free the disk, or choose another folder with --out, and play the drill again; \
-             `gameday heal {}` makes sure that nothing is left",
+             `{} heal {}` makes sure that nothing is left",
+            say::program(),
             folder.path().display()
         ),
     )

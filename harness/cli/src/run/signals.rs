@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM. Once: undo, report, end. Twice: end at once and leave the undoing to the watchdog.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -20,7 +21,8 @@ pub(super) struct Signals(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     asked: Option<&'static str>,
-    stopper: Option<Stopper>,
+    /// The drill that is being played, and the folder of its run.
+    playing: Option<(Stopper, PathBuf)>,
 }
 
 impl Signals {
@@ -45,18 +47,18 @@ impl Signals {
     }
 
     /// From now on, the first signal stops this drill.
-    pub(super) fn arm(&self, stopper: Stopper) {
+    pub(super) fn arm(&self, stopper: Stopper, folder: &Path) {
         let mut state = self.state();
         // The signal may have come a moment before.
         if let Some(why) = state.asked {
             stopper.stop(why);
         }
-        state.stopper = Some(stopper);
+        state.playing = Some((stopper, folder.to_owned()));
     }
 
     /// The drill has ended: the next signal has nobody to tell.
     pub(super) fn disarm(&self) {
-        self.state().stopper = None;
+        self.state().playing = None;
     }
 
     /// Whether anybody has asked to stop.
@@ -81,17 +83,24 @@ impl Signals {
     fn take(&self, why: &'static str) {
         let mut state = self.state();
         if state.asked.is_some() {
-            say::err(&format!(
-                "\n{why} again: ending at once. The watchdog undoes what is left of the run;\n\
-                 `gameday heal runs/latest` makes sure of it.\n"
-            ));
+            let left = state.playing.as_ref().map_or(String::new(), |(_, folder)| {
+                let (program, folder) = (say::program(), folder.display());
+                format!(
+                    " The watchdog undoes what is left of the run;\n`{program} heal {folder}` makes sure of it."
+                )
+            });
+            say::err(&format!("\n{why} again: ending at once.{left}\n"));
             std::process::exit(Exit::Unknown as i32);
         }
         state.asked = Some(why);
-        if let Some(stopper) = &state.stopper {
-            stopper.stop(why);
-        }
-        say::err(&format!("\n{why}: undoing what was broken, then reporting. Once more ends at once.\n"));
+        let doing = match &state.playing {
+            Some((stopper, _)) => {
+                stopper.stop(why);
+                "undoing what was broken, then reporting"
+            }
+            None => "ending after what is being done",
+        };
+        say::err(&format!("\n{why}: {doing}. Once more ends at once.\n"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use harness::{scenario::WorldName, time::human_us};
 
 use super::{Played, select::Drill};
-use crate::exit::Exit;
+use crate::{exit::Exit, say};
 
 /// The worst of several ends. Drills that were never started prove nothing, and neither does no drill at all.
 pub(super) fn worst(exits: impl IntoIterator<Item = Exit>, left: usize) -> Exit {
@@ -18,20 +18,20 @@ pub(super) fn worst(exits: impl IntoIterator<Item = Exit>, left: usize) -> Exit 
 /// Where the evidence lies, and what to type next.
 pub(super) fn next(played: &Played, drill: &Drill, out: &Path, world: WorldName) -> String {
     let Some(folder) = &played.folder else { return String::new() };
-    let latest = out.join("latest");
+    let (program, latest) = (say::program(), out.join("latest"));
     let (latest, file) = (latest.display(), drill.input.path.display());
     let mut text = format!(
         "\nEVIDENCE\n  {}\n    journal.jsonl (what happened), report.txt, result.json, junit.xml, scenario.toml\n\nNEXT\n",
         folder.display()
     );
     let mut line = |command: String, why: &str| text.push_str(&format!("  {command}\n      {why}\n"));
-    line(format!("gameday report {latest}"), "this report again, from the journal alone");
+    line(format!("{program} report {latest}"), "this report again, from the journal alone");
     if world == WorldName::Sim {
-        line(format!("gameday run {file}"), "the same drill with real processes, files and links");
+        line(format!("{program} run {file}"), "the same drill with real processes, files and links");
     } else if played.exit() != Exit::Pass {
-        line(format!("gameday plan {file}"), "what was to happen, and when");
+        line(format!("{program} plan {file}"), "what was to happen, and when");
     } else {
-        line(format!("gameday report --format junit {latest}"), "for a CI server");
+        line(format!("{program} report --format junit {latest}"), "for a CI server");
     }
     text
 }

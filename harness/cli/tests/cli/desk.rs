@@ -73,6 +73,8 @@ impl Desk {
                 text.push_str(&format!("--- {name}\n{part}"));
             }
         }
+        let program = assert_cmd::cargo::cargo_bin("gameday");
+        text = text.replace(&*program.to_string_lossy(), "gameday");
         let runs = fs::read_dir(self.path("runs")).into_iter().flatten().flatten();
         for run in runs.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| n != "latest") {
             text = text.replace(&run, "<run>");
