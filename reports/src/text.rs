@@ -183,6 +183,11 @@ fn data(page: &mut Page, r: &Report) {
             count(s.writes_unknown)
         );
         page.wrapped("  ", 4, &load);
+        if let Some(l) = &s.latency {
+            let [p50, p99, p999, max] = [l.p50_us, l.p99_us, l.p999_us, l.max_us].map(human_us);
+            let text = format!("acknowledged after: p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}");
+            page.wrapped("    ", 6, &text);
+        }
         remarks(page, s);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::{
     judge::Finding,
+    ledger::Latency,
     ports::CountsAs,
     report::{Moment, MomentKind, ObjectiveReport, QualityReport, Report, ServiceReport, StoreReport},
     scenario::{Priority, WorldName},
@@ -64,6 +65,7 @@ fn store(role: Role, acked: u64) -> StoreReport {
         writes_ok: acked - 10_000,
         writes_failed: 0,
         writes_unknown: 7,
+        latency: Some(Latency { p50_us: 812, p99_us: 3_410, p999_us: 1_020_000, max_us: 7_400_000 }),
         read_back: true,
         acked,
         intact: acked,

@@ -22,7 +22,6 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
 }
 
 /// The machine in words, for a journal.
-#[expect(dead_code, reason = "shim: world local is not on this branch yet")]
 pub(crate) fn words() -> String {
     let memory = memory("MemTotal").map_or("unknown memory".into(), human_bytes);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -1,6 +1,7 @@
 //! `gameday run`: plays drills, shows them while they run, and leaves evidence behind.
 
 mod folder;
+mod live;
 mod select;
 mod signals;
 mod summary;
@@ -107,7 +108,7 @@ impl Run {
         if self.json {
             say::out(&self.json_of(&played, several))?;
         }
-        if several {
+        if several && (self.json || !self.quiet) {
             let table = summary::table(&played, skipped, left, self.world);
             if self.json { say::err(&table) } else { say::out(&table)? }
         }

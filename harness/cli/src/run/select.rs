@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use harness::{diagnose::Loaded, scenario::WorldName};
-use sha2::{Digest as _, Sha256};
+use harness::{diagnose::Loaded, journal::digest, scenario::WorldName};
 
 use crate::{
     exit::Failure,
@@ -30,7 +29,7 @@ impl Drill {
 
     /// Names the file's content.
     pub(super) fn sha256(&self) -> String {
-        Sha256::digest(&self.input.bytes).iter().map(|b| format!("{b:02x}")).collect()
+        digest(&self.input.bytes)
     }
 }
 

@@ -45,7 +45,6 @@ impl Signals {
     }
 
     /// From now on, the first signal stops this drill.
-    #[expect(dead_code, reason = "shim: world local is not on this branch yet")]
     pub(super) fn arm(&self, stopper: Stopper) {
         let mut state = self.state();
         // The signal may have come a moment before.
@@ -53,6 +52,11 @@ impl Signals {
             stopper.stop(why);
         }
         state.stopper = Some(stopper);
+    }
+
+    /// The drill has ended: the next signal has nobody to tell.
+    pub(super) fn disarm(&self) {
+        self.state().stopper = None;
     }
 
     /// Whether anybody has asked to stop.
@@ -88,5 +92,15 @@ impl Signals {
             stopper.stop(why);
         }
         say::err(&format!("\n{why}: undoing what was broken, then reporting. Once more ends at once.\n"));
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// As if somebody had pressed it.
+    pub(in crate::run) fn ctrl_c(signals: &Signals) {
+        signals.take("Ctrl-C");
     }
 }

@@ -1,13 +1,27 @@
 //! The worlds that this program was built with, and how each plays a drill.
 
+use std::sync::Arc;
+
 use harness::{
     journal::Observer,
+    ports::{CountsAs, EnvironmentError, Host, WorldCard},
     scenario::WorldName,
     sim::{self, Flaw},
 };
 
-use super::{folder::Folder, select::Drill, signals::Signals};
+use super::{folder::Folder, live, select::Drill, signals::Signals};
 use crate::exit::Failure;
+
+/// How `local` is described in a journal.
+const LOCAL: WorldCard = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
+
+// SHIM: until world `local` is on this branch.
+fn local_host() -> Result<Arc<dyn Host>, EnvironmentError> {
+    Err(EnvironmentError {
+        what: "world `local` is not built into this gameday".into(),
+        remedy: "use `--world sim`".into(),
+    })
+}
 
 /// Every world by its word.
 pub(super) const WORDS: [(&str, WorldName); 3] =
@@ -25,7 +39,6 @@ pub(super) enum World {
     /// Simulated.
     Sim(Option<Flaw>),
     /// Processes on this machine.
-    #[expect(dead_code, reason = "shim: world local is not on this branch yet")]
     Local(Option<String>),
 }
 
@@ -58,9 +71,9 @@ impl World {
                 let began = sim::began(&drill.loaded.scenario, drill.sha256(), drill.overrides.clone());
                 folder.write_journal(&sim::rehearse(&drill.loaded, began, *flaw, observer))
             }
-            World::Local(_) => {
-                let _ = (signals, folder.run(), folder.started());
-                Err(Failure::environment("world `local` is not built into this gameday", "use `--world sim`"))
+            World::Local(flaw) => {
+                let began = live::began(drill, folder, LOCAL, flaw.clone());
+                live::play(drill, folder, began, local_host, observer, signals)
             }
         }
     }

@@ -1,10 +1,8 @@
 //! Whole sessions of the program, as snapshots.
 
-mod common;
-
 use std::{fs, path::PathBuf};
 
-use common::{Desk, here};
+use crate::desk::{Desk, here};
 use insta::assert_snapshot;
 
 #[test]
@@ -47,18 +45,27 @@ fn shipped() -> Vec<(String, PathBuf)> {
     let mut folders = vec![root.clone()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(&folder).expect("scenarios are shipped") {
+            let path = entry.expect("the folder can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "toml") {
-                let name = path.strip_prefix(&root).unwrap().with_extension("");
+                let name = path.strip_prefix(&root).expect("it was found in it").with_extension("");
                 found.push((name.to_string_lossy().replace('/', "_"), path));
             }
         }
     }
     assert!(!found.is_empty());
     found
+}
+
+#[test]
+fn every_scenario_stands_in_the_table() {
+    let table = fs::read_to_string(here().join("../../scenarios/README.md")).unwrap();
+    for (_, path) in shipped() {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(table.contains(&format!("[`{name}`]")), "scenarios/README.md does not name {name}");
+    }
 }
 
 #[test]
@@ -99,7 +106,10 @@ fn a_set_of_drills() {
     let desk = Desk::new();
     desk.changed("set/a.toml", "node_loss", "first");
     desk.changed("set/b.toml", "seed = 7", "seed = 7\nworlds = [\"local\"]");
-    desk.changed("set/c.toml", "rto = \"30s\"", "rto = \"1s\"");
+    desk.changed("set/c.toml", "restart = { node = \"east/vector\" }", "none = {}");
+    let answer = desk.gameday("run --world sim set");
+    let table = answer.stdout.split("\ndrill").last().unwrap_or_default();
+    assert!(table.contains("FAIL") && table.contains("PASS") && table.contains("SKIPPED: 1"), "{table}");
     assert_snapshot!("set_quiet", desk.session("run --world sim --quiet set"));
     assert_snapshot!("set_named_alone", desk.session("run --world sim --quiet set/b.toml"));
 }

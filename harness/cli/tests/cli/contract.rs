@@ -1,13 +1,11 @@
 //! What scripts rely on: exit codes, files, and that a report can be made again from the journal alone.
 
-mod common;
-
 use std::{
     fs,
     process::{Command, Stdio},
 };
 
-use common::Desk;
+use crate::desk::Desk;
 
 #[test]
 fn exit_codes_follow_the_verdict_in_run_and_in_report() {
