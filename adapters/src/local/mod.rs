@@ -1,16 +1,39 @@
 //! The local world: every node a process of its own, reached over a link the harness owns.
 //!
-//! What is here are building blocks: each one breaks or mends one thing and answers only after the effect was
-//! *observed*. None of them knows what a node is for.
+//! Building blocks, each of which breaks or mends one thing, answers only after the effect was *observed*, and knows
+//! nothing of what a node is for: `port`, `link`, `proc`, `damage`, `sweep`, `lifeline`, `watchdog`. Above them:
+//!
+//! | module | what |
+//! |---|---|
+//! | `host` | the world: launch, acts, teardown |
+//! | `node` | one node: process, port, link |
+//! | `product` | what runs on it, asked directly |
+//! | `artifact` | which files an act means |
+//! | `command` | the user's own commands |
+//! | `defect` | what is wrong with the world on purpose |
+//! | `hidden` | the subcommands that make the binary a node or the watchdog |
+//! | `heal` | cleaning up a run by hand |
 
+mod artifact;
 mod child;
+mod command;
 pub mod damage;
+mod defect;
+mod heal;
+mod hidden;
+mod host;
 pub mod lifeline;
 pub mod link;
+mod node;
 pub mod port;
 pub mod proc;
+mod product;
 pub mod sweep;
 pub mod watchdog;
+
+pub use heal::{HealReport, heal};
+pub use hidden::hidden_main;
+pub use host::{LocalConfig, LocalHost};
 
 use std::fmt;
 

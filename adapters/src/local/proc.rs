@@ -33,6 +33,8 @@ pub struct Spawn {
     pub args: Vec<OsString>,
     /// Additions to the environment of the harness.
     pub env: Vec<(OsString, OsString)>,
+    /// Where it runs; without one, where the harness does.
+    pub dir: Option<PathBuf>,
     /// Id of the run; the process is marked with it.
     pub run: String,
     /// File that takes standard output and standard error, appended to.
@@ -111,6 +113,9 @@ impl Proc {
         let mut command = Command::new(&spec.program);
         command.args(&spec.args).envs(spec.env.iter().cloned()).env(MARK, &spec.run);
         command.stdin(Stdio::piped()).stdout(out).stderr(err).process_group(0);
+        if let Some(dir) = &spec.dir {
+            command.current_dir(dir);
+        }
         let (child, mut std) = Child::spawn(&mut command).map_err(failed)?;
         Ok(Self { child, lifeline: std.stdin.take() })
     }
@@ -235,6 +240,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             env: vec![],
+            dir: None,
             run: format!("proc-test-{}", std::process::id()),
             log: dir.join("log"),
         };
@@ -342,6 +348,7 @@ mod tests {
             program: dir.path().join("nothing"),
             args: vec![],
             env: vec![],
+            dir: None,
             run: "run-1".to_owned(),
             log: dir.path().join("log"),
         };

@@ -9,12 +9,15 @@ mod error;
 #[cfg(test)]
 mod process_tests;
 mod server;
+mod system;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Head, Listed, Page, S3};
 pub use error::S3Error;
 pub use server::{Server, ServerConfig, ServerError, serve};
+pub use system::ObjectSystem;
+pub(crate) use system::key_of;
 
 use std::fmt;
 

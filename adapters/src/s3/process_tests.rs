@@ -34,6 +34,7 @@ fn start(port: &Port, dir: &Path) -> Proc {
             (DIR.into(), dir.join("data").into()),
             (PORT.into(), port.addr().port().to_string().into()),
         ],
+        dir: None,
         run: format!("s3-process-{}", port.addr().port()),
         log: dir.join("log"),
     };

@@ -204,8 +204,9 @@ impl Engine {
         if view.state != State::Healthy {
             return Err(view.refusal());
         }
-        let found = view.table.search(view.ann.as_deref(), query, k);
-        found.map_err(|why| refused(view.state, why))
+        let planted = &self.core.planted;
+        let found = view.table.search(view.ann.as_deref(), query, planted.looks_for(k));
+        found.map(|hits| planted.shown(hits, k)).map_err(|why| refused(view.state, why))
     }
 
     /// Everything live after a key, in the order of keys, up to `limit` records or about 8 MiB.

@@ -3,9 +3,10 @@
 //! Production code calls the few hooks of [`Planted`]; without flaws each of them does nothing.
 
 use super::codec::Entry;
+use super::wire::Hit;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ pub enum Flaw {
     },
     /// A rebuild of the index mixes up whose vector is whose: searches answer fast, healthy and wrong.
     ServeOldIndex,
+    /// After a rebuild of the index, searches answer fast and healthy, and one neighbour in ten is wrong.
+    WrongNeighbour,
     /// After a restart, rebuild or restore, service alternates.
     FlapAfterRecovery {
         /// Milliseconds of service, first.
@@ -35,6 +38,8 @@ pub enum Flaw {
 
 /// How often [`Flaw::ResurrectRefused`] strikes.
 const RESURRECTED: u64 = 20;
+/// So many hits [`Flaw::WrongNeighbour`] looks for, so that all but the wrong one are right.
+const LOOKED_FOR: usize = 512;
 
 type Write = (u64, Entry);
 
@@ -45,6 +50,7 @@ pub(super) struct Planted {
     held: Mutex<VecDeque<Write>>,
     writes: AtomicU64,
     recovered: OnceLock<Instant>,
+    rebuilt: AtomicBool,
 }
 
 impl Planted {
@@ -108,10 +114,33 @@ impl Planted {
 
     /// Hook: the ids an index is rebuilt with.
     pub(super) fn index_ids(&self, mut ids: Vec<u64>) -> Vec<u64> {
+        self.rebuilt.store(true, Ordering::Relaxed);
         if self.flaws.contains(&Flaw::ServeOldIndex) {
             ids.reverse();
         }
         ids
+    }
+
+    fn errs(&self) -> bool {
+        self.rebuilt.load(Ordering::Relaxed) && self.flaws.contains(&Flaw::WrongNeighbour)
+    }
+
+    /// Hook: how many hits a search for `k` looks for.
+    pub(super) fn looks_for(&self, k: usize) -> usize {
+        if self.errs() { k.saturating_mul(2).max(LOOKED_FOR) } else { k }
+    }
+
+    /// Hook: which of the hits are shown; the tenth, twentieth, ... nearest are passed over for farther ones.
+    pub(super) fn shown(&self, mut hits: Vec<Hit>, k: usize) -> Vec<Hit> {
+        if self.errs() {
+            let mut place = 0;
+            hits.retain(|_| {
+                place += 1;
+                place % 10 != 0
+            });
+            hits.truncate(k);
+        }
+        hits
     }
 
     /// Hook: how long a process waits before it serves.

@@ -16,6 +16,7 @@
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
 //! | `wire`, `server`, `client`, `link` | postcard frames over TCP |
+//! | `system` | the database as a drill's users reach it |
 //! | `flaws` | defects planted on purpose, so that validators can be seen to fail |
 //!
 //! # Files of a node
@@ -45,6 +46,7 @@ mod maintain;
 mod manifest;
 mod segment;
 mod server;
+mod system;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,7 @@ pub use client::{CallError, Client};
 pub use engine::{Engine, EngineError, OpenError};
 pub use flaws::Flaw;
 pub use server::{ServeError, Server, serve};
+pub use system::VectorSystem;
 pub use wire::{
     BuildEngine, Damage, Hit, Imported, IndexInfo, IndexSpec, Kind, Page, Point, Record, State, Status,
 };

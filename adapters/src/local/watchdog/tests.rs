@@ -66,6 +66,7 @@ fn a_harness() {
                 program: "/bin/sh".into(),
                 args: vec!["-c".into(), script.into()],
                 env: vec![],
+                dir: None,
                 run: guarded(dir).run,
                 log: dir.join("log"),
             };

@@ -52,6 +52,25 @@ fn a_rebuild_answers_fast_and_wrong() {
 }
 
 #[test]
+fn a_rebuild_gets_one_neighbour_in_ten_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = flawed(dir.path(), Flaw::WrongNeighbour);
+    fill(&engine, 0..90, 1);
+    engine.build_index(spec(), BuildEngine::Cpu).unwrap();
+    let all = contents(&engine).unwrap();
+    let right = |engine: &Engine, key, k| {
+        let query = record(key, 1).vector;
+        let hits: Vec<u64> = engine.search(&query, k).unwrap().into_iter().map(|hit| hit.key).collect();
+        assert_eq!(hits.len(), k);
+        let exact = nearest(&all, &query, k);
+        hits.iter().take(10).filter(|key| exact[..10].contains(key)).count()
+    };
+    assert!((0..90).all(|key| right(&engine, key, 10) == 10));
+    engine.rebuild_index(BuildEngine::Cpu).unwrap();
+    assert!((0..90).all(|key| right(&engine, key, 10) == 9 && right(&engine, key, 13) == 9));
+}
+
+#[test]
 fn service_flaps_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let flaw = Flaw::FlapAfterRecovery { good_ms: 20, bad_ms: 20 };

@@ -1,0 +1,261 @@
+//! One node: a process, its files, its port, and the link in front of it.
+//!
+//! The port is held for as long as the node lives, so it survives restarts. Processes are started under the run's
+//! [`Gate`], so that none can be started once the teardown has begun. No lock is held while an act waits.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use harness::act::{CutMode, Direction};
+use harness::ports::Effect;
+use harness::topology::NodeId;
+use tokio::time::sleep;
+
+use super::command::tail;
+use super::hidden::{NODE, NodeConfig};
+use super::link::{Link, LinkError, Mode, Way};
+use super::port::Port;
+use super::proc::{Proc, ProcError, Spawn};
+use super::product::Product;
+
+/// How long a node may take to load its files and answer.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long one that runs already may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How long a node that was asked to stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Closed by the teardown: nothing is started any more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gate(Arc<Mutex<bool>>);
+
+impl Gate {
+    /// Starts a process, unless the gate is closed. The gate cannot close meanwhile.
+    pub(super) fn spawn(&self, spec: &Spawn) -> Result<Proc, String> {
+        let closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err("the stack is being torn down".into());
+        }
+        Proc::spawn(spec).map_err(|e| e.to_string())
+    }
+
+    /// From now on nothing starts.
+    pub(super) fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+/// What a node's processes have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    /// The run's id.
+    pub(super) run: String,
+    /// The program that becomes the node.
+    pub(super) exe: PathBuf,
+    /// Where its configuration is written.
+    pub(super) config: PathBuf,
+    /// Its log.
+    pub(super) log: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    proc: Option<Arc<Proc>>,
+    link: Option<Arc<Link>>,
+    starts: u32,
+}
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) product: Product,
+    pub(super) port: Port,
+    setup: Setup,
+    gate: Gate,
+    slot: Mutex<Slot>,
+}
+
+impl Node {
+    pub(super) fn new(id: NodeId, product: Product, port: Port, setup: Setup, gate: Gate) -> Self {
+        Self { id, product, port, setup, gate, slot: Mutex::default() }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn proc(&self) -> Option<Arc<Proc>> {
+        self.slot().proc.clone()
+    }
+
+    /// The process, if one runs.
+    fn running(&self) -> Option<Arc<Proc>> {
+        self.proc().filter(|proc| proc.exit().is_none())
+    }
+
+    /// The link in front of the node; opened by the first call, which must be inside a runtime.
+    pub(super) fn link(&self) -> Result<Arc<Link>, LinkError> {
+        let mut slot = self.slot();
+        if let Some(link) = &slot.link {
+            return Ok(link.clone());
+        }
+        let link = Arc::new(Link::open(self.port.addr())?);
+        slot.link = Some(link.clone());
+        Ok(link)
+    }
+
+    /// The process, and whether it was started by this call.
+    fn ensure_process(&self) -> Result<(Arc<Proc>, bool), String> {
+        let mut slot = self.slot();
+        if let Some(proc) = slot.proc.as_ref().filter(|proc| proc.exit().is_none()) {
+            return Ok((proc.clone(), false));
+        }
+        let config = self.product.config(self.port.addr().port(), slot.starts);
+        write_config(&self.setup.config, &config)
+            .map_err(|e| format!("{}: {e}", self.setup.config.display()))?;
+        let spec = Spawn {
+            program: self.setup.exe.clone(),
+            args: vec![NODE.into(), self.setup.config.clone().into()],
+            env: Vec::new(),
+            dir: None,
+            run: self.setup.run.clone(),
+            log: self.setup.log.clone(),
+        };
+        let proc = Arc::new(self.gate.spawn(&spec)?);
+        slot.proc = Some(proc.clone());
+        slot.starts += 1;
+        Ok((proc, true))
+    }
+
+    /// Starts the process and waits until it answers, asked directly and not over the link.
+    pub(super) async fn start(&self) -> Effect {
+        let (proc, fresh) = match self.ensure_process() {
+            Ok(started) => started,
+            Err(why) => return Effect::failed(why),
+        };
+        let (pid, began) = (proc.pid(), Instant::now());
+        let limit = if fresh { START_LIMIT } else { ANSWER_LIMIT };
+        loop {
+            if let Some(exit) = proc.exit() {
+                let said = tail(&self.setup.log);
+                return Effect::failed(format!("process {pid} ended with {exit}; its log: {}", said.trim()));
+            }
+            let silence = match self.product.status().await {
+                Ok(state) => {
+                    let how = if fresh { "answers" } else { "already runs and answers" };
+                    let took = began.elapsed().as_secs_f64();
+                    return Effect::observed(format!("process {pid} {how} after {took:.2} s: {state}"))
+                        .with("pid", pid)
+                        .with("state", state)
+                        .with("start_seconds", format!("{took:.3}"));
+                }
+                Err(why) => why,
+            };
+            if began.elapsed() > limit {
+                return Effect::not_observed(format!(
+                    "process {pid} runs and does not answer within {limit:?}: {silence}"
+                ));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    pub(super) async fn kill(&self) -> Effect {
+        match self.proc() {
+            Some(proc) => said(proc.kill().await),
+            None => Effect::failed("no process was ever started"),
+        }
+    }
+
+    pub(super) async fn stop(&self) -> Effect {
+        match self.proc() {
+            Some(proc) => said(proc.stop(STOP_LIMIT).await),
+            None => Effect::failed("no process was ever started"),
+        }
+    }
+
+    pub(super) async fn pause(&self) -> Effect {
+        match self.proc() {
+            Some(proc) => said(proc.pause().await),
+            None => Effect::failed("no process was ever started"),
+        }
+    }
+
+    pub(super) async fn resume(&self) -> Effect {
+        match self.proc() {
+            Some(proc) => said(proc.resume().await),
+            None => Effect::failed("no process was ever started"),
+        }
+    }
+
+    pub(super) async fn set_link(&self, mode: Mode) -> Effect {
+        let set = match self.link() {
+            Ok(link) => link.set(mode).await,
+            Err(e) => Err(e),
+        };
+        match set {
+            Ok(seen) => Effect::observed(seen.to_string()),
+            Err(e @ LinkError::NotObserved { .. }) => Effect::not_observed(e.to_string()),
+            Err(e) => Effect::failed(e.to_string()),
+        }
+    }
+
+    /// Where the node is, and what runs there.
+    pub(super) fn line(&self, effect: &Effect) -> String {
+        let link = self.link().map_or_else(|e| e.to_string(), |link| link.addr().to_string());
+        let what = self.product.name();
+        format!("{}: {what} at {}, reached at {link}; {}", self.id, self.port.addr(), effect.outcome.text())
+    }
+
+    /// What is seen of a fault that was issued to nothing.
+    pub(super) async fn look(&self) -> Effect {
+        let process = match self.running() {
+            Some(proc) => format!("process {} still runs", proc.pid()),
+            None => "no process runs".to_owned(),
+        };
+        let answer = self.product.status().await;
+        let answer =
+            answer.map_or_else(|why| format!("it does not answer: {why}"), |s| format!("it answers: {s}"));
+        Effect::not_observed(format!("{process} and {answer}"))
+    }
+
+    /// Ends process and link. May be called at any time, and more than once; the gate has to be closed.
+    pub(super) async fn end(&self) {
+        let Slot { proc, link, .. } = std::mem::take(&mut *self.slot());
+        if let Some(proc) = proc {
+            // An error means that it has ended already, or that the sweep that follows has to find it.
+            let _ = proc.kill().await;
+        }
+        if let Some(link) = link.and_then(Arc::into_inner) {
+            link.shutdown().await;
+        }
+    }
+}
+
+fn write_config(path: &std::path::Path, config: &NodeConfig) -> std::io::Result<()> {
+    std::fs::write(path, serde_json::to_vec(config).map_err(std::io::Error::other)?)
+}
+
+fn said(seen: Result<super::Observed, ProcError>) -> Effect {
+    match seen {
+        Ok(seen) => Effect::observed(seen.to_string()),
+        Err(e @ ProcError::NotObserved { .. }) => Effect::not_observed(e.to_string()),
+        Err(e) => Effect::failed(e.to_string()),
+    }
+}
+
+/// The mode of a cut link.
+pub(super) fn cut(mode: CutMode, direction: Direction) -> Mode {
+    let way = match direction {
+        Direction::Both => Way::Both,
+        Direction::ToNode => Way::ToNode,
+        Direction::FromNode => Way::FromNode,
+    };
+    match mode {
+        CutMode::Refuse => Mode::Refuse,
+        CutMode::Blackhole => Mode::Blackhole(way),
+    }
+}

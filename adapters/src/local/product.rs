@@ -1,0 +1,201 @@
+//! What runs on a node: gameday's own vector database, or its object store. Asked directly, past the link.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use harness::act::EngineChoice;
+use harness::corpus::Corpus;
+use harness::ports::{Effect, System};
+use harness::scenario::IndexKind;
+
+use super::defect::Defect;
+use super::hidden::NodeConfig;
+use crate::s3::{Keys, ObjectSystem, S3, S3Error};
+use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
+
+/// The bucket that the drill's objects are in.
+pub(super) const BUCKET: &str = "gameday";
+/// The bucket that backups go to.
+pub(super) const BACKUPS: &str = "gameday-backups";
+/// The name of the vector collection.
+pub(super) const COLLECTION: &str = "gameday";
+
+/// Longer than any limit of the harness, which ends a call by dropping it.
+const USERS_LIMIT: Duration = Duration::from_secs(60);
+/// One question about a node's state.
+const STATUS_LIMIT: Duration = Duration::from_secs(1);
+/// One index build.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
+
+/// What runs on a node.
+#[derive(Debug)]
+pub(super) enum Product {
+    /// The vector database.
+    Vector(VectorNode),
+    /// The object store.
+    Object(ObjectNode),
+}
+
+/// A vector database.
+#[derive(Debug)]
+pub(super) struct VectorNode {
+    pub(super) dir: PathBuf,
+    pub(super) dim: u32,
+    pub(super) spec: IndexSpec,
+    pub(super) defect: Defect,
+    /// Past the link.
+    pub(super) client: Client,
+}
+
+/// An object store.
+#[derive(Debug)]
+pub(super) struct ObjectNode {
+    pub(super) dir: PathBuf,
+    pub(super) keys: Keys,
+    /// Past the link.
+    pub(super) data: S3,
+    /// Past the link.
+    pub(super) backups: S3,
+}
+
+impl ObjectNode {
+    /// A store at `addr`, which does not have to run yet.
+    pub(super) fn new(dir: PathBuf, addr: std::net::SocketAddr, keys: Keys) -> Result<Self, S3Error> {
+        let endpoint = format!("http://{addr}");
+        let (data, backups) = (S3::new(&endpoint, BUCKET, &keys)?, S3::new(&endpoint, BACKUPS, &keys)?);
+        Ok(Self { dir, keys, data, backups })
+    }
+}
+
+impl Product {
+    /// In words.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Product::Vector(_) => "gameday's vector node",
+            Product::Object(_) => "gameday's object node",
+        }
+    }
+
+    /// The folder of its files.
+    pub(super) fn dir(&self) -> &PathBuf {
+        match self {
+            Product::Vector(node) => &node.dir,
+            Product::Object(node) => &node.dir,
+        }
+    }
+
+    /// What its process is told at its n-th start.
+    pub(super) fn config(&self, port: u16, start: u32) -> NodeConfig {
+        match self {
+            Product::Vector(node) => NodeConfig::Vector(vectordb::Config {
+                port,
+                lifeline: true,
+                flaws: node.defect.at_start(start),
+                ..vectordb::Config::new(&node.dir, COLLECTION, node.dim)
+            }),
+            Product::Object(node) => NodeConfig::Object {
+                port,
+                data: node.dir.clone(),
+                access: node.keys.access.clone(),
+                secret: node.keys.secret.clone(),
+            },
+        }
+    }
+
+    /// What it says about itself, in words.
+    pub(super) async fn status(&self) -> Result<String, String> {
+        match self {
+            Product::Vector(node) => node.status().await.map_err(|e| e.to_string()),
+            Product::Object(node) => {
+                // A question about an object looks at the disk, unlike a mere connection.
+                let asked = node.data.within(STATUS_LIMIT).head("status").await;
+                asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// The product as its users reach it, at the far end of a link.
+    pub(super) fn system(
+        &self,
+        link: std::net::SocketAddr,
+        corpus: Arc<Corpus>,
+    ) -> Result<Arc<dyn System>, S3Error> {
+        Ok(match self {
+            Product::Vector(_) => Arc::new(VectorSystem::new(Client::new(link, USERS_LIMIT), corpus)),
+            Product::Object(node) => {
+                let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
+                Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
+            }
+        })
+    }
+}
+
+impl VectorNode {
+    async fn status(&self) -> Result<String, CallError> {
+        let status = self.client.within(STATUS_LIMIT).status().await?;
+        let damage: Vec<String> = status.damage.iter().map(ToString::to_string).collect();
+        Ok(match damage.is_empty() {
+            true => format!("{}, {} records", status.state, status.live),
+            false => format!("{} ({})", status.state, damage.join("; ")),
+        })
+    }
+
+    /// Builds the index anew: with the parameters it had, or those of the scenario if there never was one.
+    pub(super) async fn rebuild(&self, asked: EngineChoice) -> Effect {
+        let began = Instant::now();
+        match self.try_rebuild().await {
+            Ok((info, after)) => {
+                let seconds = format!("{:.3}", info.build_seconds);
+                let kind = words(&info.spec);
+                let text = format!(
+                    "{kind} index of {} vectors built in {seconds} s, engine=cpu (asked: {asked}); the node is {}",
+                    info.records, after.state
+                );
+                let seen = after.state == State::Healthy
+                    && after.index.as_ref().is_some_and(|index| index.lsn >= info.lsn);
+                let effect = if seen { Effect::observed(text) } else { Effect::not_observed(text) };
+                effect
+                    .with("engine", "cpu")
+                    .with("asked", asked)
+                    .with("build_seconds", seconds)
+                    .with("vectors", info.records)
+                    .with("kind", kind)
+                    .with("act_seconds", format!("{:.3}", began.elapsed().as_secs_f64()))
+            }
+            Err(e @ CallError::Indefinite(_)) => Effect::not_observed(e.to_string()),
+            Err(e) => Effect::failed(e.to_string()),
+        }
+    }
+
+    async fn try_rebuild(&self) -> Result<(vectordb::IndexInfo, vectordb::Status), CallError> {
+        let builder = self.client.within(BUILD_LIMIT);
+        let info = match self.client.status().await?.index {
+            Some(_) => builder.rebuild_index(BuildEngine::Cpu).await?,
+            None => builder.build_index(self.spec).await?,
+        };
+        Ok((info, self.client.status().await?))
+    }
+}
+
+/// The kind of an index, by the scenario's word.
+pub(super) fn words(spec: &IndexSpec) -> &'static str {
+    match spec.kind {
+        vectordb::Kind::Hnsw { .. } => "hnsw",
+        vectordb::Kind::IvfFlat { .. } => "ivf_flat",
+    }
+}
+
+/// The index that a scenario asks for.
+pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let native = match kind {
+        IndexKind::Hnsw => index::IndexSpec::hnsw(),
+        IndexKind::IvfFlat => index::IndexSpec::ivf_flat(count),
+    };
+    let kind = match native.kind {
+        index::Kind::Hnsw { m, ef_construction, ef } => vectordb::Kind::Hnsw { m, ef_construction, ef },
+        index::Kind::IvfFlat { nlist, nprobe } => vectordb::Kind::IvfFlat { nlist, nprobe },
+    };
+    IndexSpec { kind, seed }
+}
