@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     });
     let report = Report::read(std::io::BufReader::new(std::fs::File::open(&path).unwrap())).unwrap();
     for f in &report.findings {
-        println!("{:?} {} {}: {} / {} ({})", f.verdict, f.objective, f.subject, f.measured, f.required, f.why);
+        println!(
+            "{:?} {} {}: {} / {} ({})",
+            f.verdict, f.objective, f.subject, f.measured, f.required, f.why
+        );
     }
     for n in &report.notes {
         println!("note: {n}");

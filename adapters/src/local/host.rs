@@ -136,9 +136,11 @@ impl LocalHost {
             .ok_or_else(|| Effect::failed(format!("there is no node {id}")))
     }
 
-    fn vector(&self, id: &NodeId) -> Result<&VectorNode, Effect> {
-        match &self.node(id)?.product {
-            Product::Vector(node) => Ok(node),
+    /// A vector node, once it answers.
+    async fn vector(&self, id: &NodeId) -> Result<&VectorNode, Effect> {
+        let node = self.node(id)?;
+        match &node.product {
+            Product::Vector(vector) => node.ready().await.map(|()| vector),
             Product::Object(_) => Err(Effect::failed(format!("{id} is no vector node"))),
         }
     }
@@ -184,7 +186,7 @@ impl LocalHost {
             Act::Discard { .. } => Effect::observed("goes with the stack"),
             Act::Backup { node } => self.back_up(node).await?,
             Act::Restore { node } => self.restore(node).await?,
-            Act::Rebuild { node, engine } => self.vector(node)?.rebuild(*engine).await,
+            Act::Rebuild { node, engine } => self.vector(node).await?.rebuild(*engine).await,
             Act::Command { run } => self.command(run).await?,
             Act::Teardown => match self.teardown().await {
                 Ok(()) => Effect::observed("every process is gone, and the state removed"),
@@ -221,7 +223,7 @@ impl LocalHost {
     }
 
     async fn back_up(&self, node: &NodeId) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(node)?, self.object_store()?);
+        let (vector, store) = (self.vector(node).await?, self.object_store()?);
         let done = backup::back_up(&vector.client, &store.backups, COLLECTION).await;
         let done = done.map_err(|e| Effect::failed(e.to_string()))?;
         let (at, records) = (&done.timestamp, done.records);
@@ -230,7 +232,7 @@ impl LocalHost {
     }
 
     async fn restore(&self, node: &NodeId) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(node)?, self.object_store()?);
+        let (vector, store) = (self.vector(node).await?, self.object_store()?);
         let done = backup::restore(&vector.client, &store.backups, COLLECTION).await;
         let done = done.map_err(|e| Effect::failed(e.to_string()))?;
         let replayed = done.imported.replayed;

@@ -20,7 +20,7 @@ use super::proc::{Proc, ProcError, Spawn};
 use super::product::Product;
 
 /// How long a node may take to load its files and answer.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long one that runs already may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a node that was asked to stop may take.
@@ -161,6 +161,21 @@ impl Node {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Waits until the node answers: who repairs a node that is just starting waits for it, as an operator would.
+    pub(super) async fn ready(&self) -> Result<(), Effect> {
+        let began = Instant::now();
+        while let Err(why) = self.product.status().await {
+            if began.elapsed() > START_LIMIT {
+                return Err(Effect::failed(format!(
+                    "{} does not answer within {START_LIMIT:?}: {why}",
+                    self.id
+                )));
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     pub(super) async fn kill(&self) -> Effect {
