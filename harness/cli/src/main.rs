@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod exit;
+mod heal;
 mod inputs;
 mod judged;
 mod machine;
@@ -30,17 +31,24 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Report(report::Report),
+    Heal(heal::Heal),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
+    // Nodes and watchdog of world `local` are this very program.
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = adapters::local::hidden_main(&args) {
+        return code;
+    }
     say::trace();
     let done = match Cli::parse().command {
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Heal(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

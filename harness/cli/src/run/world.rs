@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapters::local::{LocalConfig, LocalHost};
 use harness::{
     journal::Observer,
     ports::{CountsAs, EnvironmentError, Host, WorldCard},
@@ -15,11 +16,22 @@ use crate::exit::Failure;
 /// How `local` is described in a journal.
 const LOCAL: WorldCard = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
 
-// SHIM: until world `local` is on this branch.
-fn local_host() -> Result<Arc<dyn Host>, EnvironmentError> {
-    Err(EnvironmentError {
-        what: "world `local` is not built into this gameday".into(),
-        remedy: "use `--world sim`".into(),
+fn local_host(
+    drill: &Drill,
+    folder: &Folder,
+    flaw: Option<String>,
+) -> Result<Arc<dyn Host>, EnvironmentError> {
+    // Nodes and watchdog are this very program.
+    let exe = std::env::current_exe().map_err(|e| EnvironmentError {
+        what: format!("this program's own file is unknown: {e}"),
+        remedy: "mount /proc".into(),
+    })?;
+    LocalHost::new(LocalConfig {
+        run: folder.run().to_owned(),
+        folder: folder.path().to_owned(),
+        exe,
+        plan: drill.loaded.plan.clone(),
+        flaw,
     })
 }
 
@@ -45,12 +57,11 @@ pub(super) enum World {
 impl World {
     /// The world that was asked for, with a defect if one was asked for.
     pub(super) fn choose(name: WorldName, flaw: Option<&str>) -> Result<World, Failure> {
+        let known = flaw.map(str::parse::<Flaw>).transpose();
+        let known = known.map_err(|why| Failure::usage(why, "choose one of them"))?;
         match name {
-            WorldName::Sim => {
-                let flaw = flaw.map(str::parse).transpose();
-                Ok(World::Sim(flaw.map_err(|why| Failure::usage(why, "choose one of them"))?))
-            }
-            WorldName::Local => Ok(World::Local(flaw.map(str::to_owned))),
+            WorldName::Sim => Ok(World::Sim(known)),
+            WorldName::Local => Ok(World::Local(known.map(|f| f.to_string()))),
             WorldName::Docker => Err(Failure::usage(
                 "world `docker` is not built into this gameday",
                 "use `--world local`, which needs no container engine, or `--world sim`",
@@ -73,7 +84,8 @@ impl World {
             }
             World::Local(flaw) => {
                 let began = live::began(drill, folder, LOCAL, flaw.clone());
-                live::play(drill, folder, began, local_host, observer, signals)
+                let host = || local_host(drill, folder, flaw.clone());
+                live::play(drill, folder, began, host, observer, signals)
             }
         }
     }

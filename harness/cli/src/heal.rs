@@ -1,0 +1,55 @@
+//! `gameday heal`: ends and removes whatever a run left behind.
+
+use std::path::PathBuf;
+
+use adapters::local;
+use clap::Args;
+
+use crate::{
+    exit::{Exit, Failure},
+    say,
+};
+
+/// End and remove whatever a run left behind
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gameday heal runs/latest
+
+For a run whose harness was killed, when its watchdog was killed as well. The journal and the
+reports stay; what was done is added to heal.jsonl. Nothing to heal is fine.
+Do not heal a run that is still being played: its nodes would be killed.
+Ends with 0 if nothing is left, with 3 if something would not go.")]
+pub(crate) struct Heal {
+    /// The folder of a run
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+}
+
+impl Heal {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        if !self.run.is_dir() {
+            let what = format!("`{}` is no folder", self.run.display());
+            return Err(Failure::usage(what, "name the folder of a run, such as runs/latest"));
+        }
+        let healed = local::heal(&self.run)?;
+        let mut text = format!("run {}\n", healed.run);
+        for process in &healed.killed {
+            text.push_str(&format!(
+                "  killed   process {} ({})\n",
+                process.pid,
+                reports::clean(&process.name)
+            ));
+        }
+        if healed.removed {
+            text.push_str("  removed  the state of its nodes\n");
+        }
+        text.push_str(if healed.was_clean() {
+            "nothing was left behind\n"
+        } else {
+            "nothing is left behind\n"
+        });
+        say::out(&text)?;
+        Ok(Exit::Pass)
+    }
+}
