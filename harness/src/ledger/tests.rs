@@ -36,6 +36,16 @@ fn nothing_lost_is_intact() {
 }
 
 #[test]
+fn latency_counts_from_the_due_time_and_is_never_cut_off() {
+    let slow = Wrote { done_us: 90_000_000, ..wrote(1, 1, 50, Acked::Ok) };
+    let l = ledger(0, &[slow, wrote(2, 2, 60, Acked::Ok), wrote(3, 3, 60, Acked::Fail)]);
+    let latency = l.latency().unwrap();
+    assert_eq!(latency.p50_us, 10);
+    assert!(latency.max_us.abs_diff(90_000_000) < 100_000, "{latency:?}");
+    assert_eq!(ledger(0, &[]).latency(), None);
+}
+
+#[test]
 fn an_absent_or_older_value_is_a_loss() {
     let l = ledger(10, &[wrote(100, 1, 50, Acked::Ok), wrote(3, 2, 60, Acked::Ok)]);
     let a = l.account(&held(&[(0, 9)], &[]));

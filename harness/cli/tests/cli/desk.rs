@@ -21,7 +21,7 @@ pub(crate) struct Answer {
 impl Desk {
     pub(crate) fn new() -> Desk {
         let desk = Desk(TempDir::new().expect("a temporary folder"));
-        for file in ["good.toml", "mistakes.toml"] {
+        for file in ["good.toml", "short.toml", "mistakes.toml"] {
             fs::copy(here().join("tests/fixtures").join(file), desk.path(file))
                 .expect("the fixtures are there");
         }

@@ -2,4 +2,5 @@
 
 mod contract;
 mod desk;
+mod local;
 mod sessions;
