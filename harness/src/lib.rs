@@ -9,6 +9,7 @@
 
 pub mod act;
 pub mod clock;
+pub mod contract;
 pub mod corpus;
 pub mod diagnose;
 pub mod drill;

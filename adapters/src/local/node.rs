@@ -180,14 +180,14 @@ impl Node {
 
     pub(super) async fn kill(&self) -> Effect {
         match self.proc() {
-            Some(proc) => said(proc.kill().await),
+            Some(proc) => gone(proc.kill().await),
             None => Effect::failed("no process was ever started"),
         }
     }
 
     pub(super) async fn stop(&self) -> Effect {
         match self.proc() {
-            Some(proc) => said(proc.stop(STOP_LIMIT).await),
+            Some(proc) => gone(proc.stop(STOP_LIMIT).await),
             None => Effect::failed("no process was ever started"),
         }
     }
@@ -259,6 +259,16 @@ fn said(seen: Result<super::Observed, ProcError>) -> Effect {
         Ok(seen) => Effect::observed(seen.to_string()),
         Err(e @ ProcError::NotObserved { .. }) => Effect::not_observed(e.to_string()),
         Err(e) => Effect::failed(e.to_string()),
+    }
+}
+
+/// A process that has ended before is as gone as one that was ended now: a restart begins with both.
+fn gone(seen: Result<super::Observed, ProcError>) -> Effect {
+    match seen {
+        Err(ProcError::Ended { pid, exit, .. }) => {
+            Effect::observed(format!("process {pid} had ended before, with {exit}"))
+        }
+        seen => said(seen),
     }
 }
 

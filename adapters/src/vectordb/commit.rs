@@ -45,7 +45,7 @@ impl Core {
         match self.store(&group) {
             Ok(first) => {
                 for (lsn, job) in (first..).zip(group) {
-                    let answer = if self.planted.refuses_stored() {
+                    let answer = if self.planted.refuses_stored(job.key, job.vector.is_some()) {
                         Err(refused(State::Healthy, "too many writes are waiting: slow down"))
                     } else {
                         self.writes.fetch_add(1, Ordering::Relaxed);

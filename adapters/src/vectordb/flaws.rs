@@ -49,6 +49,7 @@ pub(super) struct Planted {
     flaws: Vec<Flaw>,
     held: Mutex<VecDeque<Write>>,
     writes: AtomicU64,
+    highest: AtomicU64,
     recovered: OnceLock<Instant>,
     rebuilt: AtomicBool,
 }
@@ -107,8 +108,10 @@ impl Planted {
     }
 
     /// Hook: whether a write that was just stored is answered with a refusal.
-    pub(super) fn refuses_stored(&self) -> bool {
-        self.flaws.contains(&Flaw::ResurrectRefused)
+    pub(super) fn refuses_stored(&self, key: u64, put: bool) -> bool {
+        let new = self.highest.fetch_max(key, Ordering::Relaxed) < key;
+        new && put
+            && self.flaws.contains(&Flaw::ResurrectRefused)
             && self.writes.fetch_add(1, Ordering::Relaxed) % RESURRECTED == RESURRECTED - 1
     }
 

@@ -91,9 +91,11 @@ fn service_flaps_after_a_restart() {
 fn refused_writes_are_resurrected() {
     let dir = tempfile::tempdir().unwrap();
     let engine = flawed(dir.path(), Flaw::ResurrectRefused);
-    let refused: Vec<u64> = (0..100).filter(|key| put(&engine, *key, 1).is_err()).collect();
+    let refused: Vec<u64> = (1..=100).filter(|key| put(&engine, *key, 1).is_err()).collect();
     assert_eq!(refused.len(), 5);
     assert_eq!(contents(&engine).unwrap().len(), 100);
+    assert!((1..=100).all(|key| put(&engine, key, 2).is_ok()), "what is there already is never refused");
+    assert!(delete(&engine, 50).is_ok());
 }
 
 #[test]

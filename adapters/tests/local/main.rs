@@ -1,0 +1,61 @@
+//! World `local` with real processes. Nodes and watchdogs are this very program, so it has a `main` of its own:
+//! it looks for the hidden subcommands first, and runs the tests one after the other.
+
+#![expect(clippy::print_stdout, reason = "it is its own test runner")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod acts;
+mod death;
+mod drills;
+mod stand;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Test = (&'static str, fn());
+
+const TESTS: [Test; 13] = [
+    ("contract", acts::the_contract_is_kept),
+    ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
+    ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
+    ("dropped_launches", acts::launches_dropped_half_way_leave_nothing_behind),
+    ("broken_program", acts::a_program_that_is_no_node_is_an_environment_error),
+    ("lost_watchdog", acts::the_loss_of_the_watchdog_is_told),
+    ("swapped_files", acts::swapped_files_are_noticed_and_restored),
+    ("silent_faults", acts::silent_faults_are_seen_to_do_nothing),
+    ("refused_configs", acts::what_cannot_be_played_is_refused),
+    ("killed_harness", death::a_killed_harness_leaves_nothing),
+    ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
+    ("healthy_drill", drills::a_healthy_stack_passes),
+    ("flawed_drills", drills::each_flaw_is_found),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = adapters::local::hidden_main(&args) {
+        return code;
+    }
+    if args.first().is_some_and(|arg| arg == death::HARNESS) {
+        return death::harness(&args[1..]);
+    }
+    let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let mut failed = Vec::new();
+    for (name, test) in TESTS.into_iter().filter(|(name, _)| chosen(name)) {
+        let began = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
+        if !passed {
+            failed.push(name);
+        }
+    }
+    println!("test result: {}", if failed.is_empty() { "ok".into() } else { format!("FAILED: {failed:?}") });
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
