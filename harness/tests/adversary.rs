@@ -3,6 +3,8 @@
 //! A lying world wraps the simulated one and tells one lie. A forged journal is a real one with events changed, and
 //! chained anew: the chain proves order, not honesty.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "adversary/bounds.rs"]
 mod bounds;
 #[path = "adversary/forged.rs"]

@@ -33,10 +33,10 @@ fn an_honest_journal_survives_the_forge() {
 fn hits_that_the_answers_do_not_have_are_no_pass() {
     let mut all = honest();
     for (_, kind) in &mut all {
-        if let EventKind::Quality(q) = kind {
-            if q.pass == 3 {
-                q.answers.iter_mut().for_each(Vec::clear);
-            }
+        if let EventKind::Quality(q) = kind
+            && q.pass == 3
+        {
+            q.answers.iter_mut().for_each(Vec::clear);
         }
     }
     no_pass(all);
@@ -46,10 +46,10 @@ fn hits_that_the_answers_do_not_have_are_no_pass() {
 fn more_hits_than_neighbours_are_no_pass() {
     let mut all = honest();
     for (_, kind) in &mut all {
-        if let EventKind::Quality(q) = kind {
-            if q.pass == 3 {
-                q.hits.iter_mut().enumerate().for_each(|(i, h)| *h = if i % 2 == 0 { 0 } else { 1000 });
-            }
+        if let EventKind::Quality(q) = kind
+            && q.pass == 3
+        {
+            q.hits.iter_mut().enumerate().for_each(|(i, h)| *h = if i % 2 == 0 { 0 } else { 1000 });
         }
     }
     no_pass(all);
@@ -78,10 +78,10 @@ fn a_fault_without_acts_is_no_pass() {
     let mut all = honest();
     all.retain(|(_, k)| !matches!(k, EventKind::Acted(a) if a.step == "fault-0-kill"));
     for (_, kind) in &mut all {
-        if let EventKind::Intended(i) = kind {
-            if i.step == "fault-0-kill" {
-                i.acts.clear();
-            }
+        if let EventKind::Intended(i) = kind
+            && i.step == "fault-0-kill"
+        {
+            i.acts.clear();
         }
     }
     no_pass(all);

@@ -118,3 +118,16 @@ fn every_accepted_scenario_leaves_a_readable_journal() {
         assert!(read.is_ok(), "{:?}", read.err());
     }
 }
+
+/// Whatever is tightened, the drills that come with gameday pass in a healthy world.
+#[test]
+fn every_shipped_scenario_passes_in_a_healthy_world() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let files: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "toml")).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let report = judged(&journal(&std::fs::read_to_string(&file).unwrap(), None));
+        assert_eq!(report.verdict, Verdict::Pass, "{}: {:#?}", file.display(), short(&report));
+    }
+}
