@@ -89,13 +89,23 @@ pub async fn drill(
         debts: Arc::default(),
     };
     journal.record(EventKind::Began(Box::new(began)))?;
+    // A task of its own, so that a panic in a client ends the drill and not the undo.
+    let mut playing = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.play().await }
+    });
     let played = tokio::select! {
         biased;
         why = stop.asked() => Err(Break::Stopped(why)),
         () = journal.failed() => Err(Break::Journal(io::Error::other("the journal could not be written"))),
         why = stage.host.unsafe_to_continue() => Err(Break::Stopped(why)),
-        played = stage.play() => played,
+        played = &mut playing => played.unwrap_or_else(|e| Err(Break::Environment(crashed(&e)))),
     };
+    if !playing.is_finished() {
+        playing.abort();
+        // Its end is awaited: an act under way must not strike after its undo.
+        drop(playing.await);
+    }
     let recorded = stage.close(&played).await;
     let torn_down = stage.teardown().await;
     let ending = match (&played, &torn_down) {
@@ -255,6 +265,10 @@ impl Stage {
 /// Debts that are paid by throwing the stack away.
 fn with_the_stack(act: &Act) -> bool {
     matches!(act, Act::Discard { .. } | Act::Teardown)
+}
+
+fn crashed(e: &tokio::task::JoinError) -> EnvironmentError {
+    EnvironmentError { what: format!("gameday itself crashed: {e}"), remedy: "please report it".into() }
 }
 
 fn slow_launch() -> EnvironmentError {

@@ -41,6 +41,9 @@ pub struct Facts {
     pub notes: Vec<String>,
     /// Why it was given up.
     pub aborted: Option<String>,
+    /// What no drill would have written, in words; nothing of it can then be believed.
+    pub odd: Option<String>,
+    open: Vec<crate::journal::Intent>,
     /// How it ended; `None` if the journal breaks off.
     pub ending: Option<Ending>,
     /// The last stamp.
@@ -172,6 +175,8 @@ impl Facts {
             dangling: None,
             notes: Vec::new(),
             aborted: None,
+            odd: None,
+            open: Vec::new(),
             ending: None,
             end_us: 0,
             events: 1,
@@ -182,6 +187,20 @@ impl Facts {
         let (seq, at_us) = (event.seq, event.at_us);
         self.end_us = at_us;
         self.events += 1;
+        if let Some(odd) = self.oddity(&event.kind) {
+            self.odd.get_or_insert(format!("event {seq}: {odd}"));
+            return;
+        }
+        match &event.kind {
+            EventKind::Intended(i) if !i.undo.is_empty() => self.open.push(i.clone()),
+            EventKind::Undone(done) if done.outcome.observed() => {
+                if let Some(debt) = self.open.iter_mut().rev().find(|d| d.step == done.step) {
+                    debt.undo.retain(|a| a != &done.act);
+                }
+                self.open.retain(|d| !d.undo.is_empty());
+            }
+            _ => {}
+        }
         match event.kind {
             EventKind::Began(_) => {}
             EventKind::Entered(phase) => self.phases.push((phase, at_us)),
@@ -230,6 +249,54 @@ impl Facts {
             EventKind::Aborted(why) => self.aborted = Some(why),
             EventKind::Ended(ending) => self.ending = Some(ending),
         }
+    }
+
+    /// What cannot follow in a journal of a drill.
+    fn oddity(&self, kind: &EventKind) -> Option<&'static str> {
+        let phase = self.phases.last().map(|(p, _)| *p);
+        let v = &self.plan.scenario.data.vectors;
+        let queries = v.queries as usize;
+        let odd = match kind {
+            _ if self.ending.is_some() => "something after the end",
+            EventKind::Began(_) => "a second beginning",
+            EventKind::Entered(next) if phase.is_some_and(|p| p >= *next) => "a phase out of order",
+            EventKind::Seeded { store, count } if !self.plan.stores().contains(&(*store, *count)) => {
+                "a store filled with another number of records"
+            }
+            EventKind::ReadBack(page)
+                if phase != Some(if page.pass == 1 { Phase::ReadBack } else { Phase::SecondReadBack }) =>
+            {
+                "a read-back in another phase"
+            }
+            EventKind::Quality(q)
+                if phase != Some(if q.pass < 3 { Phase::Settle } else { Phase::Quality }) =>
+            {
+                "queries in another phase"
+            }
+            EventKind::Quality(q)
+                if q.k != v.k
+                    || [q.hits.len(), q.hits_stored.len(), q.answers.len()].iter().any(|n| *n != queries) =>
+            {
+                "another number of queries"
+            }
+            EventKind::Quality(q)
+                if q.hits.iter().chain(&q.hits_stored).any(|h| *h > q.k)
+                    || q.hits.iter().zip(&q.answers).any(|(h, a)| *h as usize > a.len())
+                    || q.hits_stored.iter().zip(&q.answers).any(|(h, a)| *h as usize > a.len()) =>
+            {
+                "more hits than answers"
+            }
+            EventKind::Ended(Ending::Complete) if !self.open.is_empty() => "an end with debts",
+            EventKind::Ended(Ending::Complete) if !self.all_phases() => "an end without all phases",
+            _ => return None,
+        };
+        Some(odd)
+    }
+
+    fn all_phases(&self) -> bool {
+        use Phase::{Launch, Quality, ReadBack, SecondReadBack, Seed, Settle, Teardown, Undo};
+        let all = [Launch, Seed, Settle, ReadBack, Quality, Undo, SecondReadBack, Teardown];
+        all.iter().all(|p| self.entered_us(*p).is_some())
     }
 
     fn acted(&mut self, acted: Acted, seq: u64, at_us: u64) {
@@ -285,7 +352,15 @@ impl Facts {
         for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
             s.probes.sort_by_key(|p| p.n);
             let Some(t0_us) = t0_us else { continue };
-            let before = |p: &&ProbeRecord| !p.good && p.due_us >= storm_us && p.done_us < t0_us;
+            // A probe that was still under way at t0 is the fault's doing only if a good one could have been, too.
+            let usual = |p: &&ProbeRecord| p.good && p.done_us < t0_us;
+            let usual_us = s.probes.iter().filter(usual).map(|p| p.done_us.saturating_sub(p.due_us)).max();
+            let grace_us = usual_us.unwrap_or(0).saturating_add(2 * plan.probe.every.us());
+            let before = |p: &&ProbeRecord| {
+                !p.good
+                    && p.due_us >= storm_us
+                    && (p.done_us < t0_us || p.due_us.saturating_add(grace_us) < t0_us)
+            };
             s.bad_before = s.probes.iter().filter(before).count() as u64;
             let stable_us = plan.objectives.stable_for.us();
             let outage = Outage::of(&s.probes, t0_us, struck_us.unwrap_or(u64::MAX), watched_us, stable_us);
@@ -298,6 +373,11 @@ impl Facts {
     /// When the first fault was issued.
     pub fn t0_us(&self) -> Option<u64> {
         self.faults().filter_map(|s| s.acts.first()).map(|a| a.began_us).min()
+    }
+
+    /// When the last fault was issued.
+    pub fn last_t0_us(&self) -> Option<u64> {
+        self.faults().filter_map(|s| s.acts.first()).map(|a| a.began_us).max()
     }
 
     /// Faults that were played.

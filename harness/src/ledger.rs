@@ -15,6 +15,9 @@ use crate::{
     ports::Reading,
 };
 
+/// No page lists more records.
+const RANGE_MAX: u64 = 10_000;
+
 /// One write as the ledger keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Entry {
@@ -55,6 +58,7 @@ pub struct Survivors {
     /// Seeded records with their seeded value, as inclusive ranges.
     seeded: Vec<(u64, u64)>,
     duplicate: Vec<u64>,
+    garbled: bool,
     /// How the reading ended; `None` if it never did.
     pub end: Option<ReadEnd>,
 }
@@ -160,9 +164,13 @@ impl Ledger {
         let seed = Entry { key, ver: 0, sent_us: 0, done_us: 0, outcome: Acked::Ok, delete: false };
         let all = (key < self.seeded).then_some(&seed).into_iter().chain(entries);
         let mut expect = Expect::default();
+        // The newest acknowledged write, and the newest but for it: what overwrites a write is another one.
+        let acked = || entries.iter().filter(|o| o.outcome == Acked::Ok);
+        let newest = acked().max_by_key(|o| o.sent_us);
+        let second = acked().filter(|o| newest.is_some_and(|n| n.ver != o.ver)).max_by_key(|o| o.sent_us);
         for e in all {
-            let overwritten =
-                || entries.iter().any(|o| o.outcome == Acked::Ok && o.ver != e.ver && o.sent_us >= e.done_us);
+            let other = newest.filter(|n| n.ver != e.ver).or(second.filter(|o| o.ver != e.ver));
+            let overwritten = || other.is_some_and(|o| o.sent_us >= e.done_us);
             let state = (!e.delete).then_some(e.ver);
             match e.outcome {
                 Acked::Ok if !overwritten() => expect.ok.push((state, e.done_us)),
@@ -256,7 +264,15 @@ impl Ledger {
 impl Survivors {
     /// Adds one page.
     pub fn page(&mut self, page: &ReadBack) {
-        self.seeded.extend(&page.seeded);
+        for (from, to) in &page.seeded {
+            // Ranges come in order and are no longer than a page: anything else would be a forgery.
+            let follows = self.seeded.last().is_none_or(|(_, last)| from > last);
+            if from > to || to - from >= RANGE_MAX || !follows {
+                self.garbled = true;
+            } else {
+                self.seeded.push((*from, *to));
+            }
+        }
         self.found.extend(page.written.iter().map(|(k, v)| (*k, Reading::Ver(*v))));
         self.found.extend(page.corrupt.iter().map(|k| (*k, Reading::Corrupt)));
         self.duplicate.extend(&page.duplicate);
@@ -267,7 +283,7 @@ impl Survivors {
 
     /// Whether everything was read.
     pub fn complete(&self) -> bool {
-        self.end == Some(ReadEnd::Complete)
+        self.end == Some(ReadEnd::Complete) && !self.garbled
     }
 
     /// What is stored under a key.

@@ -331,7 +331,7 @@ fn store(facts: &Facts, s: &StoreFacts) -> StoreReport {
         recovered: account.recovered.len() as u64,
         unexpected: account.unexpected.len() as u64,
         duplicate: account.duplicate.len() as u64,
-        rpo_us: s.account.as_ref().zip(facts.t0_us()).map(|(a, t0)| judge::rpo_actual_us(a, t0)),
+        rpo_us: s.account.as_ref().zip(facts.last_t0_us()).map(|(a, t0)| judge::rpo_actual_us(a, t0)),
         scattered_loss: account.scattered,
         diverged_after_undo: diverged,
     }

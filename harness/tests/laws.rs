@@ -80,7 +80,7 @@ prop_compose! {
     fn fault_step(i: usize)(
         inject in fault(),
         at in 0u64..3000,
-        hold in prop::option::of(1u64..3000),
+        hold in prop::option::of(100u64..3000),
         after: bool,
     ) -> FaultStep {
         let follows = (after && i > 0).then(|| format!("f{}", i - 1));

@@ -25,8 +25,8 @@ vector = "40/s"
 object = "10/s"
 [[service]]
 name = "rag"
-uses = ["vector"]
-probe = { search = {}, every = "50ms", timeout = "300ms" }
+uses = ["vector", "object"]
+probe = { search = {}, get = {}, every = "50ms", timeout = "300ms" }
 [[fault]]
 at = "500ms"
 inject = { pause = { node = "east/vector" } }

@@ -69,8 +69,13 @@ fn findings(page: &mut Page, r: &Report) {
     }
 }
 
+/// A pass in a line; everything else with its reason and the events that prove it.
 fn finding(page: &mut Page, f: &Finding) {
-    page.item(&format!("  {:<8} ", f.verdict.to_string()), &format!("{} of {}", f.objective, f.subject));
+    let of = format!("{} of {}", f.objective, f.subject);
+    if f.verdict == Verdict::Pass {
+        return page.item(&format!("  {:<8} ", f.verdict.to_string()), &format!("{of}: {}", f.measured));
+    }
+    page.item(&format!("  {:<8} ", f.verdict.to_string()), &of);
     for (what, text) in [("required", &f.required), ("measured", &f.measured), ("because", &f.why)] {
         if !text.is_empty() {
             page.item(&format!("           {what:<8}  "), text);

@@ -33,7 +33,7 @@ uses = ["vector"]
 probe = { search = {}, every = "10ms", timeout = "200ms" }
 [[fault]]
 at = "200ms"
-inject = { delay = { to = "east/object", by = "1ms" } }
+inject = { delay = { to = "east/vector", by = "1ms" } }
 [objectives]
 rto = "30s"
 stable_for = "2s"
@@ -95,8 +95,9 @@ fn wait_for(out: &Path, drill: &mut Child) -> Pid {
         let journal = fs::read_to_string(out.join("latest/journal.jsonl")).unwrap_or_default();
         if journal.contains("\"acted\":{\"step\":\"fault-0-delay\"") {
             let note = journal.lines().find(|l| l.contains("\"noted\"") && l.contains("east/vector"));
-            let pid =
-                note.and_then(|n| n.split("pid ").nth(1)).map(|p| p.chars().take_while(char::is_ascii_digit));
+            let pid = note
+                .and_then(|n| n.split("process ").nth(1))
+                .map(|p| p.chars().take_while(char::is_ascii_digit));
             let pid: i32 =
                 pid.expect("the node's process is noted").collect::<String>().parse().expect("a number");
             return Pid::from_raw(pid).expect("a process");

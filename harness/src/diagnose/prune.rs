@@ -167,6 +167,9 @@ pub(super) fn set<'i>(root: &mut DeTable<'i>, path: &str, value: &str) -> Result
         hint: Some(hint.into()),
     };
     let hint = "for example --set objectives.rto=30s or --set fault.0.at=10s";
+    if path.split('.').count() > 16 {
+        return Err(wrong("the path is too deep", hint));
+    }
     let mut steps = path.split('.');
     let mut entry = match steps.next().filter(|s| !s.is_empty()) {
         None => return Err(wrong("the path is empty", hint)),

@@ -18,6 +18,8 @@ use crate::{
 
 /// One query may take this long.
 const QUERY_LIMIT: Dur = Dur::from_secs(2);
+/// A pass over all queries may take this long; what is not asked by then got no answer.
+const PASS_LIMIT: Dur = Dur::from_secs(600);
 /// Queries under way at once.
 const SIDE_BY_SIDE: usize = 8;
 /// Probes take turns with this many golden queries.
@@ -139,7 +141,11 @@ impl Stage {
         let mut answers: Vec<Option<Vec<u64>>> = vec![None; queries.len()];
         let Some(system) = self.host.system(Role::Vector) else { return answers };
         let mut under_way: JoinSet<(usize, Option<Vec<u64>>)> = JoinSet::new();
+        let deadline_us = self.clock.now_us().saturating_add(PASS_LIMIT.us());
         for (i, query) in queries.iter().enumerate() {
+            if self.clock.now_us() > deadline_us {
+                break;
+            }
             if under_way.len() >= SIDE_BY_SIDE
                 && let Some(Ok((i, answer))) = under_way.join_next().await
             {

@@ -42,6 +42,10 @@ impl Stage {
                     let why = "the store's pages do not go forward".to_owned();
                     (page, Some(ReadEnd::Incomplete(why)), None)
                 }
+                Ok(page) if !in_order(&page, after) => {
+                    let why = "the store's records do not come in key order".to_owned();
+                    (page, Some(ReadEnd::Incomplete(why)), None)
+                }
                 Ok(page) if page.next.is_some() && self.clock.now_us() > deadline_us => {
                     let why = format!("reading took longer than {STORE_LIMIT}");
                     (page, Some(ReadEnd::Incomplete(why)), None)
@@ -69,6 +73,14 @@ impl Stage {
             Err(_) => Err(format!("a page took longer than {PAGE_LIMIT}")),
         }
     }
+}
+
+/// Whether keys never go back, so that a key that is stored twice is listed next to itself.
+fn in_order(page: &Page, after: Option<u64>) -> bool {
+    let keys = || page.items.iter().map(|(key, _)| *key);
+    keys().is_sorted()
+        && keys().next().is_none_or(|first| after.is_none_or(|a| first > a))
+        && page.next.is_none_or(|next| keys().next_back().is_none_or(|last| last <= next))
 }
 
 /// Seeded values as ranges, the rest one by one. `last`: the last key of the page before.

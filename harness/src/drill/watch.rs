@@ -133,7 +133,7 @@ async fn ask_vectors(host: &dyn Host, golden: &Golden, k: usize, min: f64, n: u6
     let system = host.system(Role::Vector).ok_or("no vector store is there")?;
     let query = golden.query(n).ok_or("no golden query met its recall before the fault")?;
     let answer = system.search(&query.vector, k).await.map_err(|e| e.to_string())?;
-    let hits = query.neighbours.nearest(k).hits(&answer);
+    let hits = query.neighbours.nearest(k).hits(&answer[..k.min(answer.len())]);
     let recall = f64::from(hits) / k as f64;
     if recall < min {
         return Err(format!("recall {recall:.2} is under {min:.2}"));

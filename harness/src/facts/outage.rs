@@ -102,10 +102,8 @@ impl Outage {
             let good = &after[start + next];
             let relapse = after[start + next..].iter().position(|p| !p.good);
             let end_us = good.done_us.saturating_add(stable_us);
-            let held = match relapse {
-                Some(at) => after[start + next + at].due_us > end_us,
-                None => until >= end_us,
-            };
+            // A service that is bad again later, while no fault is left to strike, had not recovered.
+            let held = relapse.is_none() && until >= end_us;
             if held {
                 // Answers may overtake each other: the first one to arrive ends the outage.
                 let run = &after[start + next..];
@@ -133,13 +131,13 @@ impl Outage {
         self.lag_us = deciding().map(|p| p.sent_us.saturating_sub(p.due_us)).max().unwrap_or(0);
         let (first, last) = (deciding().map(|p| p.n).min(), deciding().map(|p| p.n).max());
         if let (Some(first), Some(last)) = (first, last) {
-            self.missing = (last - first + 1).saturating_sub(deciding().count() as u64);
+            self.missing = (last - first).saturating_add(1).saturating_sub(deciding().count() as u64);
         }
     }
 
     /// Whether the harness can vouch for its own timing.
     pub fn doubtful(&self) -> Option<String> {
-        if self.lag_us > 2 * self.period_us {
+        if self.lag_us > self.period_us.saturating_mul(2) {
             let (lag, period) = (crate::time::human_us(self.lag_us), crate::time::human_us(self.period_us));
             return Some(format!(
                 "the harness itself was {lag} late with a probe, more than twice the period of {period}"
@@ -151,7 +149,7 @@ impl Outage {
 
 fn period(probes: &[ProbeRecord]) -> u64 {
     match probes {
-        [a, .., b] if b.n > a.n => (b.due_us - a.due_us) / (b.n - a.n),
+        [a, .., b] if b.n > a.n => b.due_us.saturating_sub(a.due_us) / (b.n - a.n),
         _ => 0,
     }
 }

@@ -67,7 +67,7 @@ impl<R: BufRead> Reader<R> {
         self.count += 1;
         let event: Event = serde_json::from_slice(&self.line)
             .map_err(|e| JournalError::Garbled { line: self.count, why: e.to_string() })?;
-        if event.seq + 1 != self.count || event.prev != self.prev {
+        if event.seq.checked_add(1) != Some(self.count) || event.prev != self.prev {
             return Err(JournalError::Broken { line: self.count });
         }
         self.prev = digest(&self.line);

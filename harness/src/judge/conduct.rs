@@ -12,15 +12,26 @@ use crate::{
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![ending(facts), steady(facts)];
     if facts.entered_us(Phase::Storm).is_some() {
-        all.extend(
-            facts.plan.cues.iter().filter(|c| c.kind == StepKind::Fault).map(|c| effect(facts, &c.name)),
-        );
+        all.extend(facts.plan.cues.iter().filter(|c| c.kind == StepKind::Fault).map(|c| effect(facts, c)));
     }
+    let recovery = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery && !s.observed());
+    all.extend(recovery.map(|s| {
+        let seen: Vec<&str> = s.acts.iter().map(|a| a.outcome.text()).collect();
+        Finding::new("recovery", &s.name, "every act of a step that was started seen to take effect")
+            .evidence(s.evidence.iter().copied())
+            .measured(seen.join("; "))
+            .because(Unknown, "the step failed: what came back did not come back by this runbook")
+    }));
     all
 }
 
 fn ending(facts: &Facts) -> Finding {
     let finding = Finding::new("conduct", "drill", "played to its end");
+    if let Some(odd) = &facts.odd {
+        return finding
+            .measured("contradictory")
+            .because(Unknown, format!("no drill writes such a journal: {odd}"));
+    }
     match (facts.ending, &facts.aborted) {
         (Some(Ending::Complete), None) => {
             finding.measured("complete").because(Pass, "all phases were played and every debt was paid")
@@ -63,7 +74,8 @@ fn steady(facts: &Facts) -> Finding {
     }
 }
 
-fn effect(facts: &Facts, name: &str) -> Finding {
+fn effect(facts: &Facts, cue: &crate::plan::Cue) -> Finding {
+    let (name, cue_acts) = (cue.name.as_str(), &cue.acts[..]);
     let finding = Finding::new("effect", name, "every act seen to take effect");
     let Some(step) = facts.faults().find(|s| s.name == name) else {
         return finding.because(Unknown, "the fault never struck before the storm ended");
@@ -71,7 +83,21 @@ fn effect(facts: &Facts, name: &str) -> Finding {
     let finding = finding.evidence(step.evidence.iter().copied());
     let seen: Vec<&str> = step.acts.iter().map(|a| a.outcome.text()).collect();
     let finding = finding.measured(seen.join("; "));
-    if step.observed() {
+    let mut others = facts.faults().filter(|o| o.name != name);
+    let ended = |o: &&crate::facts::StepFacts| {
+        o.lifted_us.is_some_and(|at| at > step.began_us && step.lifted_us.is_none_or(|own| at < own))
+            && o.nodes().iter().any(|n| step.nodes().contains(n))
+            && !facts.steps.iter().any(|r| {
+                r.kind == StepKind::Recovery
+                    && r.observed()
+                    && r.ended_us.is_some_and(|at| at >= step.began_us && at <= o.began_us)
+                    && r.nodes().iter().any(|n| step.nodes().contains(n))
+            })
+    };
+    if let Some(other) = others.find(ended) {
+        return finding.because(Unknown, format!("the end of `{}` may have ended it too", other.name));
+    }
+    if step.observed() && step.planned == cue_acts {
         return finding.because(Pass, "the effect was observed, not only issued");
     }
     let why = match step.acts.iter().find(|a| !a.outcome.observed()) {

@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all: Vec<Finding> = facts.stores.iter().filter_map(|s| rpo(facts, s)).collect();
-    all.extend(facts.stores.iter().map(integrity));
+    all.extend(facts.stores.iter().map(|s| integrity(facts, s)));
     all.extend(references(facts));
     all
 }
@@ -23,10 +23,10 @@ fn limit(facts: &Facts, store: Role) -> Option<Dur> {
     users.filter_map(|s| s.objectives.rpo).chain(facts.plan.objectives.rpo).min()
 }
 
-/// RPO actual: from the oldest lost acknowledged write to the fault, or to the newest lost one if that is later.
-pub(crate) fn actual_us(account: &Account, t0_us: u64) -> u64 {
+/// RPO actual: from the oldest lost acknowledged write to the last fault, or to the newest lost one if that is later.
+pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
     match (account.oldest_loss_us, account.newest_loss_us) {
-        (Some(oldest), Some(newest)) => t0_us.max(newest) - oldest,
+        (Some(oldest), Some(newest)) => struck_us.max(newest).saturating_sub(oldest),
         _ => 0,
     }
 }
@@ -41,7 +41,9 @@ fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
         return Some(finding.because(Unknown, format!("the store could not be read back in full: {why}")));
     };
     let (lost, corrupt) = (account.lost.len(), account.corrupt.len());
-    let actual_us = actual_us(account, t0_us);
+    let actual_us = actual_us(account, facts.last_t0_us().unwrap_or(t0_us));
+    // What was stored before everything else is older than any span, and damage is no loss of recent writes.
+    let beyond = corrupt > 0 || account.oldest_loss_us == Some(0);
     let from_us = if limit.us() == 0 { 0 } else { t0_us.saturating_sub(limit.us()) };
     let exercised = store.ledger.acked_between(from_us, t0_us);
     let finding = finding.measured(format!(
@@ -49,7 +51,7 @@ fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
         human_us(actual_us),
         account.acked,
     ));
-    let missed = if limit.us() == 0 { lost + corrupt > 0 } else { actual_us > limit.us() };
+    let missed = if limit.us() == 0 { lost + corrupt > 0 } else { beyond || actual_us > limit.us() };
     Some(if missed {
         finding.because(Fail, "acknowledged records of more than the allowed span are gone or damaged")
     } else if exercised == 0 {
@@ -64,7 +66,7 @@ fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
     })
 }
 
-fn integrity(store: &StoreFacts) -> Finding {
+fn integrity(facts: &Facts, store: &StoreFacts) -> Finding {
     let finding =
         Finding::new("integrity", store.store.word(), "no refused write, no stranger, no record twice");
     let finding = finding.evidence(store.evidence.iter().copied());
@@ -74,6 +76,21 @@ fn integrity(store: &StoreFacts) -> Finding {
     };
     let (unexpected, duplicate) = (account.unexpected.len(), account.duplicate.len());
     let finding = finding.measured(format!("{unexpected} unexpected, {duplicate} duplicate"));
+    // Where an RPO is judged, damaged records are judged there.
+    let corrupt = if limit(facts, store.store).is_none() { account.corrupt.len() } else { 0 };
+    if corrupt > 0 {
+        return finding
+            .because(Fail, format!("{corrupt} acknowledged records have values that no write had"));
+    }
+    let bad =
+        |a: &Account| a.lost.iter().chain(&a.corrupt).copied().collect::<std::collections::BTreeSet<u64>>();
+    if let Some(second) = &store.second
+        && unexpected + duplicate == 0
+        && !bad(second).is_subset(&bad(account))
+    {
+        return finding
+            .because(Unknown, "records that were there before the undo were gone or damaged after it");
+    }
     if unexpected + duplicate > 0 {
         finding
             .because(Fail, "the store holds records that it refused, that nobody wrote, or that it has twice")

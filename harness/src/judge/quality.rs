@@ -60,12 +60,12 @@ pub fn recall(hits: &[u32], k: u32) -> f64 {
     hits.iter().map(|h| f64::from(*h)).sum::<f64>() / (hits.len() as f64 * f64::from(k))
 }
 
-/// The ratios of the last pass to the mean of the first two: end to end, and index only.
+/// The ratios of the last pass to the better of the first two: end to end, and index only.
 pub(crate) fn ratios(facts: &Facts) -> Option<(Ratio, Ratio)> {
     let pass = |n: u8| facts.quality.get(&n).map(|(_, q)| q);
     let (first, second, after) = (pass(1)?, pass(2)?, pass(3)?);
     let before = |hits: fn(&Quality) -> &[u32]| -> Vec<f64> {
-        hits(first).iter().zip(hits(second)).map(|(a, b)| (f64::from(*a) + f64::from(*b)) / 2.0).collect()
+        hits(first).iter().zip(hits(second)).map(|(a, b)| f64::from(*a.max(b))).collect()
     };
     let after_of = |hits: &[u32]| -> Vec<f64> { hits.iter().map(|h| f64::from(*h)).collect() };
     let seed = facts.began.scenario.seed;
@@ -76,7 +76,13 @@ pub(crate) fn ratios(facts: &Facts) -> Option<(Ratio, Ratio)> {
 
 pub(super) fn findings(facts: &Facts) -> Option<Finding> {
     let users = facts.plan.services.iter().filter_map(|s| s.objectives.quality);
-    let limit = users.chain(facts.plan.objectives.quality).max_by(f64::total_cmp)?;
+    let limit = users.chain(facts.plan.objectives.quality).max_by(f64::total_cmp);
+    let unanswered = facts.quality.get(&3).map_or(0, |(_, q)| q.failed);
+    if limit.is_none() && unanswered > 0 {
+        let finding = Finding::new("quality", "vector", "every query answered after recovery");
+        return Some(finding.because(Unknown, format!("{unanswered} queries got no answer after recovery")));
+    }
+    let limit = limit?;
     let required = format!("at least {limit} of the recall before, as a lower 95% bound");
     let finding = Finding::new("quality", "vector", required);
     let finding = finding.evidence(facts.quality.values().map(|(seq, _)| *seq));
@@ -84,6 +90,12 @@ pub(super) fn findings(facts: &Facts) -> Option<Finding> {
         return Some(finding.because(Unknown, "the queries were not asked both before and after"));
     };
     let baseline = recall(&before.hits, before.k);
+    let again = facts.quality.get(&2).map_or(0.0, |(_, q)| recall(&q.hits, q.k));
+    if (baseline - again).abs() > 0.01 {
+        let why =
+            format!("recall was {baseline:.3} and then {again:.3} before the fault: not a steady baseline");
+        return Some(finding.because(Unknown, why));
+    }
     if baseline < BASELINE_MIN {
         let why = format!(
             "recall was {baseline:.3} before the fault, under {BASELINE_MIN}: there was nothing to lose"

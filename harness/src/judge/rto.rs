@@ -62,7 +62,7 @@ fn service_end(facts: &Facts, plan: &ServicePlan, outage: &Outage, t0_us: u64, f
         Some(since) if since <= deadline_us => {
             finding.because(Unknown, "watching stopped before the service had stayed good long enough")
         }
-        _ if outage.watched_until_us + outage.period_us >= deadline_us => {
+        _ if outage.watched_until_us.saturating_add(outage.period_us) >= deadline_us => {
             finding.because(Fail, "service did not come back for good within the limit")
         }
         _ => finding.because(Unknown, "watching stopped before the limit was reached"),
@@ -71,7 +71,9 @@ fn service_end(facts: &Facts, plan: &ServicePlan, outage: &Outage, t0_us: u64, f
 
 fn absorbed(facts: &Facts, plan: &ServicePlan, outage: &Outage, finding: Finding) -> Finding {
     let struck = facts.faults().filter_map(|f| f.ended_us).max().unwrap_or(0);
-    if outage.watched_until_us + outage.period_us < struck + plan.objectives.stable_for.us() {
+    if outage.watched_until_us.saturating_add(outage.period_us)
+        < struck.saturating_add(plan.objectives.stable_for.us())
+    {
         return finding
             .because(Unknown, "watching stopped too soon after the fault to say that it was absorbed");
     }

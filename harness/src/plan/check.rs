@@ -13,6 +13,12 @@ use crate::{
 /// The most records that a drill may seed: the exact neighbours of every query are found by comparing them all.
 const COUNT_MAX: u64 = 10_000_000;
 
+/// The most faults and recovery steps of a drill.
+const STEPS_MAX: usize = 256;
+
+/// The most neighbours that one pass over the queries asks for: all answers are one line of the journal.
+const ANSWERS_MAX: u64 = 500_000;
+
 /// The longest that a drill's timetable may be: a day.
 const TIMETABLE_MAX: Dur = Dur::from_secs(24 * 3600);
 
@@ -50,6 +56,10 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     }
     if s.fault.is_empty() {
         problem(out, "fault", "nothing breaks", "add a [[fault]] with `at` and `inject`");
+    }
+    if s.fault.len() + s.recover.len() > STEPS_MAX {
+        let message = format!("{} steps are too many", s.fault.len() + s.recover.len());
+        problem(out, "fault", message, "a drill has at most 256 faults and recovery steps");
     }
     let all = std::iter::once(&s.objectives).chain(s.service.iter().map(|v| &v.objectives));
     let judged =
@@ -153,6 +163,13 @@ fn data(s: &Scenario, out: &mut Vec<Problem>) {
         "with under 200 queries a loss of 2% goes unseen too often",
     );
     range("data.vectors.k", v.k.into(), 1, 100, "neighbours for each query");
+    range(
+        "data.vectors.k",
+        u64::from(v.k) * u64::from(v.queries),
+        1,
+        ANSWERS_MAX,
+        "neighbours of all queries together (k * queries)",
+    );
     range("data.objects.count", s.data.objects.count, 1, 1_000_000, "objects before the fault");
     range("data.objects.size", s.data.objects.size.into(), 64, 64 << 20, "bytes of one object");
 }
@@ -336,8 +353,45 @@ fn at_trigger(path: &str, at: Dur, out: &mut Vec<Problem>) -> Option<Trigger> {
     Some(Trigger::At(at))
 }
 
+/// A fault that no probe can notice would always be absorbed.
+fn watched(s: &Scenario, out: &mut Vec<Problem>) {
+    use crate::scenario::Fault;
+    for (i, step) in s.fault.iter().enumerate() {
+        let node = match &step.inject {
+            Fault::Kill { node }
+            | Fault::Stop { node }
+            | Fault::Pause { node }
+            | Fault::Restart { node }
+            | Fault::Corrupt { node, .. } => node,
+            Fault::Cut { to, .. } | Fault::Delay { to, .. } => to,
+        };
+        let asks = |v: &&Service| match node.split('/').nth(1) {
+            Some("vector") => v.probe.search.is_some(),
+            Some("object") => v.probe.get.is_some(),
+            _ => true,
+        };
+        let Some(period) = s.service.iter().filter(asks).map(|v| v.probe.every).min() else {
+            let message = format!("no probe asks `{node}`, so nobody would notice the fault");
+            let hint = "add `search = {}` or `get = {}` to the probe of a service that uses it";
+            problem(out, format!("fault.{i}.inject"), message, hint);
+            continue;
+        };
+        if step.hold.is_some_and(|h| h.us() < period.us().saturating_mul(2)) {
+            let hint = "hold it for at least two probe periods, or probe more often";
+            problem(out, format!("fault.{i}.for"), "the fault is over before anybody can notice it", hint);
+        }
+        if matches!(&step.inject, Fault::Delay { by, .. } if *by < Dur::from_millis(1)) {
+            problem(out, format!("fault.{i}.inject"), "a delay of nothing", "delay by at least 1ms");
+        }
+    }
+}
+
 /// Steps that wait for each other: each must exist, and none may wait for itself.
 pub(super) fn order(s: &Scenario, cues: &[Cue], out: &mut Vec<Problem>) {
+    if cues.len() > STEPS_MAX {
+        return;
+    }
+    watched(s, out);
     let waits: BTreeMap<&str, Option<&str>> = cues
         .iter()
         .map(|c| (c.name.as_str(), if let Trigger::After(n) = &c.trigger { Some(n.as_str()) } else { None }))

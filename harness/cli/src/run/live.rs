@@ -71,8 +71,9 @@ pub(super) fn play(
 fn journal_failed(folder: &Folder, e: &io::Error) -> Failure {
     Failure::environment(
         format!(
-            "`{}` could not be written to its end: {e}; the stack was torn down",
-            folder.journal().display()
+            "`{}` could not be written to its end: {} ({e}); the stack was torn down",
+            folder.journal().display(),
+            e.kind()
         ),
         format!(
             "free the disk, or choose another folder with --out, and play the drill again; \

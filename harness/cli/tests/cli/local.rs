@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::desk::Desk;
 
 /// Waits until something is so; it must be within a minute.
-fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !so() {
         assert!(Instant::now() < end, "waited in vain: {what}");
@@ -39,7 +39,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 /// Processes that carry the mark of a run.
-fn left_of(run: &str) -> Vec<String> {
+pub(crate) fn left_of(run: &str) -> Vec<String> {
     let mark = format!("GAMEDAY_RUN={run}");
     let marked = |dir: &Path| {
         fs::read(dir.join("environ")).is_ok_and(|e| e.split(|b| *b == 0).any(|v| v == mark.as_bytes()))

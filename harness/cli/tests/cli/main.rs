@@ -2,5 +2,6 @@
 
 mod contract;
 mod desk;
+mod flaws;
 mod local;
 mod sessions;

@@ -16,6 +16,8 @@ struct Service {
     /// When the newest of the bad probes in a row was answered.
     last_bad_us: u64,
     detected: bool,
+    /// When three in a row were last bad.
+    down_us: Option<u64>,
 }
 
 /// All services, in the plan's order.
@@ -32,6 +34,7 @@ impl Services {
             bad_in_a_row: 0,
             last_bad_us: 0,
             detected: false,
+            down_us: None,
         };
         Services(plan.services.iter().map(service).collect())
     }
@@ -46,6 +49,9 @@ impl Services {
         } else {
             service.bad_in_a_row = service.bad_in_a_row.saturating_add(1);
             service.last_bad_us = update.done_us;
+            if service.bad_in_a_row >= DETECT_AFTER {
+                service.down_us = Some(update.done_us);
+            }
             service.bad_since_us.get_or_insert(update.due_us);
             service.good_since_us = None;
         }
@@ -63,9 +69,9 @@ impl Services {
         newly
     }
 
-    /// Whether this service is detected as down.
-    pub(super) fn detected(&self, service: usize) -> bool {
-        self.0[service].detected
+    /// Whether this service was down at some time since.
+    pub(super) fn detected(&self, service: usize, since_us: u64) -> bool {
+        self.0[service].down_us.is_some_and(|at| at >= since_us)
     }
 
     /// Services that are bad, and since when.

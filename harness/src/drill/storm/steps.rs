@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::services::Services;
 use crate::{
-    act::Outcome,
+    act::{Act, Outcome},
     drill::Stage,
     journal::{Acted, EventKind},
     plan::{Cue, StepKind, Trigger},
@@ -44,6 +44,8 @@ pub(super) struct Steps {
     states: Vec<State>,
     /// When a fault is to be lifted, by step.
     lifts: Vec<Option<u64>>,
+    /// When each was started.
+    started_us: Vec<Option<u64>>,
     t0_us: Option<u64>,
     last_strike_us: u64,
     tasks: JoinSet<End>,
@@ -57,6 +59,7 @@ impl Steps {
             start_us,
             states: vec![State::Waiting; count],
             lifts: vec![None; count],
+            started_us: vec![None; count],
             t0_us: None,
             last_strike_us: start_us,
             tasks: JoinSet::new(),
@@ -88,6 +91,7 @@ impl Steps {
             due.into_iter().partition(|i| self.cue(*i).kind == StepKind::Fault);
         for i in faults {
             self.t0_us.get_or_insert(now_us);
+            self.started_us[i] = Some(now_us);
             self.start(i)?;
         }
         // Running steps keep less urgent ones waiting.
@@ -107,9 +111,16 @@ impl Steps {
             Trigger::At(at) => now_us >= self.start_us + at.us(),
             Trigger::After(name) => self.find(name).is_some_and(|j| self.states[j] == State::Done),
             Trigger::Detected(roles) => {
+                // Down since a fault on such a node, where one is planned: not because of an earlier one elsewhere.
+                let cues = self.stage.plan.cues.iter().zip(&self.started_us);
+                let faults = || cues.clone().filter(|(c, _)| c.kind == StepKind::Fault);
+                let hits = |c: &Cue| c.acts.iter().filter_map(Act::node).any(|n| roles.contains(&n.role));
+                let planned = faults().any(|(c, _)| hits(c));
+                let struck = faults().filter(|(c, _)| !planned || hits(c)).filter_map(|(_, at)| *at).min();
+                let Some(struck_us) = struck else { return false };
                 let plans = self.stage.plan.services.iter().enumerate();
                 let mut users = plans.filter(|(_, s)| s.uses.iter().any(|r| roles.contains(r)));
-                users.any(|(s, _)| services.detected(s))
+                users.any(|(s, _)| services.detected(s, struck_us))
             }
         }
     }
