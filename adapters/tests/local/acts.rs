@@ -10,7 +10,7 @@ use harness::ports::{Reading, Write};
 use harness::topology::{NodeId, Role};
 use tokio::time::{sleep, timeout};
 
-use crate::stand::{Stand, block_on, watchdogs};
+use crate::stand::{Stand, block_on, plan, watchdogs};
 
 fn vector() -> NodeId {
     NodeId::new("east", Role::Vector)
@@ -136,7 +136,7 @@ pub(crate) fn launches_dropped_half_way_leave_nothing_behind() {
 
 pub(crate) fn a_program_that_is_no_node_is_an_environment_error() {
     block_on(async {
-        let stand = Stand::with_program("/bin/true".into(), None).unwrap();
+        let stand = Stand::for_plan(plan("2m"), "/bin/true".into(), None).unwrap();
         let error = stand.host.launch().await.unwrap_err();
         assert!(error.what.contains("watchdog"), "{error}");
         stand.tear_down().await;
@@ -149,7 +149,7 @@ pub(crate) fn a_program_that_is_no_node_is_an_environment_error() {
         );
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let stand = Stand::with_program(program, None).unwrap();
+        let stand = Stand::for_plan(plan("2m"), program, None).unwrap();
         let error = stand.host.launch().await.unwrap_err();
         assert!(error.what.contains("exit code 7") && error.what.contains("no node today"), "{error}");
         stand.tear_down().await;
@@ -222,8 +222,8 @@ pub(crate) fn silent_faults_are_seen_to_do_nothing() {
 
 pub(crate) fn what_cannot_be_played_is_refused() {
     let this = || std::env::current_exe().unwrap();
-    let refused = |flaw| Stand::with_program(this(), Some(flaw)).err().unwrap();
+    let refused = |flaw| Stand::for_plan(plan("2m"), this(), Some(flaw)).err().unwrap();
     assert!(refused("nonsense").remedy.contains("forgets-acked"));
     assert!(refused("duplicates-records").what.contains("duplicates-records"));
-    assert!(Stand::with_program("/no/such/program".into(), None).is_err());
+    assert!(Stand::for_plan(plan("2m"), "/no/such/program".into(), None).is_err());
 }

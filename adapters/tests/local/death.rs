@@ -20,7 +20,7 @@ pub(crate) const HARNESS: &str = "__harness";
 pub(crate) fn harness(args: &[OsString]) -> ExitCode {
     let run = args[0].to_string_lossy().into_owned();
     let exe = std::env::current_exe().unwrap();
-    let config = LocalConfig { run, folder: (&args[1]).into(), exe, plan: plan(), flaw: None };
+    let config = LocalConfig { run, folder: (&args[1]).into(), exe, plan: plan("2m"), flaw: None };
     block_on(async {
         let host = LocalHost::new(config).unwrap();
         host.launch().await.unwrap();

@@ -16,14 +16,13 @@ use harness::ports::{EnvironmentError, Host};
 pub(crate) fn scenario() -> String {
     include_str!("../../../scenarios/vector_index_corruption.toml")
         .replace("count = 20_000, dim = 128,", "count = 1500, dim = 16, queries = 200,")
-        .replace("timeout = \"1s\"", "timeout = \"400ms\"")
         .replace("at = \"3s\"", "at = \"400ms\"")
-        .replace("rto = \"2m\"", "rto = \"4s\"")
         .replace("stable_for = \"5s\"", "stable_for = \"900ms\"")
 }
 
-pub(crate) fn plan() -> Plan {
-    load(scenario().as_bytes(), &[]).unwrap().plan
+pub(crate) fn plan(rto: &str) -> Plan {
+    let rto = ("objectives.rto".to_owned(), format!("{rto:?}"));
+    load(scenario().as_bytes(), &[rto]).unwrap().plan
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -45,11 +44,11 @@ pub(crate) struct Stand {
 
 impl Stand {
     pub(crate) fn new(flaw: Option<&str>) -> Self {
-        Self::with_program(std::env::current_exe().unwrap(), flaw).unwrap()
+        Self::for_plan(plan("2m"), std::env::current_exe().unwrap(), flaw).unwrap()
     }
 
-    pub(crate) fn with_program(exe: PathBuf, flaw: Option<&str>) -> Result<Self, EnvironmentError> {
-        let (folder, run, plan) = (tempfile::tempdir().unwrap(), run_id(), plan());
+    pub(crate) fn for_plan(plan: Plan, exe: PathBuf, flaw: Option<&str>) -> Result<Self, EnvironmentError> {
+        let (folder, run) = (tempfile::tempdir().unwrap(), run_id());
         let config = LocalConfig {
             run: run.clone(),
             folder: folder.path().to_owned(),
