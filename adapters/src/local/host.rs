@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::artifact::{Order, Other};
 use super::defect::Defect;
+use super::environment;
 use super::hidden::{state_of, watchdog_args};
 use super::link::Mode;
 use super::node::{Gate, Node, Setup, cut};
@@ -30,11 +31,7 @@ use super::sweep;
 use super::watchdog::Watchdog;
 use super::{command, heal};
 use crate::backup;
-use crate::s3::Keys;
-use crate::vectordb::Client;
 
-/// One call of the harness's own to a vector node.
-const OWN_LIMIT: Duration = Duration::from_secs(30);
 /// How often the removal of the state is tried: a call that nobody waits for may still write into it.
 const REMOVALS: u32 = 50;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
@@ -72,10 +69,6 @@ pub struct LocalHost {
     unsafe_since: watch::Sender<Option<String>>,
 }
 
-fn environment(what: impl std::fmt::Display, remedy: &str) -> EnvironmentError {
-    EnvironmentError { what: what.to_string(), remedy: remedy.into() }
-}
-
 const SEE_LOGS: &str = "look at the nodes' logs in the run's folder";
 const SEE_FOLDER: &str = "check that the run's folder exists and can be written";
 const HEAL: &str = "run `gameday heal` on the run's folder";
@@ -93,7 +86,11 @@ impl LocalHost {
             folder.map_err(|e| environment(format!("{}: {e}", config.folder.display()), SEE_FOLDER))?;
         let exe = config.exe.canonicalize();
         let exe = exe.map_err(|e| environment(format!("{}: {e}", config.exe.display()), SEE_FOLDER))?;
-        sweep::find(&config.run).map_err(|e| environment(e, "give the run another id"))?;
+        let alive = sweep::find(&config.run).map_err(|e| environment(e, "give the run another id"))?;
+        if !alive.is_empty() || state_of(&folder).exists() {
+            let what = format!("run `{}` has left processes {alive:?} or state behind", config.run);
+            return Err(environment(what, HEAL));
+        }
         heal::name_run(&folder, &config.run).map_err(|e| environment(e, SEE_FOLDER))?;
         let gate = Gate::default();
         let mut nodes = Vec::new();
@@ -106,7 +103,7 @@ impl LocalHost {
                 log: logs(&folder).join(format!("{slug}.log")),
             };
             let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            let product = product(id, &port, state_of(&folder).join(&slug), &config.plan, &defect)?;
+            let product = Product::of(id.role, &port, state_of(&folder).join(&slug), &config.plan, &defect)?;
             nodes.push(Node::new(id.clone(), product, port, setup, gate.clone()));
         }
         Ok(Arc::new(LocalHost {
@@ -372,41 +369,6 @@ impl Host for LocalHost {
 
 fn logs(folder: &Path) -> PathBuf {
     folder.join("logs")
-}
-
-fn product(
-    id: &NodeId,
-    port: &Port,
-    dir: PathBuf,
-    plan: &Plan,
-    defect: &Defect,
-) -> Result<Product, EnvironmentError> {
-    let v = &plan.scenario.data.vectors;
-    match id.role {
-        Role::Vector => Ok(Product::Vector(VectorNode {
-            dir,
-            dim: v.dim,
-            spec: spec(v.index, v.count, plan.scenario.seed),
-            defect: defect.clone(),
-            client: Client::new(port.addr(), OWN_LIMIT),
-        })),
-        Role::Object => {
-            let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
-            let store = ObjectNode::new(dir, port.addr(), Keys::new("gameday", secret));
-            store.map(Product::Object).map_err(|e| environment(e, SEE_LOGS))
-        }
-        Role::Feature | Role::Gpu => {
-            let what = format!("the local world cannot play the role `{}` yet", id.role);
-            Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
-        }
-    }
-}
-
-fn secret() -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 async fn blocking(work: impl FnOnce() -> Effect + Send + 'static) -> Effect {

@@ -37,6 +37,10 @@ pub use host::{LocalConfig, LocalHost};
 
 use std::fmt;
 
+fn environment(what: impl fmt::Display, remedy: &str) -> harness::ports::EnvironmentError {
+    harness::ports::EnvironmentError { what: what.to_string(), remedy: remedy.into() }
+}
+
 /// What was seen after an act, in words for a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed(String);

@@ -13,7 +13,7 @@ use harness::topology::NodeId;
 use tokio::time::sleep;
 
 use super::command::tail;
-use super::hidden::{NODE, NodeConfig};
+use super::hidden::NODE;
 use super::link::{Link, LinkError, Mode, Way};
 use super::port::Port;
 use super::proc::{Proc, ProcError, Spawn};
@@ -32,13 +32,15 @@ const POLL: Duration = Duration::from_millis(10);
 pub(super) struct Gate(Arc<Mutex<bool>>);
 
 impl Gate {
-    /// Starts a process, unless the gate is closed. The gate cannot close meanwhile.
-    pub(super) fn spawn(&self, spec: &Spawn) -> Result<Proc, String> {
+    /// Starts something, unless the gate is closed. It cannot close meanwhile.
+    pub(super) fn pass<T>(&self, start: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
         let closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
-            return Err("the stack is being torn down".into());
-        }
-        Proc::spawn(spec).map_err(|e| e.to_string())
+        if *closed { Err("the stack is being torn down".into()) } else { start() }
+    }
+
+    /// Starts a process.
+    pub(super) fn spawn(&self, spec: &Spawn) -> Result<Proc, String> {
+        self.pass(|| Proc::spawn(spec).map_err(|e| e.to_string()))
     }
 
     /// From now on nothing starts.
@@ -97,12 +99,13 @@ impl Node {
     }
 
     /// The link in front of the node; opened by the first call, which must be inside a runtime.
-    pub(super) fn link(&self) -> Result<Arc<Link>, LinkError> {
+    pub(super) fn link(&self) -> Result<Arc<Link>, String> {
         let mut slot = self.slot();
         if let Some(link) = &slot.link {
             return Ok(link.clone());
         }
-        let link = Arc::new(Link::open(self.port.addr())?);
+        let open = || Link::open(self.port.addr()).map_err(|e| e.to_string());
+        let link = Arc::new(self.gate.pass(open)?);
         slot.link = Some(link.clone());
         Ok(link)
     }
@@ -113,9 +116,19 @@ impl Node {
         if let Some(proc) = slot.proc.as_ref().filter(|proc| proc.exit().is_none()) {
             return Ok((proc.clone(), false));
         }
-        let config = self.product.config(self.port.addr().port(), slot.starts);
-        write_config(&self.setup.config, &config)
-            .map_err(|e| format!("{}: {e}", self.setup.config.display()))?;
+        let proc = Arc::new(self.gate.pass(|| self.spawn(slot.starts))?);
+        slot.proc = Some(proc.clone());
+        slot.starts += 1;
+        Ok((proc, true))
+    }
+
+    /// Starts a process, for the n-th time.
+    fn spawn(&self, start: u32) -> Result<Proc, String> {
+        let config = self.product.config(self.port.addr().port(), start);
+        let written = serde_json::to_vec(&config)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| std::fs::write(&self.setup.config, bytes));
+        written.map_err(|e| format!("{}: {e}", self.setup.config.display()))?;
         let spec = Spawn {
             program: self.setup.exe.clone(),
             args: vec![NODE.into(), self.setup.config.clone().into()],
@@ -124,10 +137,7 @@ impl Node {
             run: self.setup.run.clone(),
             log: self.setup.log.clone(),
         };
-        let proc = Arc::new(self.gate.spawn(&spec)?);
-        slot.proc = Some(proc.clone());
-        slot.starts += 1;
-        Ok((proc, true))
+        Proc::spawn(&spec).map_err(|e| e.to_string())
     }
 
     /// Starts the process and waits until it answers, asked directly and not over the link.
@@ -207,11 +217,11 @@ impl Node {
     }
 
     pub(super) async fn set_link(&self, mode: Mode) -> Effect {
-        let set = match self.link() {
-            Ok(link) => link.set(mode).await,
-            Err(e) => Err(e),
+        let link = match self.link() {
+            Ok(link) => link,
+            Err(why) => return Effect::failed(why),
         };
-        match set {
+        match link.set(mode).await {
             Ok(seen) => Effect::observed(seen.to_string()),
             Err(e @ LinkError::NotObserved { .. }) => Effect::not_observed(e.to_string()),
             Err(e) => Effect::failed(e.to_string()),
@@ -220,7 +230,7 @@ impl Node {
 
     /// Where the node is, and what runs there.
     pub(super) fn line(&self, effect: &Effect) -> String {
-        let link = self.link().map_or_else(|e| e.to_string(), |link| link.addr().to_string());
+        let link = self.link().map_or_else(|why| why, |link| link.addr().to_string());
         let what = self.product.name();
         format!("{}: {what} at {}, reached at {link}; {}", self.id, self.port.addr(), effect.outcome.text())
     }
@@ -248,10 +258,6 @@ impl Node {
             link.shutdown().await;
         }
     }
-}
-
-fn write_config(path: &std::path::Path, config: &NodeConfig) -> std::io::Result<()> {
-    std::fs::write(path, serde_json::to_vec(config).map_err(std::io::Error::other)?)
 }
 
 fn said(seen: Result<super::Observed, ProcError>) -> Effect {

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use harness::act::EngineChoice;
 use harness::corpus::Corpus;
-use harness::ports::{Effect, System};
+use harness::plan::Plan;
+use harness::ports::{Effect, EnvironmentError, System};
 use harness::scenario::IndexKind;
+use harness::topology::Role;
 
 use super::defect::Defect;
+use super::environment;
 use super::hidden::NodeConfig;
+use super::port::Port;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
 
@@ -23,6 +27,8 @@ pub(super) const COLLECTION: &str = "gameday";
 
 /// Longer than any limit of the harness, which ends a call by dropping it.
 const USERS_LIMIT: Duration = Duration::from_secs(60);
+/// One call of the harness's own, past the link.
+const OWN_LIMIT: Duration = Duration::from_secs(30);
 /// One question about a node's state.
 const STATUS_LIMIT: Duration = Duration::from_secs(1);
 /// One index build.
@@ -69,6 +75,37 @@ impl ObjectNode {
 }
 
 impl Product {
+    /// The product that plays a role, with its files in `dir`. Nothing is started.
+    pub(super) fn of(
+        role: Role,
+        port: &Port,
+        dir: PathBuf,
+        plan: &Plan,
+        defect: &Defect,
+    ) -> Result<Self, EnvironmentError> {
+        let v = &plan.scenario.data.vectors;
+        match role {
+            Role::Vector => Ok(Product::Vector(VectorNode {
+                dir,
+                dim: v.dim,
+                spec: spec(v.index, v.count, plan.scenario.seed),
+                defect: defect.clone(),
+                client: Client::new(port.addr(), OWN_LIMIT),
+            })),
+            Role::Object => {
+                let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+                let store = ObjectNode::new(dir, port.addr(), Keys::new("gameday", secret));
+                store
+                    .map(Product::Object)
+                    .map_err(|e| environment(e, "report this: it is a defect of gameday"))
+            }
+            Role::Feature | Role::Gpu => {
+                let what = format!("the local world cannot play the role `{role}` yet");
+                Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
+            }
+        }
+    }
+
     /// In words.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -176,6 +213,14 @@ impl VectorNode {
         };
         Ok((info, self.client.status().await?))
     }
+}
+
+/// A key that only this run knows.
+fn secret() -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The kind of an index, by the scenario's word.
