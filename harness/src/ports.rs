@@ -18,10 +18,10 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum PortError {
     /// It surely did not happen: refused before it was processed.
-    #[error("refused: {0}")]
+    #[error("{0}")]
     Definite(String),
     /// Nobody knows whether it happened: timed out, connection broken half-way, garbled answer.
-    #[error("no answer: {0}")]
+    #[error("{0}")]
     Indefinite(String),
 }
 

@@ -73,7 +73,11 @@ fn findings(page: &mut Page, r: &Report) {
 fn finding(page: &mut Page, f: &Finding) {
     let of = format!("{} of {}", f.objective, f.subject);
     if f.verdict == Verdict::Pass {
-        return page.item(&format!("  {:<8} ", f.verdict.to_string()), &format!("{of}: {}", f.measured));
+        // The others require the same of every drill.
+        let judged = ["rto", "rpo", "quality"].contains(&f.objective.as_str());
+        let required = if judged { format!("; required: {}", f.required) } else { String::new() };
+        let text = format!("{of}: {}{required}", f.measured);
+        return page.item(&format!("  {:<8} ", f.verdict.to_string()), &text);
     }
     page.item(&format!("  {:<8} ", f.verdict.to_string()), &of);
     for (what, text) in [("required", &f.required), ("measured", &f.measured), ("because", &f.why)] {
