@@ -7,6 +7,7 @@
 mod check;
 mod nodes;
 mod objectives;
+mod timetable;
 
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +106,7 @@ impl Plan {
         check::scenario(scenario, &mut problems);
         let topology = Topology::new(&scenario.stack.regions, &scenario.stack.roles);
         let cues = compile_cues(scenario, &topology, &mut problems);
-        check::order(scenario, &cues, &mut problems);
+        timetable::order(scenario, &cues, &mut problems);
         let objectives = objectives::resolve(None, &scenario.objectives);
         let services = scenario
             .service
@@ -168,7 +169,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
         let seed = scenario.seed.wrapping_add(i as u64);
         let Some(script) = step.inject.script(&mut nodes, seed) else { continue };
         let name = step.name.clone().unwrap_or_else(|| format!("fault-{i}-{}", step.inject.word()));
-        let Some(trigger) = check::fault_trigger(&path, step, problems) else { continue };
+        let Some(trigger) = timetable::fault_trigger(&path, step, problems) else { continue };
         cues.push(Cue {
             name,
             kind: StepKind::Fault,
@@ -189,7 +190,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
             Some(node) => vec![node.role],
             None => scenario.stack.roles.clone(),
         };
-        let Some(trigger) = check::recover_trigger(&path, step, uses, problems) else { continue };
+        let Some(trigger) = timetable::recover_trigger(&path, step, uses, problems) else { continue };
         cues.push(Cue {
             name,
             kind: StepKind::Recovery,

@@ -18,6 +18,17 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
+/// A failed test keeps its folder: the journal in it says what happened, and a rare failure may not come again.
+#[expect(clippy::print_stderr, reason = "whoever reads a failed test needs the path")]
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            eprintln!("the evidence of this failure is kept in {}", self.0.path().display());
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn new() -> Desk {
         let desk = Desk(TempDir::new().expect("a temporary folder"));

@@ -1,0 +1,173 @@
+//! Faults and recovery steps as a scenario writes them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Priority;
+use crate::{
+    act::{Artifact, CutMode, Damage, Direction, EngineChoice},
+    time::Dur,
+};
+
+/// One fault on the timetable. Give either `at` or `after`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultStep {
+    /// A name that other steps may wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When, counted from the start of the storm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Dur>,
+    /// After which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// For how long; without it, until recovery or the end of the drill.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Dur>,
+    /// What breaks.
+    pub inject: Fault,
+}
+
+/// What breaks. Which acts each compiles to: [`crate::fault`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The node's process ends without warning.
+    Kill {
+        /// region/role
+        node: String,
+    },
+    /// The node's process is asked to end.
+    Stop {
+        /// region/role
+        node: String,
+    },
+    /// The node's process freezes.
+    Pause {
+        /// region/role
+        node: String,
+    },
+    /// The node's process ends without warning and is started again.
+    Restart {
+        /// region/role
+        node: String,
+    },
+    /// Stored files rot.
+    Corrupt {
+        /// region/role
+        node: String,
+        /// Which files.
+        what: Artifact,
+        /// How.
+        #[serde(default = "default_how")]
+        how: Damage,
+        /// How much of each file; 0 < fraction <= 1.
+        #[serde(default = "default_fraction")]
+        fraction: f64,
+    },
+    /// The network between users and a node is gone.
+    Cut {
+        /// region/role at the far end
+        to: String,
+        /// What users notice.
+        #[serde(default = "default_mode")]
+        mode: CutMode,
+        /// Which bytes are stopped.
+        #[serde(default = "default_direction")]
+        direction: Direction,
+    },
+    /// The network between users and a node is slow.
+    Delay {
+        /// region/role at the far end
+        to: String,
+        /// By how much, each way.
+        by: Dur,
+    },
+}
+
+fn default_how() -> Damage {
+    Damage::Flip
+}
+fn default_fraction() -> f64 {
+    0.01
+}
+fn default_mode() -> CutMode {
+    CutMode::Refuse
+}
+fn default_direction() -> Direction {
+    Direction::Both
+}
+
+/// One recovery step. Give one of `when`, `at` and `after`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverStep {
+    /// A name that other steps may wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `detected`: after three bad probes in a row of a service that uses the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// When, counted from the start of the storm. Detection is then bypassed, and the report says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Dur>,
+    /// After which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Of steps that are due, the most urgent come first; equal ones run side by side.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The step is given up after this long.
+    #[serde(default = "default_limit")]
+    pub limit: Dur,
+    /// What is done.
+    pub act: Remedy,
+}
+
+fn default_limit() -> Dur {
+    Dur::from_secs(300)
+}
+
+/// What a recovery step may wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Three bad probes in a row.
+    Detected,
+}
+
+/// What is done about a fault. Which acts each compiles to: [`crate::remedy`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Remedy {
+    /// The process is ended, if it still runs, and started.
+    Restart {
+        /// region/role
+        node: String,
+    },
+    /// The newest backup replaces what the node holds.
+    Restore {
+        /// region/role
+        node: String,
+    },
+    /// The index is built anew from stored vectors.
+    Rebuild {
+        /// region/role
+        node: String,
+        /// By which engine.
+        #[serde(default = "default_engine")]
+        engine: EngineChoice,
+    },
+    /// A command of yours; its exit status must be 0.
+    Command {
+        /// Program and arguments.
+        run: Vec<String>,
+    },
+    /// Nothing is done: the system must heal itself.
+    None {},
+}
+
+fn default_engine() -> EngineChoice {
+    EngineChoice::Auto
+}
