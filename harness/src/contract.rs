@@ -208,12 +208,17 @@ async fn a_dead_node_is_silent_and_keeps_its_data(s: &Stand<'_>, role: Role) {
     for (word, end) in
         [("killed", Act::Kill { node: node.clone() }), ("stopped", Act::Stop { node: node.clone() })]
     {
+        let before = s.survivors(role, 100).await;
         s.must(end).await;
         s.is_silent(role, known, word).await;
         // A restart begins with a kill, whether or not something runs.
         s.must(Act::Kill { node: node.clone() }).await;
         s.must(Act::Start { node: node.clone() }).await;
         s.serves_again(role, known, word).await;
+        let after = s.survivors(role, 100).await;
+        let changed: Vec<_> =
+            before.iter().filter(|(key, reading)| after.get(key) != Some(reading)).collect();
+        assert!(changed.is_empty(), "{role} {word}: not what they were: {changed:?}");
         s.must(Act::Start { node: node.clone() }).await;
         known = s.stored(role).await;
     }
