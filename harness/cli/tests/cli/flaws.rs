@@ -4,7 +4,7 @@ use std::{fs, process::Stdio, time::Duration};
 
 use crate::{
     desk::Desk,
-    local::{left_of, until},
+    local::{alone, left_of, until},
 };
 
 /// The index file rots, the node restarts, and its index is rebuilt.
@@ -22,7 +22,7 @@ object = "5/s"
 [[service]]
 name = "rag"
 uses = ["vector"]
-probe = { search = { k = 10, min_recall = 0.9 }, every = "50ms", timeout = "300ms" }
+probe = { search = { k = 10, min_recall = 0.9 }, every = "200ms", timeout = "1s" }
 [[fault]]
 name = "bit-rot"
 at = "1s"
@@ -54,6 +54,7 @@ fn findings(result: &serde_json::Value, verdict: &str) -> Vec<String> {
 
 #[test]
 fn each_flaw_planted_for_real_causes_its_finding_and_no_other_failure() {
+    let _alone = alone();
     let expected = [
         (None, 0, vec![]),
         (Some("forgets-acked"), 1, vec!["rpo vector"]),
@@ -66,7 +67,7 @@ fn each_flaw_planted_for_real_causes_its_finding_and_no_other_failure() {
         let desk = Desk::new();
         // A service that never comes back is waited for to the end of the limit; one that does gets time to do so,
         // however busy the machine is.
-        let rto = if failures == ["rto rag"] { "6s" } else { "60s" };
+        let rto = if failures == ["rto rag"] { "8s" } else { "60s" };
         desk.write("rot.toml", &ROT.replace("rto = \"6s\"", &format!("rto = \"{rto}\"")));
         let planted = flaw.map(|f| format!("--flaw {f} ")).unwrap_or_default();
         let answer = desk.gameday(&format!("run --json {planted}rot.toml"));
@@ -83,6 +84,7 @@ fn each_flaw_planted_for_real_causes_its_finding_and_no_other_failure() {
 
 #[test]
 fn a_harness_killed_at_any_moment_leaves_nothing_and_a_readable_journal() {
+    let _alone = alone();
     // From before the first node runs to the middle of the storm.
     for ms in [5, 40, 150, 600, 2500, 4500] {
         let desk = Desk::new();

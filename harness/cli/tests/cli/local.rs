@@ -4,12 +4,20 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::desk::Desk;
+
+/// Drills in real time one after the other: a harness that is kept waiting by its neighbours rightly says `UNKNOWN`.
+/// For the same reason their probes are slow ones.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Waits until something is so; it must be within a minute.
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
@@ -55,6 +63,7 @@ fn run_of(desk: &Desk) -> String {
 
 #[test]
 fn a_drill_with_real_processes_passes_and_can_be_reported_again() {
+    let _alone = alone();
     let desk = Desk::new();
     let run = desk.gameday("run --json short.toml");
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
@@ -68,6 +77,7 @@ fn a_drill_with_real_processes_passes_and_can_be_reported_again() {
 
 #[test]
 fn ctrl_c_and_sigterm_undo_and_report() {
+    let _alone = alone();
     for signal in [Signal::INT, Signal::TERM] {
         let desk = Desk::new();
         let child = in_the_storm(&desk);
@@ -84,6 +94,7 @@ fn ctrl_c_and_sigterm_undo_and_report() {
 
 #[test]
 fn whoever_ends_the_harness_the_watchdog_cleans_up() {
+    let _alone = alone();
     for twice in [true, false] {
         let desk = Desk::new();
         let mut child = in_the_storm(&desk);
