@@ -29,6 +29,11 @@ pub enum Act {
         /// Which one.
         node: NodeId,
     },
+    /// The process is ended, if it still runs, and started; it then answers.
+    Restart {
+        /// Which one.
+        node: NodeId,
+    },
     /// The process is frozen.
     Pause {
         /// Which one.
@@ -111,6 +116,7 @@ impl Act {
             Act::Kill { node }
             | Act::Stop { node }
             | Act::Start { node }
+            | Act::Restart { node }
             | Act::Pause { node }
             | Act::Resume { node }
             | Act::Damage { node, .. }
@@ -130,6 +136,7 @@ impl fmt::Display for Act {
             Act::Kill { node } => write!(f, "kill {node}"),
             Act::Stop { node } => write!(f, "stop {node}"),
             Act::Start { node } => write!(f, "start {node}"),
+            Act::Restart { node } => write!(f, "restart {node}"),
             Act::Pause { node } => write!(f, "pause {node}"),
             Act::Resume { node } => write!(f, "resume {node}"),
             Act::Cut { to, mode, direction } => write!(f, "cut the link to {to} ({mode}, {direction})"),

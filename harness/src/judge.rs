@@ -1,7 +1,7 @@
 //! From facts to findings: what was required, what was measured, and whether that is enough.
 //!
 //! A new objective is one key in [`crate::scenario::Objectives`] and one function here. The rules that keep a pass
-//! honest stand in [`conduct`]: the stack was steady before, every fault took effect, and the drill ran to its end.
+//! honest stand in `conduct`: the stack was steady before, every fault took effect, and the drill ran to its end.
 //! A rule that cannot be judged is `unknown`, never left out.
 
 mod conduct;

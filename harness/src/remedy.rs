@@ -10,7 +10,7 @@ impl Remedy {
         Some(match self {
             Remedy::Restart { node } => {
                 let node = nodes.resolve("restart.node", node)?;
-                vec![Act::Kill { node: node.clone() }, Act::Start { node }]
+                vec![Act::Restart { node }]
             }
             Remedy::Restore { node } => {
                 let node = nodes.resolve_backed_up("restore.node", node)?;

@@ -204,6 +204,7 @@ impl State {
         match act {
             Act::Kill { node: id } | Act::Stop { node: id } => node(id, |_| Down),
             Act::Start { node: id } => node(id, |s| if s == Down { Running } else { s }),
+            Act::Restart { node: id } => node(id, |_| Running),
             Act::Pause { node: id } => node(id, |s| if s == Running { Paused } else { s }),
             Act::Resume { node: id } => node(id, |s| if s == Paused { Running } else { s }),
             Act::Cut { to, mode, direction } => self.set_link(to, LinkState::Cut(*mode, *direction)),

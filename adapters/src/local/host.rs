@@ -170,6 +170,7 @@ impl LocalHost {
             Act::Kill { node } => self.node(node)?.kill().await,
             Act::Stop { node } => self.node(node)?.stop().await,
             Act::Start { node } => self.node(node)?.start().await,
+            Act::Restart { node } => self.node(node)?.restart().await,
             Act::Pause { node } => self.node(node)?.pause().await,
             Act::Resume { node } => self.node(node)?.resume().await,
             Act::Cut { to, mode, direction } => self.node(to)?.set_link(cut(*mode, *direction)).await,

@@ -195,6 +195,13 @@ impl Node {
         }
     }
 
+    /// A process that has ended already needs no ending: to bring it back is what is asked for.
+    pub(super) async fn restart(&self) -> Effect {
+        let runs = self.proc().is_some_and(|proc| proc.exit().is_none());
+        let ended = if runs { self.kill().await } else { Effect::observed("it had ended") };
+        if ended.outcome.observed() { self.start().await } else { ended }
+    }
+
     pub(super) async fn stop(&self) -> Effect {
         match self.proc() {
             Some(proc) => gone(proc.stop(STOP_LIMIT).await),

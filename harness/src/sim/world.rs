@@ -88,6 +88,12 @@ impl Shared {
                 let done = self.with(node, |n, c| n.start(c));
                 done.map_or_else(gone, |()| Effect::observed("the process answers"))
             }
+            Act::Restart { node } => {
+                self.with(node, |n, _| n.kill());
+                sleep(START).await;
+                let done = self.with(node, |n, c| n.start(c));
+                done.map_or_else(gone, |()| Effect::observed("the process answers"))
+            }
             Act::Pause { node } => {
                 match self.with(node, |n, _| std::mem::replace(&mut n.paused, n.running)) {
                     Some(_) if self.with(node, |n, _| n.paused) == Some(true) => {
