@@ -12,17 +12,10 @@ use harness::diagnose::load;
 use harness::plan::Plan;
 use harness::ports::{EnvironmentError, Host};
 
-/// A drill that takes seconds.
-pub(crate) fn scenario() -> String {
-    include_str!("../../../scenarios/vector_index_corruption.toml")
-        .replace("count = 20_000, dim = 128,", "count = 1500, dim = 16, queries = 200,")
-        .replace("at = \"3s\"", "at = \"400ms\"")
-        .replace("stable_for = \"5s\"", "stable_for = \"900ms\"")
-}
-
+/// A drill that takes seconds, with this RTO.
 pub(crate) fn plan(rto: &str) -> Plan {
     let rto = ("objectives.rto".to_owned(), format!("{rto:?}"));
-    load(scenario().as_bytes(), &[rto]).unwrap().plan
+    load(include_bytes!("drill.toml"), &[rto]).unwrap().plan
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -24,6 +24,8 @@ const CONNECTIONS: usize = 1024;
 const BACKLOG: u32 = 1024;
 /// How long connecting to the node may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a handshake under way may take to end once the link is cut; on loopback it takes microseconds.
+const HANDSHAKE: Duration = Duration::from_millis(50);
 
 /// An order to switch; answered once every connection obeys.
 #[derive(Debug)]
@@ -195,9 +197,17 @@ fn abandoned(client: &TcpStream) -> bool {
 
 /// One connection from accept to end. Every socket closes with this future.
 async fn connection(mut client: TcpStream, to: SocketAddr, shared: &Shared, cut: CancellationToken) {
+    let connecting = tokio::time::timeout(CONNECT, TcpStream::connect(to));
+    tokio::pin!(connecting);
     let connected = tokio::select! {
-        () = cut.cancelled() => None,
-        connected = tokio::time::timeout(CONNECT, TcpStream::connect(to)) => connected.ok().and_then(Result::ok),
+        () = cut.cancelled() => {
+            // The node may have accepted already: it must see a reset too, and no orderly end.
+            if let Ok(Ok(Ok(node))) = tokio::time::timeout(HANDSHAKE, connecting).await {
+                let _ = node.set_zero_linger();
+            }
+            None
+        }
+        connected = &mut connecting => connected.ok().and_then(Result::ok),
     };
     // On loopback a socket that connects to a free port may be connected to itself.
     let connected = connected.filter(|node| node.local_addr().ok() != node.peer_addr().ok());
