@@ -275,11 +275,11 @@ fn said(seen: Result<super::Observed, ProcError>) -> Effect {
     }
 }
 
-/// A process that has ended before is as gone as one that was ended now: a restart begins with both.
+/// A process that had ended before was not ended by this act: a fault that finds nothing to do had no effect.
 fn gone(seen: Result<super::Observed, ProcError>) -> Effect {
     match seen {
         Err(ProcError::Ended { pid, exit, .. }) => {
-            Effect::observed(format!("process {pid} had ended before, with {exit}"))
+            Effect::not_observed(format!("process {pid} had ended before, with {exit}"))
         }
         seen => said(seen),
     }

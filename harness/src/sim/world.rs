@@ -80,8 +80,11 @@ impl Shared {
         let gone = || Effect::failed("no such node");
         match act {
             Act::Kill { node } | Act::Stop { node } => {
-                let done = self.with(node, |n, _| n.kill());
-                done.map_or_else(gone, |()| Effect::observed("the process is gone"))
+                match self.with(node, |n, _| std::mem::replace(&mut n.running, false).then(|| n.kill())) {
+                    Some(Some(())) => Effect::observed("the process is gone"),
+                    Some(None) => Effect::not_observed("there was no process to end"),
+                    None => gone(),
+                }
             }
             Act::Start { node } => {
                 sleep(START).await;

@@ -137,6 +137,13 @@ async fn stopped_it_is_silent_and_then_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let node = Process::start(&somewhere(dir.path())).ready().await;
     node.signal(Signal::STOP);
+    // The signal is sent, not yet felt.
+    let stat = format!("/proc/{}/stat", node.0.id());
+    let deadline = Instant::now() + LIMIT;
+    while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+        assert!(Instant::now() < deadline, "it never stops");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let error = node.1.within(Duration::from_millis(200)).put(record(1, 1)).await.unwrap_err();
     assert!(!error.is_definite(), "{error}");
     node.signal(Signal::CONT);
