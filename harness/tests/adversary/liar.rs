@@ -84,7 +84,7 @@ impl Host for Liar {
     async fn act(&self, act: &Act) -> Effect {
         assert!(self.shared.lie != Lie::PanicsInAct || !matches!(act, Act::Kill { .. }), "a bug of a client");
         let effect = self.inner.act(act).await;
-        if matches!(act, Act::Start { .. }) {
+        if matches!(act, Act::Start { .. } | Act::Restart { .. }) {
             self.shared.restarted_us.store(self.shared.clock.now_us(), SeqCst);
         }
         effect
