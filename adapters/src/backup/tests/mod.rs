@@ -1,6 +1,7 @@
 //! Backups against real nodes: what is restored is what was there, and no damaged byte is.
 
 mod chains;
+mod laws;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
