@@ -3,6 +3,8 @@
 //! A new system is one module here and one word in the catalogue of the worlds that offer it.
 
 pub mod backup;
+pub mod features;
 pub mod local;
+mod rpc;
 pub mod s3;
 pub mod vectordb;

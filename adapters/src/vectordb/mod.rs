@@ -15,7 +15,7 @@
 //! | `commit` | writes, by group commit |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
-//! | `wire`, `server`, `client`, `link` | postcard frames over TCP |
+//! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
 //! | `system` | the database as a drill's users reach it |
 //! | `flaws` | defects planted on purpose, so that validators can be seen to fail |
 //!
@@ -40,7 +40,6 @@ mod engine;
 mod files;
 mod flaws;
 mod import;
-mod link;
 mod load;
 mod maintain;
 mod manifest;

@@ -1,37 +1,22 @@
 //! The node's process: a listener on loopback in front of the engine.
 //!
-//! Every request is a task of its own, so nothing slow holds up anything else; whatever blocks runs on blocking
-//! threads. Connections, requests in flight and waiting answers are bounded. A frame that is no request closes
-//! its connection and nothing more.
+//! Whatever blocks runs on blocking threads.
 
 use super::engine::{Engine, EngineError, OpenError};
-use super::wire::{Message, Request, Response, decode, encode, framing};
+use super::wire::{Request, Response};
 use super::{Config, wire::State};
-use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
+use crate::rpc::{asked_to_leave, listen};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
-/// Connections at a time; more are closed at once.
-const CONNECTIONS: usize = 256;
-/// Requests of one connection at a time; more stay unread.
-const IN_FLIGHT: usize = 1024;
 /// Searches and scans at a time: they need a processor each, and others' requests want one too.
 const READERS: usize = 4;
-/// A connection without a request for so long is closed. Clients give up idle ones much earlier.
-const IDLE: Duration = Duration::from_secs(300);
-/// A peer that takes no answer for so long is gone.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -67,16 +52,7 @@ pub struct Server {
 /// # Errors
 /// The folder or the port cannot be used.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let mut term = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
-    let lifeline = lifeline(config.lifeline);
-    let asked = async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            () = lifeline => {}
-        }
-    };
+    let asked = asked_to_leave(config.lifeline).map_err(ServeError::Signals)?;
     tokio::pin!(asked);
     let engine = Engine::open(config)?;
     if let Some(sleep) = engine.core.planted.sleep() {
@@ -85,23 +61,6 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     Server::bind(engine).await?.run(asked).await;
     Ok(())
-}
-
-/// Ends with standard input; never, if there is no lifeline.
-fn lifeline(held: bool) -> impl Future<Output = ()> {
-    let (ended, end) = oneshot::channel();
-    if held {
-        std::thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            let _ = ended.send(());
-        });
-    }
-    async move {
-        match (held, end.await) {
-            (true, _) => {}
-            (false, _) => std::future::pending().await,
-        }
-    }
 }
 
 impl Server {
@@ -126,30 +85,11 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { engine, listener, .. } = self;
         let node = Arc::new(Shared { engine: engine.clone(), readers: Semaphore::new(READERS) });
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        if let Ok(permit) = room.clone().try_acquire_owned() {
-                            let node = node.clone();
-                            connections.spawn(async move {
-                                connection(stream, node).await;
-                                drop(permit);
-                            });
-                        }
-                    }
-                    // Out of descriptors: accepting again at once would spin.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                },
-            }
-        }
-        drop(listener);
-        connections.shutdown().await;
+        let answers = move |request| {
+            let node = node.clone();
+            async move { answer(&node, request).await }
+        };
+        listen(listener, answers, stop).await;
         close(engine).await;
     }
 }
@@ -162,57 +102,10 @@ async fn close(engine: Arc<Engine>) {
     }
 }
 
-/// What every connection needs.
+/// What every request needs.
 struct Shared {
     engine: Arc<Engine>,
     readers: Semaphore,
-}
-
-async fn connection(stream: TcpStream, node: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
-    let mut sink = FramedWrite::new(write, framing());
-    let (answers, mut outgoing) = mpsc::channel::<Bytes>(64);
-    let writer = async move {
-        while let Some(answer) = outgoing.recv().await {
-            if !matches!(timeout(STUCK, sink.send(answer)).await, Ok(Ok(()))) {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        () = writer => {}
-        () = requests(FramedRead::new(read, framing()), node, answers) => {}
-    }
-}
-
-/// Ends when the peer does, or sends what is no request. Requests in flight are dropped then; what they have
-/// already handed to the engine goes on.
-async fn requests(
-    mut frames: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
-    node: Arc<Shared>,
-    answers: mpsc::Sender<Bytes>,
-) {
-    let mut tasks = JoinSet::new();
-    loop {
-        while tasks.try_join_next().is_some() {}
-        if tasks.len() >= IN_FLIGHT {
-            tasks.join_next().await;
-        }
-        let frame = match timeout(IDLE, frames.next()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Err(_) if !tasks.is_empty() => continue,
-            _ => break,
-        };
-        let Ok(Message { id, body }) = decode::<Request>(&frame) else { break };
-        let (node, answers) = (node.clone(), answers.clone());
-        tasks.spawn(async move {
-            let response = answer(&node, body).await;
-            if let Ok(bytes) = encode(id, response) {
-                let _ = answers.send(bytes).await;
-            }
-        });
-    }
 }
 
 async fn answer(node: &Shared, request: Request) -> Response {

@@ -3,9 +3,10 @@
 //! A call that is dropped or times out takes its entry along; its answer, should it still come, finds nobody and
 //! is ignored. The connection ends with its last owner.
 
-use super::wire::{Message, Request, Response, decode, encode, framing};
+use super::{Message, decode, encode, framing};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,17 +21,16 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 const OUTGOING: usize = 1024;
 
 /// What the connection's tasks share with its calls. Not the queue of requests: the tasks must end with it.
-#[derive(Debug)]
-struct Shared {
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
+struct Shared<A> {
+    waiting: Mutex<HashMap<u64, oneshot::Sender<A>>>,
     dead: AtomicBool,
     born: Instant,
     /// Microseconds after `born` at which the last answer came.
     heard: AtomicU64,
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Response>>> {
+impl<A> Shared<A> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<A>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,10 +46,9 @@ impl Shared {
     }
 }
 
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    shared: Arc<Shared>,
+/// An open connection to a node that answers with `A`.
+pub(super) struct Link<A> {
+    shared: Arc<Shared<A>>,
     outgoing: mpsc::Sender<Bytes>,
     next: AtomicU64,
     tasks: [AbortHandle; 2],
@@ -64,7 +63,7 @@ pub(super) enum LinkError {
     Broken,
 }
 
-impl Link {
+impl<A: DeserializeOwned + Send + 'static> Link<A> {
     pub(super) async fn connect(addr: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
@@ -73,7 +72,7 @@ impl Link {
         let mut sink = FramedWrite::new(write, framing());
         let (outgoing, mut requests) = mpsc::channel::<Bytes>(OUTGOING);
         let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
+            waiting: Mutex::new(HashMap::new()),
             dead: AtomicBool::new(false),
             born: Instant::now(),
             heard: AtomicU64::new(0),
@@ -90,7 +89,7 @@ impl Link {
         let of_reader = shared.clone();
         let reader = tokio::spawn(async move {
             while let Some(Ok(frame)) = answers.next().await {
-                let Ok(Message { id, body }) = decode::<Response>(&frame) else { break };
+                let Ok(Message { id, body }) = decode::<A>(&frame) else { break };
                 of_reader.heard.store(of_reader.micros(), Ordering::Relaxed);
                 let waiter = of_reader.waiting().remove(&id);
                 if let Some(waiter) = waiter {
@@ -117,7 +116,7 @@ impl Link {
         self.shared.heard.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn call(&self, request: Request) -> Result<Response, LinkError> {
+    pub(super) async fn call(&self, request: impl Serialize) -> Result<A, LinkError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let bytes = encode(id, request).map_err(LinkError::NotSent)?;
         let (answer, answered) = oneshot::channel();
@@ -137,19 +136,19 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl<A> Drop for Link<A> {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
 /// Forgets a call however it ends.
-struct Waiting<'a> {
-    shared: &'a Shared,
+struct Waiting<'a, A> {
+    shared: &'a Shared<A>,
     id: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl<A> Drop for Waiting<'_, A> {
     fn drop(&mut self) {
         self.shared.waiting().remove(&self.id);
     }
