@@ -138,7 +138,7 @@ impl LocalHost {
         let node = self.node(id)?;
         match &node.product {
             Product::Vector(vector) => node.ready().await.map(|()| vector),
-            Product::Object(_) => Err(Effect::failed(format!("{id} is no vector node"))),
+            _ => Err(Effect::failed(format!("{id} is no vector node"))),
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `product` | what runs on it, asked directly |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
+//! | `features` | a feature node, and the acts that only it knows |
 //! | `defect` | what is wrong with the world on purpose |
 //! | `hidden` | the subcommands that make the binary a node or the watchdog |
 //! | `heal` | cleaning up a run by hand |
@@ -19,6 +20,7 @@ mod child;
 mod command;
 pub mod damage;
 mod defect;
+mod features;
 mod heal;
 mod hidden;
 mod host;

@@ -1,4 +1,4 @@
-//! What runs on a node: gameday's own vector database, or its object store. Asked directly, past the link.
+//! What runs on a node: gameday's own vector database, object store or feature store. Asked directly, past the link.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use harness::topology::Role;
 
 use super::defect::Defect;
 use super::environment;
+use super::features::FeatureNode;
 use super::hidden::NodeConfig;
 use super::port::Port;
+use crate::features::{self, FeatureSystem};
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
 
@@ -41,6 +43,8 @@ pub(super) enum Product {
     Vector(VectorNode),
     /// The object store.
     Object(ObjectNode),
+    /// The feature store.
+    Feature(FeatureNode),
 }
 
 /// A vector database.
@@ -99,7 +103,8 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature | Role::Gpu => {
+            Role::Feature => Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT))),
+            Role::Gpu => {
                 let what = format!("the local world cannot play the role `{role}` yet");
                 Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
             }
@@ -111,6 +116,7 @@ impl Product {
         match self {
             Product::Vector(_) => "gameday's vector node",
             Product::Object(_) => "gameday's object node",
+            Product::Feature(_) => "gameday's feature node",
         }
     }
 
@@ -119,6 +125,7 @@ impl Product {
         match self {
             Product::Vector(node) => &node.dir,
             Product::Object(node) => &node.dir,
+            Product::Feature(node) => &node.dir,
         }
     }
 
@@ -137,6 +144,7 @@ impl Product {
                 access: node.keys.access.clone(),
                 secret: node.keys.secret.clone(),
             },
+            Product::Feature(node) => NodeConfig::Feature(node.config(port)),
         }
     }
 
@@ -149,6 +157,7 @@ impl Product {
                 let asked = node.data.within(STATUS_LIMIT).head("status").await;
                 asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
             }
+            Product::Feature(node) => node.status(STATUS_LIMIT).await,
         }
     }
 
@@ -163,6 +172,9 @@ impl Product {
             Product::Object(node) => {
                 let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
                 Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
+            }
+            Product::Feature(_) => {
+                Arc::new(FeatureSystem::new(features::Client::new(link, USERS_LIMIT), corpus))
             }
         })
     }

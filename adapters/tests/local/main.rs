@@ -7,6 +7,7 @@
 mod acts;
 mod death;
 mod drills;
+mod features;
 mod stand;
 
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 13] = [
+const TESTS: [Test; 14] = [
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -30,6 +31,7 @@ const TESTS: [Test; 13] = [
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
+    ("feature_drill", features::a_killed_store_comes_back),
 ];
 
 fn main() -> ExitCode {
