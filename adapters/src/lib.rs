@@ -3,6 +3,7 @@
 //! A new system is one module here and one word in the catalogue of the worlds that offer it.
 
 pub mod backup;
+pub mod gpu;
 pub mod local;
 pub mod s3;
 pub mod vectordb;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Guarded, watch};
-use crate::{s3, vectordb};
+use crate::{gpu, s3, vectordb};
 
 /// The word that makes the binary a node; a configuration file follows.
 pub(super) const NODE: &str = "__node";
@@ -39,6 +39,8 @@ pub(super) enum NodeConfig {
         /// The secret half.
         secret: String,
     },
+    /// A worker.
+    Gpu(gpu::Config),
 }
 
 /// Where the nodes' state lies in a run's folder.
@@ -85,6 +87,7 @@ fn node(config: &Path) -> Done {
             let config = s3::ServerConfig { port, data, keys: s3::Keys::new(access, secret), lifeline: true };
             runtime.block_on(s3::serve(config)).map_err(Into::into)
         }
+        NodeConfig::Gpu(config) => runtime.block_on(gpu::serve(config)).map_err(Into::into),
     };
     // Blocking threads may still wait for input that never comes.
     runtime.shutdown_background();

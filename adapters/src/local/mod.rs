@@ -8,6 +8,7 @@
 //! | `host` | the world: launch, acts, teardown |
 //! | `node` | one node: process, port, link |
 //! | `product` | what runs on it, asked directly |
+//! | `gpu` | workers: their product, their acts, and who drives them |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
 //! | `defect` | what is wrong with the world on purpose |
@@ -19,6 +20,7 @@ mod child;
 mod command;
 pub mod damage;
 mod defect;
+mod gpu;
 mod heal;
 mod hidden;
 mod host;

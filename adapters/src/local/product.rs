@@ -1,4 +1,4 @@
-//! What runs on a node: gameday's own vector database, or its object store. Asked directly, past the link.
+//! What runs on a node: gameday's own vector database, its object store, or a worker. Asked directly, past the link.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use harness::topology::Role;
 
 use super::defect::Defect;
 use super::environment;
+use super::gpu::GpuNode;
 use super::hidden::NodeConfig;
 use super::port::Port;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
@@ -41,6 +42,8 @@ pub(super) enum Product {
     Vector(VectorNode),
     /// The object store.
     Object(ObjectNode),
+    /// A worker.
+    Gpu(GpuNode),
 }
 
 /// A vector database.
@@ -99,7 +102,8 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature | Role::Gpu => {
+            Role::Gpu => Ok(Product::Gpu(GpuNode::new(dir, port.addr(), plan))),
+            Role::Feature => {
                 let what = format!("the local world cannot play the role `{role}` yet");
                 Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
             }
@@ -111,6 +115,7 @@ impl Product {
         match self {
             Product::Vector(_) => "gameday's vector node",
             Product::Object(_) => "gameday's object node",
+            Product::Gpu(_) => "gameday's worker",
         }
     }
 
@@ -119,6 +124,7 @@ impl Product {
         match self {
             Product::Vector(node) => &node.dir,
             Product::Object(node) => &node.dir,
+            Product::Gpu(node) => &node.dir,
         }
     }
 
@@ -137,6 +143,7 @@ impl Product {
                 access: node.keys.access.clone(),
                 secret: node.keys.secret.clone(),
             },
+            Product::Gpu(node) => NodeConfig::Gpu(node.config(port)),
         }
     }
 
@@ -149,6 +156,7 @@ impl Product {
                 let asked = node.data.within(STATUS_LIMIT).head("status").await;
                 asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
             }
+            Product::Gpu(node) => node.status().await.map_err(|e| e.to_string()),
         }
     }
 
@@ -163,6 +171,9 @@ impl Product {
             Product::Object(node) => {
                 let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
                 Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
+            }
+            Product::Gpu(_) => {
+                return Err(S3Error::Config("workers are reached through their driver".into()));
             }
         })
     }
