@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod features;
+pub mod gpu;
 pub mod local;
 pub mod replica;
 mod rpc;

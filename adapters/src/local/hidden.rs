@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Guarded, watch};
-use crate::{features, s3, vectordb};
+use crate::{features, gpu, s3, vectordb};
 
 /// The word that makes the binary a node; a configuration file follows.
 pub(super) const NODE: &str = "__node";
@@ -41,6 +41,8 @@ pub(super) enum NodeConfig {
     },
     /// A feature node.
     Feature(features::Config),
+    /// A worker.
+    Gpu(gpu::Config),
 }
 
 /// Where the nodes' state lies in a run's folder.
@@ -88,6 +90,7 @@ fn node(config: &Path) -> Done {
             runtime.block_on(s3::serve(config)).map_err(Into::into)
         }
         NodeConfig::Feature(config) => runtime.block_on(features::serve(config)).map_err(Into::into),
+        NodeConfig::Gpu(config) => runtime.block_on(gpu::serve(config)).map_err(Into::into),
     };
     // Blocking threads may still wait for input that never comes.
     runtime.shutdown_background();

@@ -8,6 +8,7 @@
 //! | `host` | the world: launch, acts, teardown |
 //! | `node` | one node: process, port, link |
 //! | `product` | what runs on it, asked directly |
+//! | `gpu` | workers: their product, their acts, and who drives them |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
 //! | `features` | a feature node, and the acts that only it knows |
@@ -21,6 +22,7 @@ mod command;
 pub mod damage;
 mod defect;
 mod features;
+mod gpu;
 mod heal;
 mod hidden;
 mod host;

@@ -1,4 +1,5 @@
-//! What runs on a node: gameday's own vector database, object store or feature store. Asked directly, past the link.
+//! What runs on a node: gameday's own vector database, object store, feature store, or a worker. Asked directly, past
+//! the link.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use harness::topology::Role;
 use super::defect::Defect;
 use super::environment;
 use super::features::FeatureNode;
+use super::gpu::GpuNode;
 use super::hidden::NodeConfig;
 use super::port::Port;
 use crate::features::{self, FeatureSystem};
@@ -45,6 +47,8 @@ pub(super) enum Product {
     Object(ObjectNode),
     /// The feature store.
     Feature(FeatureNode),
+    /// A worker.
+    Gpu(GpuNode),
 }
 
 /// A vector database.
@@ -104,10 +108,7 @@ impl Product {
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
             Role::Feature => Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT))),
-            Role::Gpu => {
-                let what = format!("the local world cannot play the role `{role}` yet");
-                Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
-            }
+            Role::Gpu => Ok(Product::Gpu(GpuNode::new(dir, port.addr(), plan))),
         }
     }
 
@@ -117,6 +118,7 @@ impl Product {
             Product::Vector(_) => "gameday's vector node",
             Product::Object(_) => "gameday's object node",
             Product::Feature(_) => "gameday's feature node",
+            Product::Gpu(_) => "gameday's worker",
         }
     }
 
@@ -126,6 +128,7 @@ impl Product {
             Product::Vector(node) => &node.dir,
             Product::Object(node) => &node.dir,
             Product::Feature(node) => &node.dir,
+            Product::Gpu(node) => &node.dir,
         }
     }
 
@@ -145,6 +148,7 @@ impl Product {
                 secret: node.keys.secret.clone(),
             },
             Product::Feature(node) => NodeConfig::Feature(node.config(port)),
+            Product::Gpu(node) => NodeConfig::Gpu(node.config(port)),
         }
     }
 
@@ -158,6 +162,7 @@ impl Product {
                 asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
             }
             Product::Feature(node) => node.status(STATUS_LIMIT).await,
+            Product::Gpu(node) => node.status().await.map_err(|e| e.to_string()),
         }
     }
 
@@ -175,6 +180,9 @@ impl Product {
             }
             Product::Feature(_) => {
                 Arc::new(FeatureSystem::new(features::Client::new(link, USERS_LIMIT), corpus))
+            }
+            Product::Gpu(_) => {
+                return Err(S3Error::Config("workers are reached through their driver".into()));
             }
         })
     }
