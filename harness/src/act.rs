@@ -44,8 +44,11 @@ pub enum Act {
         /// Which one.
         node: NodeId,
     },
-    /// The link between users and a node stops passing bytes.
+    /// A link stops passing bytes: the one between users and a node, or the one by which a region follows it.
     Cut {
+        /// The region that follows the node; users, if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
         /// The node at the far end.
         to: NodeId,
         /// What a user notices.
@@ -55,6 +58,9 @@ pub enum Act {
     },
     /// The link passes every byte late.
     Delay {
+        /// The region that follows the node; users, if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
         /// The node at the far end.
         to: NodeId,
         /// By how much, each way.
@@ -62,6 +68,9 @@ pub enum Act {
     },
     /// The link works as at launch.
     Mend {
+        /// The region that follows the node; users, if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
         /// The node at the far end.
         to: NodeId,
     },
@@ -83,15 +92,78 @@ pub enum Act {
         /// Whose state.
         node: NodeId,
     },
-    /// A full backup is written to the object store.
+    /// The disk of a node whose process has ended is emptied.
+    Wipe {
+        /// Whose disk.
+        node: NodeId,
+    },
+    /// A role that no definition grants is created in a feature store, and left behind.
+    Intrude {
+        /// Which one.
+        node: NodeId,
+    },
+    /// A standby no longer applies what it is told, and goes on answering.
+    Stall {
+        /// Which one.
+        node: NodeId,
+    },
+    /// It applies again.
+    Unstall {
+        /// Which one.
+        node: NodeId,
+    },
+    /// A worker computes wrong results, and is sure of them.
+    Miscompute {
+        /// Which one.
+        node: NodeId,
+    },
+    /// It computes right ones again.
+    Compute {
+        /// Which one.
+        node: NodeId,
+    },
+    /// A backup is written to the region's object store.
     Backup {
         /// Of which node.
         node: NodeId,
+        /// All of it, or what has changed since the backup before.
+        #[serde(default, skip_serializing_if = "BackupKind::is_full")]
+        kind: BackupKind,
     },
     /// The newest backup replaces what the node holds; the node's own log is replayed on top where it is intact.
     Restore {
         /// Which node.
         node: NodeId,
+        /// All of it, or what critical services need.
+        #[serde(default, skip_serializing_if = "RestoreScope::is_full")]
+        scope: RestoreScope,
+    },
+    /// A feature store is looked at by every detector of compromise; what each of them found is told.
+    Audit {
+        /// Which one.
+        node: NodeId,
+    },
+    /// The node takes the writes of its role from now on.
+    Promote {
+        /// Which one.
+        node: NodeId,
+    },
+    /// The node takes no writes any more, and no user is sent to it.
+    Fence {
+        /// Which one.
+        node: NodeId,
+    },
+    /// The node throws away what it holds and follows the one that takes the writes now.
+    Rejoin {
+        /// Which one.
+        node: NodeId,
+    },
+    /// The router sends the users of a service to a region.
+    Route {
+        /// Which service.
+        service: String,
+        /// Where to.
+        to: String,
     },
     /// The vector index is built anew from the stored vectors.
     Rebuild {
@@ -121,11 +193,21 @@ impl Act {
             | Act::Resume { node }
             | Act::Damage { node, .. }
             | Act::Discard { node }
-            | Act::Backup { node }
-            | Act::Restore { node }
+            | Act::Wipe { node }
+            | Act::Intrude { node }
+            | Act::Stall { node }
+            | Act::Unstall { node }
+            | Act::Miscompute { node }
+            | Act::Compute { node }
+            | Act::Backup { node, .. }
+            | Act::Restore { node, .. }
+            | Act::Audit { node }
+            | Act::Promote { node }
+            | Act::Fence { node }
+            | Act::Rejoin { node }
             | Act::Rebuild { node, .. } => Some(node),
-            Act::Cut { to, .. } | Act::Delay { to, .. } | Act::Mend { to } => Some(to),
-            Act::Command { .. } | Act::Teardown => None,
+            Act::Cut { to, .. } | Act::Delay { to, .. } | Act::Mend { to, .. } => Some(to),
+            Act::Route { .. } | Act::Command { .. } | Act::Teardown => None,
         }
     }
 }
@@ -139,21 +221,49 @@ impl fmt::Display for Act {
             Act::Restart { node } => write!(f, "restart {node}"),
             Act::Pause { node } => write!(f, "pause {node}"),
             Act::Resume { node } => write!(f, "resume {node}"),
-            Act::Cut { to, mode, direction } => write!(f, "cut the link to {to} ({mode}, {direction})"),
-            Act::Delay { to, by } => write!(f, "delay the link to {to} by {by}"),
-            Act::Mend { to } => write!(f, "mend the link to {to}"),
+            Act::Cut { from, to, mode, direction } => {
+                write!(f, "cut the link {}to {to} ({mode}, {direction})", By(from))
+            }
+            Act::Delay { from, to, by } => write!(f, "delay the link {}to {to} by {by}", By(from)),
+            Act::Mend { from, to } => write!(f, "mend the link {}to {to}", By(from)),
             Act::Damage { node, what, how, fraction, .. } => match how {
                 Damage::Delete => write!(f, "delete the {what} of {node}"),
-                Damage::Swap => write!(f, "swap the {what} of {node} for one of other data"),
+                Damage::Swap if *what != Artifact::Values => {
+                    write!(f, "swap the {what} of {node} for one of other data")
+                }
                 how => write!(f, "{how} {:.4}% of the {what} of {node}", fraction * 100.0),
             },
             Act::Discard { node } => write!(f, "throw away the state of {node}"),
-            Act::Backup { node } => write!(f, "back up {node}"),
-            Act::Restore { node } => write!(f, "restore {node} from the newest backup"),
+            Act::Wipe { node } => write!(f, "empty the disk of {node}"),
+            Act::Intrude { node } => write!(f, "leave an intruder's role in {node}"),
+            Act::Stall { node } => write!(f, "let {node} fall behind"),
+            Act::Unstall { node } => write!(f, "let {node} catch up"),
+            Act::Miscompute { node } => write!(f, "let {node} compute wrong results"),
+            Act::Compute { node } => write!(f, "let {node} compute right results"),
+            Act::Backup { node, kind: BackupKind::Full } => write!(f, "back up {node}"),
+            Act::Backup { node, kind } => write!(f, "back up {node} ({kind})"),
+            Act::Restore { node, scope: RestoreScope::Full } => {
+                write!(f, "restore {node} from the newest backup")
+            }
+            Act::Restore { node, scope } => write!(f, "restore {node} from the newest backup ({scope})"),
+            Act::Audit { node } => write!(f, "audit {node}"),
+            Act::Promote { node } => write!(f, "promote {node}"),
+            Act::Fence { node } => write!(f, "fence {node}"),
+            Act::Rejoin { node } => write!(f, "let {node} rejoin"),
+            Act::Route { service, to } => write!(f, "send the users of {service} to {to}"),
             Act::Rebuild { node, engine } => write!(f, "rebuild the index of {node} (engine {engine})"),
             Act::Command { run } => write!(f, "run `{}`", run.join(" ")),
             Act::Teardown => write!(f, "tear the stack down"),
         }
+    }
+}
+
+/// Whose link it is, where it is not the users'.
+struct By<'a>(&'a Option<String>);
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |from| write!(f, "from region {from} "))
     }
 }
 
@@ -205,6 +315,16 @@ words! {
         Manifest = "manifest",
         /// Stored objects.
         Object = "object",
+        /// Objects that backups are made of.
+        Backup = "backup",
+        /// Objects that the model registry refers to.
+        Model = "model",
+        /// Feature values of entities.
+        Values = "values",
+        /// Feature definitions.
+        Definitions = "definitions",
+        /// Roles of a feature store: what an intruder leaves behind.
+        Roles = "roles",
     }
 }
 
@@ -219,8 +339,10 @@ words! {
         Zero = "zero",
         /// The file is gone.
         Delete = "delete",
-        /// The file is replaced by a valid one of other data.
+        /// The file is replaced by a valid one of other data; feature values change places with those of others.
         Swap = "swap",
+        /// Feature values are moved by a constant, definitions are altered.
+        Shift = "shift",
     }
 }
 
@@ -231,6 +353,54 @@ words! {
         Auto = "auto",
         /// The CPU engine.
         Cpu = "cpu",
+    }
+}
+
+words! {
+    /// What a backup holds.
+    #[derive(Default)]
+    BackupKind {
+        /// Everything.
+        #[default]
+        Full = "full",
+        /// What has changed since the backup before.
+        Incremental = "incremental",
+    }
+}
+
+impl BackupKind {
+    fn is_full(&self) -> bool {
+        *self == BackupKind::Full
+    }
+}
+
+words! {
+    /// What a restore brings back.
+    #[derive(Default)]
+    RestoreScope {
+        /// Everything.
+        #[default]
+        Full = "full",
+        /// What critical services need, first; the rest follows.
+        Minimal = "minimal",
+    }
+}
+
+impl RestoreScope {
+    fn is_full(&self) -> bool {
+        *self == RestoreScope::Full
+    }
+}
+
+words! {
+    /// How a region is lost.
+    #[derive(Default)]
+    LossKind {
+        /// Every process of it ends without warning.
+        #[default]
+        Kill = "kill",
+        /// Nobody reaches it, and it reaches nobody; its processes go on.
+        Partition = "partition",
     }
 }
 

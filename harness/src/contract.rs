@@ -17,7 +17,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    act::{Act, Artifact, CutMode, Damage, Direction, EngineChoice},
+    act::{Act, Artifact, BackupKind, CutMode, Damage, Direction, EngineChoice, RestoreScope},
     corpus::{Corpus, LOADED_KEYS},
     plan::Plan,
     ports::{Effect, Host, Reading, System, Write},
@@ -245,30 +245,31 @@ async fn a_cut_link_stops_service(s: &Stand<'_>, role: Role) {
         [Direction::Both, Direction::ToNode, Direction::FromNode].map(|d| (CutMode::Blackhole, d));
     for (mode, direction) in refuse.into_iter().chain(blackhole) {
         let when = format!("behind a link that was cut ({mode}, {direction})");
-        s.must(Act::Cut { to: to.clone(), mode, direction }).await;
+        s.must(Act::Cut { from: None, to: to.clone(), mode, direction }).await;
         s.is_silent(role, known, &when).await;
-        s.must(Act::Mend { to: to.clone() }).await;
+        s.must(Act::Mend { from: None, to: to.clone() }).await;
         s.serves_again(role, known, &when).await;
         s.stored(role).await;
     }
     // A node that is restarted behind a dark link must not leave its users with a dead connection.
-    s.must(Act::Cut { to: to.clone(), mode: CutMode::Blackhole, direction: Direction::Both }).await;
+    s.must(Act::Cut { from: None, to: to.clone(), mode: CutMode::Blackhole, direction: Direction::Both })
+        .await;
     s.is_silent(role, known, "behind a dark link").await;
     s.must(Act::Kill { node: to.clone() }).await;
     s.must(Act::Start { node: to.clone() }).await;
     s.is_silent(role, known, "restarted behind a dark link").await;
-    s.must(Act::Mend { to }).await;
+    s.must(Act::Mend { from: None, to }).await;
     s.serves_again(role, known, "restarted behind a dark link").await;
 }
 
 async fn a_delayed_link_is_slow(s: &Stand<'_>, role: Role) {
     let (to, known) = (s.node(role), s.stored(role).await);
     let by = Dur::from_millis(u64::try_from(DELAY.as_millis()).unwrap_or(u64::MAX));
-    s.must(Act::Delay { to: to.clone(), by }).await;
+    s.must(Act::Delay { from: None, to: to.clone(), by }).await;
     let began = Instant::now();
     s.holds(role, known).await;
     assert!(began.elapsed() >= 2 * DELAY, "{role}: delayed, and a read took {:?}", began.elapsed());
-    s.must(Act::Mend { to }).await;
+    s.must(Act::Mend { from: None, to }).await;
     let began = Instant::now();
     s.holds(role, known).await;
     assert!(began.elapsed() < 2 * DELAY, "{role}: mended, and a read took {:?}", began.elapsed());
@@ -315,12 +316,12 @@ async fn a_damaged_index_is_noticed_and_rebuilt(s: &Stand<'_>) {
 async fn damaged_data_is_restored(s: &Stand<'_>) {
     let (node, before) = (s.node(Role::Vector), s.stored(Role::Vector).await);
     s.must(Act::Rebuild { node: node.clone(), engine: EngineChoice::Auto }).await;
-    s.must(Act::Backup { node: node.clone() }).await;
+    s.must(Act::Backup { node: node.clone(), kind: BackupKind::Full }).await;
     let after = s.stored(Role::Vector).await;
     for what in [Artifact::Segment, Artifact::Manifest] {
         damage_and_restart(s, &node, what, Damage::Flip).await;
         s.is_silent(Role::Vector, before, &format!("with a damaged {what}")).await;
-        s.must(Act::Restore { node: node.clone() }).await;
+        s.must(Act::Restore { node: node.clone(), scope: RestoreScope::Full }).await;
         s.serves_again(Role::Vector, before, &format!("restored after its {what} was damaged")).await;
         if what == Artifact::Segment {
             // The log was intact, so what is newer than the backup is back as well.
@@ -353,7 +354,11 @@ async fn damaged_objects_are_corrupt(s: &Stand<'_>) {
 
 async fn unknown_nodes_are_refused(s: &Stand<'_>) {
     let node = NodeId::new("atlantis", Role::Vector);
-    for act in [Act::Kill { node: node.clone() }, Act::Start { node: node.clone() }, Act::Backup { node }] {
+    for act in [
+        Act::Kill { node: node.clone() },
+        Act::Start { node: node.clone() },
+        Act::Backup { node, kind: BackupKind::Full },
+    ] {
         let effect = s.perform(&act).await;
         assert!(!effect.outcome.observed(), "{act} is said to have had an effect: {:?}", effect.outcome);
     }

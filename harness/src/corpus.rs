@@ -9,6 +9,7 @@
 //! answers to probes never change while load is running.
 
 mod exact;
+mod features;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{ports::Write, scenario::Scenario, topology::Role};
 
 pub use exact::{Neighbours, exact_neighbours, squared_distance};
+pub use features::{CatalogueRecord, FEATURES, FeatureRow, MODELS, Table};
 
 const CLUSTERS: u64 = 64;
 const LATENT: usize = 12;
@@ -38,6 +40,8 @@ pub struct Corpus {
     pub object_size: usize,
     /// Queries of the frozen set.
     pub queries: u64,
+    /// Entities with features before the fault: keys `0..entities` of the feature store. 0 where there is none.
+    pub entities: u64,
 }
 
 /// Independent streams of chance.
@@ -49,6 +53,9 @@ enum Stream {
     Object = 4,
     Operation = 5,
     Mixing = 6,
+    Feature = 7,
+    Inference = 8,
+    Weight = 9,
 }
 
 impl Corpus {
@@ -61,6 +68,7 @@ impl Corpus {
             objects: s.data.objects.count,
             object_size: s.data.objects.size as usize,
             queries: u64::from(s.data.vectors.queries),
+            entities: if s.stack.roles.contains(&Role::Feature) { s.data.features.entities } else { 0 },
         }
     }
 
@@ -132,21 +140,30 @@ impl Corpus {
         match role {
             Role::Vector => self.vectors,
             Role::Object => self.objects,
+            Role::Feature if self.entities > 0 => self.entities + self.catalogue_count(),
             Role::Feature | Role::Gpu => 0,
         }
     }
 
-    /// Write number `n` (from 1) of the load on a store: most insert, some overwrite, few delete.
+    /// Write number `n` (from 1) of the load on a store: most insert, some overwrite, few delete. Feature values are
+    /// mostly overwritten. A write to the workers is step `n` of their job.
     pub fn operation(&self, role: Role, n: u64) -> Write {
+        if role == Role::Gpu {
+            return Write { key: n, ver: n, delete: false };
+        }
         let mut rng = self.rng(Stream::Operation, role as u64, n);
         let dice = rng.next_u64() % 100;
         let old = match role {
             // Seeded vectors in odd clusters may change; the others are what probes ask about.
             Role::Vector => rng.next_u64() % (self.vectors / 2).max(1) * 2 + 1,
+            Role::Feature => rng.next_u64() % self.entities.max(1),
+            // Models are stored once and referred to by the registry.
+            _ if self.entities > 0 => MODELS + rng.next_u64() % self.objects.saturating_sub(MODELS).max(1),
             _ => rng.next_u64() % self.objects.max(1),
         };
         let exists = old < self.count(role);
         match dice {
+            0..80 if role == Role::Feature => Write { key: old, ver: n, delete: false },
             0..10 if exists => Write { key: old, ver: n, delete: false },
             10..15 if exists && role == Role::Vector => Write { key: old, ver: n, delete: true },
             _ => Write { key: LOADED_KEYS + n, ver: n, delete: false },
@@ -165,7 +182,7 @@ mod tests {
     use super::*;
 
     fn corpus() -> Corpus {
-        Corpus { seed: 7, dim: 16, vectors: 1000, objects: 50, object_size: 256, queries: 200 }
+        Corpus { seed: 7, dim: 16, vectors: 1000, objects: 50, object_size: 256, queries: 200, entities: 40 }
     }
 
     #[test]

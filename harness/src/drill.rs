@@ -5,6 +5,7 @@
 //! Undo and teardown happen whatever came before, and a debt is written to the journal before the act that makes it.
 //! The drill concludes nothing: verdicts are made from the journal.
 
+mod backups;
 mod load;
 mod quality;
 mod readback;
@@ -135,6 +136,7 @@ impl Stage {
         let golden = self.baseline().await?;
         let mut watch = watch::Watch::start(self, &golden);
         let load = load::Load::start(self);
+        let backups = backups::Backups::start(self);
         if self.settle(&mut watch).await? {
             self.enter(Phase::Storm)?;
             self.storm(&mut watch).await?;
@@ -146,8 +148,10 @@ impl Stage {
         }
         // Probes end with the load: what the harness does from here on must not count as recovery.
         let (ledgers, ()) = tokio::join!(load.finish(), watch.finish());
+        backups.finish().await;
         self.enter(Phase::ReadBack)?;
         let survivors = self.read_back(1).await?;
+        self.read_copies().await?;
         self.enter(Phase::Quality)?;
         self.quality_after(&ledgers, &survivors).await
     }

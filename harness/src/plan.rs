@@ -7,12 +7,14 @@
 mod check;
 mod nodes;
 mod objectives;
+mod stack;
 mod timetable;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     act::Act,
+    corpus::Corpus,
     diagnose::Problem,
     scenario::{Priority, Probe, Scenario},
     time::Dur,
@@ -104,7 +106,9 @@ impl Plan {
     pub fn compile(scenario: &Scenario) -> Result<Plan, Vec<Problem>> {
         let mut problems = Vec::new();
         check::scenario(scenario, &mut problems);
-        let topology = Topology::new(&scenario.stack.regions, &scenario.stack.roles);
+        stack::check(scenario, &mut problems);
+        let stack = &scenario.stack;
+        let topology = Topology::new(&stack.regions, &stack.roles, stack.workers);
         let cues = compile_cues(scenario, &topology, &mut problems);
         timetable::order(scenario, &cues, &mut problems);
         let objectives = objectives::resolve(None, &scenario.objectives);
@@ -128,14 +132,12 @@ impl Plan {
         }
     }
 
-    /// The stores that must be filled: those of the roles present.
+    /// The stores whose every record is accounted for, with the number of records that they are filled with. The
+    /// store of the workers is that of their job's checkpoints.
     pub fn stores(&self) -> Vec<(Role, u64)> {
-        let count = |role| match role {
-            Role::Vector => self.scenario.data.vectors.count,
-            Role::Object => self.scenario.data.objects.count,
-            Role::Feature | Role::Gpu => 0,
-        };
-        self.roles().into_iter().map(|r| (r, count(r))).filter(|(_, n)| *n > 0).collect()
+        let corpus = Corpus::of(&self.scenario);
+        let stores = self.roles().into_iter().map(|r| (r, corpus.count(r)));
+        stores.filter(|(r, n)| *n > 0 || self.scenario.load.of(*r).is_some()).collect()
     }
 
     /// The roles present, each once, in launch order.
@@ -165,7 +167,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
     let mut cues = Vec::new();
     for (i, step) in scenario.fault.iter().enumerate() {
         let path = format!("fault.{i}");
-        let mut nodes = NodeRefs::new(topology, &scenario.backup.full, format!("{path}.inject"), problems);
+        let mut nodes = NodeRefs::new(topology, scenario, format!("{path}.inject"), problems);
         let seed = scenario.seed.wrapping_add(i as u64);
         let Some(script) = step.inject.script(&mut nodes, seed) else { continue };
         let name = step.name.clone().unwrap_or_else(|| format!("fault-{i}-{}", step.inject.word()));
@@ -183,13 +185,15 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
     }
     for (i, step) in scenario.recover.iter().enumerate() {
         let path = format!("recover.{i}");
-        let mut nodes = NodeRefs::new(topology, &scenario.backup.full, format!("{path}.act"), problems);
+        let mut nodes = NodeRefs::new(topology, scenario, format!("{path}.act"), problems);
         let Some(acts) = step.act.acts(&mut nodes) else { continue };
         let name = step.name.clone().unwrap_or_else(|| format!("recover-{i}-{}", step.act.word()));
-        let uses: Vec<Role> = match acts.iter().find_map(Act::node) {
-            Some(node) => vec![node.role],
-            None => scenario.stack.roles.clone(),
-        };
+        let mut uses: Vec<Role> = acts.iter().filter_map(Act::node).map(|n| n.role).collect();
+        uses.sort_unstable();
+        uses.dedup();
+        if uses.is_empty() {
+            uses.clone_from(&scenario.stack.roles);
+        }
         let Some(trigger) = timetable::recover_trigger(&path, step, uses, problems) else { continue };
         cues.push(Cue {
             name,

@@ -108,8 +108,22 @@ pub trait Host: Send + Sync + Debug {
     /// the call; the world must then be left so that `teardown` still works.
     async fn act(&self, act: &Act) -> Effect;
 
-    /// The product that plays a role, as users reach it.
+    /// The product that plays a role, as writers and readers of everything reach it: wherever the router sends them
+    /// at the moment of each call.
     fn system(&self, role: Role) -> Option<Arc<dyn System>>;
+
+    /// The product that plays a role, as the users of a service reach it: in the region to which the router sends
+    /// that service at the moment of each call.
+    fn system_for(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
+        let _ = service;
+        self.system(role)
+    }
+
+    /// A region's own copy of a store, whoever takes the writes.
+    fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
+        let _ = region;
+        self.system(role)
+    }
 
     /// Ends and removes everything that the run started. May be called at any time, and more than once.
     async fn teardown(&self) -> Result<(), EnvironmentError>;
@@ -137,7 +151,16 @@ pub trait System: Send + Sync + Debug {
         let _ = (query, k);
         Err(PortError::Definite("this store cannot search".into()))
     }
+
+    /// What a model answers to an input. Only workers can.
+    async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {
+        let _ = input;
+        Err(PortError::Definite("this store cannot infer".into()))
+    }
 }
+
+/// How far the values of an inference may be from the known ones.
+pub const INFERENCE_TOLERANCE: f32 = 1e-5;
 
 /// How a world is described in the journal.
 #[derive(Clone, PartialEq, Debug)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     time::{Dur, Rate},
-    topology::Role,
+    topology::{NodeId, Role},
 };
 
 pub use steps::{Fault, FaultStep, RecoverStep, Remedy, When};
@@ -44,7 +44,7 @@ pub struct Scenario {
     /// What is stored before the fault.
     #[serde(default)]
     pub data: Data,
-    /// Which stores are backed up in full once the data is stored.
+    /// Which stores are backed up, and when.
     #[serde(default)]
     pub backup: Backup,
     /// What users write while it breaks.
@@ -129,6 +129,57 @@ pub struct Stack {
     /// How the regions protect each other.
     #[serde(default)]
     pub pattern: Pattern,
+    /// Whether a write waits for the other region; by default as the pattern has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<Replication>,
+    /// Workers in each region, where the role `gpu` is there.
+    #[serde(default = "default_workers")]
+    pub workers: u16,
+}
+
+fn default_workers() -> u16 {
+    2
+}
+
+impl Stack {
+    /// How writes reach the other region, if they do so by themselves.
+    pub fn replication(&self) -> Option<Replication> {
+        match self.pattern {
+            Pattern::ActiveActive => Some(Replication::Sync),
+            Pattern::HotStandby => Some(self.replication.unwrap_or(Replication::Async)),
+            Pattern::WarmStandby | Pattern::ColdStandby | Pattern::Single => None,
+        }
+    }
+}
+
+impl Stack {
+    /// Whether a node's process runs from the start: the standby of a cold pattern has only its object store, which
+    /// holds the backups.
+    pub fn runs_at_launch(&self, node: &NodeId) -> bool {
+        self.pattern != Pattern::ColdStandby
+            || node.role == Role::Object
+            || self.regions.first() == Some(&node.region)
+    }
+
+    /// Whether the other region follows stores of a role all the time. Objects are followed in every pattern with two
+    /// regions, since backups are objects.
+    pub fn followed(&self, role: Role) -> bool {
+        match role {
+            Role::Object => self.pattern != Pattern::Single,
+            Role::Vector | Role::Feature => self.replication().is_some(),
+            Role::Gpu => false,
+        }
+    }
+}
+
+/// Whether a write waits for the other region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Replication {
+    /// It is acknowledged once both regions hold it.
+    Sync,
+    /// It is acknowledged at once; the other region follows.
+    Async,
 }
 
 /// How the regions protect each other.
@@ -138,6 +189,26 @@ pub enum Pattern {
     /// One region; backup and restore in place.
     #[default]
     Single,
+    /// Both regions take writes, and each is acknowledged by both.
+    ActiveActive,
+    /// The standby runs and follows.
+    HotStandby,
+    /// The standby runs and is fed by incremental backups.
+    WarmStandby,
+    /// The standby is started at failover, and restored from backup.
+    ColdStandby,
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Pattern::Single => "single",
+            Pattern::ActiveActive => "active-active",
+            Pattern::HotStandby => "hot-standby",
+            Pattern::WarmStandby => "warm-standby",
+            Pattern::ColdStandby => "cold-standby",
+        })
+    }
 }
 
 /// What is stored before the fault.
@@ -150,6 +221,23 @@ pub struct Data {
     /// The objects, each of which refers to a vector.
     #[serde(default)]
     pub objects: Objects,
+    /// The feature store: entities with values, and the definitions, dependencies, models and roles beside them.
+    #[serde(default)]
+    pub features: Features,
+}
+
+/// The feature store before the fault.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Features {
+    /// How many entities have values.
+    pub entities: u64,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Features { entities: 2_000 }
+    }
 }
 
 /// The vector collection before the fault.
@@ -209,13 +297,19 @@ impl fmt::Display for IndexKind {
     }
 }
 
-/// Full backups, taken into the object store after seeding and before the fault.
+/// Backups, taken into the object store of the primary region.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backup {
-    /// The roles whose stores are backed up.
+    /// The roles whose stores are backed up in full after seeding, before the fault.
     #[serde(default)]
     pub full: Vec<Role>,
+    /// The roles whose changes are backed up again and again until the drill's storm is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incremental: Vec<Role>,
+    /// How often. 2 s if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Dur>,
 }
 
 /// An open loop: writes are sent on a schedule that never waits for answers.
@@ -228,6 +322,12 @@ pub struct Load {
     /// Writes to the object store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Rate>,
+    /// Writes to the feature store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Rate>,
+    /// Steps of a job that the workers share; each is acknowledged once its checkpoint is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Rate>,
 }
 
 impl Load {
@@ -236,7 +336,8 @@ impl Load {
         match role {
             Role::Vector => self.vector,
             Role::Object => self.object,
-            Role::Feature | Role::Gpu => None,
+            Role::Feature => self.feature,
+            Role::Gpu => self.gpu,
         }
     }
 }
@@ -270,6 +371,12 @@ pub struct Probe {
     /// Fetch an object and compare its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub get: Option<GetProbe>,
+    /// Look up the features of an entity and compare their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<LookupProbe>,
+    /// Ask the workers for an inference whose result is known to 1e-5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infer: Option<InferProbe>,
     /// How often.
     #[serde(default = "default_every")]
     pub every: Dur,
@@ -307,6 +414,28 @@ impl Default for SearchProbe {
 #[serde(deny_unknown_fields)]
 pub struct GetProbe {}
 
+/// An entity whose feature values are known.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupProbe {}
+
+/// An inference whose result is known.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InferProbe {}
+
+impl Probe {
+    /// Whether it asks nodes of this role.
+    pub fn asks(&self, role: Role) -> bool {
+        match role {
+            Role::Vector => self.search.is_some(),
+            Role::Object => self.get.is_some(),
+            Role::Feature => self.lookup.is_some(),
+            Role::Gpu => self.infer.is_some(),
+        }
+    }
+}
+
 /// When to give up for safety. An aborted drill undoes everything and is never a pass.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -335,6 +464,12 @@ pub struct Objectives {
     /// The share of the quality before the fault that must be back, as a lower confidence bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<f64>,
+    /// 99 % of good answers came within this, over the storm. Bad answers are the business of `availability`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99: Option<Dur>,
+    /// The share of good answers among all that were due, over the storm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<f64>,
     /// Recovery counts once the service stayed good for this long. 5 s if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable_for: Option<Dur>,

@@ -35,6 +35,11 @@ impl Role {
     /// Every role, in order.
     pub const ALL: [Role; 4] = [Role::Vector, Role::Object, Role::Feature, Role::Gpu];
 
+    /// Whether nodes of the role hold state that other regions follow.
+    pub fn replicates(self) -> bool {
+        self != Role::Gpu
+    }
+
     /// The word a scenario uses.
     pub fn word(self) -> &'static str {
         match self {
@@ -131,21 +136,43 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// One node for each role in each region.
-    pub fn new(regions: &[String], roles: &[Role]) -> Self {
+    /// One node for each role in each region; of workers, `workers` members.
+    pub fn new(regions: &[String], roles: &[Role], workers: u16) -> Self {
         let order = [Role::Object, Role::Feature, Role::Vector, Role::Gpu];
+        let members = |region: &str, role: Role| -> Vec<NodeId> {
+            let node = NodeId::new(region, role);
+            match role {
+                Role::Gpu => (0..workers).map(|m| NodeId { member: Some(m), ..node.clone() }).collect(),
+                _ => vec![node],
+            }
+        };
         let nodes = order
             .into_iter()
             .filter(|role| roles.contains(role))
-            .flat_map(|role| regions.iter().map(move |region| NodeId::new(region, role)))
+            .flat_map(|role| regions.iter().flat_map(move |region| members(region, role)))
             .collect();
         Topology { nodes, regions: regions.to_vec() }
     }
 
-    /// The node that plays a role for users: the primary region's, until a router says otherwise.
+    /// The node that plays a role for users at launch: the primary region's; of workers, the first.
     pub fn primary(&self, role: Role) -> Option<&NodeId> {
-        let region = self.regions.first()?;
-        self.nodes.iter().find(|n| n.role == role && &n.region == region)
+        self.of(self.regions.first()?, role).next()
+    }
+
+    /// The nodes of a role in a region: several if they are workers.
+    pub fn of<'a>(&'a self, region: &'a str, role: Role) -> impl Iterator<Item = &'a NodeId> {
+        self.nodes.iter().filter(move |n| n.role == role && n.region == region)
+    }
+
+    /// Every node of a region, in launch order.
+    pub fn in_region<'a>(&'a self, region: &'a str) -> impl Iterator<Item = &'a NodeId> {
+        self.nodes.iter().filter(move |n| n.region == region)
+    }
+
+    /// Links by which a region follows a store of another one: (follower's region, store).
+    pub fn peer_links(&self) -> impl Iterator<Item = (&String, &NodeId)> {
+        let stores = self.nodes.iter().filter(|n| n.role.replicates());
+        stores.flat_map(|n| self.regions.iter().filter(|r| **r != n.region).map(move |r| (r, n)))
     }
 }
 
@@ -178,8 +205,14 @@ pub struct State {
     pub nodes: BTreeMap<NodeId, NodeState>,
     /// Links, by the node they lead to.
     pub links: BTreeMap<NodeId, LinkState>,
+    /// Links by which a region follows a store, by region and store.
+    pub peers: BTreeMap<(String, NodeId), LinkState>,
     /// Damaged artifacts.
     pub damaged: BTreeMap<NodeId, BTreeSet<Artifact>>,
+    /// Standbys that apply nothing.
+    pub stalled: BTreeSet<NodeId>,
+    /// Workers that compute wrong results.
+    pub wrong: BTreeSet<NodeId>,
 }
 
 impl State {
@@ -188,7 +221,10 @@ impl State {
         State {
             nodes: topology.nodes.iter().map(|n| (n.clone(), NodeState::Running)).collect(),
             links: topology.nodes.iter().map(|n| (n.clone(), LinkState::Open)).collect(),
+            peers: topology.peer_links().map(|(r, n)| ((r.clone(), n.clone()), LinkState::Open)).collect(),
             damaged: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            wrong: BTreeSet::new(),
         }
     }
 
@@ -207,23 +243,43 @@ impl State {
             Act::Restart { node: id } => node(id, |_| Running),
             Act::Pause { node: id } => node(id, |s| if s == Running { Paused } else { s }),
             Act::Resume { node: id } => node(id, |s| if s == Paused { Running } else { s }),
-            Act::Cut { to, mode, direction } => self.set_link(to, LinkState::Cut(*mode, *direction)),
-            Act::Delay { to, by } => self.set_link(to, LinkState::Delayed(*by)),
-            Act::Mend { to } => self.set_link(to, LinkState::Open),
+            Act::Cut { from, to, mode, direction } => {
+                self.set_link(from, to, LinkState::Cut(*mode, *direction));
+            }
+            Act::Delay { from, to, by } => self.set_link(from, to, LinkState::Delayed(*by)),
+            Act::Mend { from, to } => self.set_link(from, to, LinkState::Open),
             Act::Damage { node, what, .. } => {
                 self.damaged.entry(node.clone()).or_default().insert(*what);
             }
             Act::Discard { node } => {
                 self.damaged.remove(node);
             }
+            Act::Wipe { node: id } => node(id, |_| Down),
+            Act::Intrude { node } => {
+                self.damaged.entry(node.clone()).or_default().insert(Artifact::Roles);
+            }
+            Act::Stall { node } => drop(self.stalled.insert(node.clone())),
+            Act::Unstall { node } => drop(self.stalled.remove(node)),
+            Act::Miscompute { node } => drop(self.wrong.insert(node.clone())),
+            Act::Compute { node } => drop(self.wrong.remove(node)),
             Act::Rebuild { node, .. } => self.mend_artifact(node, Some(Artifact::Index)),
-            Act::Restore { node } => self.mend_artifact(node, None),
-            Act::Backup { .. } | Act::Command { .. } | Act::Teardown => {}
+            Act::Restore { node, .. } | Act::Rejoin { node } => self.mend_artifact(node, None),
+            Act::Backup { .. }
+            | Act::Audit { .. }
+            | Act::Promote { .. }
+            | Act::Fence { .. }
+            | Act::Route { .. }
+            | Act::Command { .. }
+            | Act::Teardown => {}
         }
     }
 
-    fn set_link(&mut self, to: &NodeId, state: LinkState) {
-        if let Some(link) = self.links.get_mut(to) {
+    fn set_link(&mut self, from: &Option<String>, to: &NodeId, state: LinkState) {
+        let link = match from {
+            Some(region) => self.peers.get_mut(&(region.clone(), to.clone())),
+            None => self.links.get_mut(to),
+        };
+        if let Some(link) = link {
             *link = state;
         }
     }

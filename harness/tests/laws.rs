@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use harness::{
-    act::{Artifact, CutMode, Damage, Direction, EngineChoice},
+    act::{Artifact, CutMode, Damage, Direction, EngineChoice, RestoreScope},
     diagnose::Loaded,
     journal::{Event, Reader, open_debts},
     plan::{Plan, StepKind},
@@ -93,7 +93,7 @@ fn remedy() -> impl Strategy<Value = Remedy> {
     let vector = || "east/vector".to_owned();
     prop_oneof![
         node().prop_map(|node| Remedy::Restart { node }),
-        Just(Remedy::Restore { node: vector() }),
+        Just(Remedy::Restore { node: vector(), scope: RestoreScope::Full }),
         Just(Remedy::Rebuild { node: vector(), engine: EngineChoice::Auto }),
         Just(Remedy::None {}),
     ]

@@ -88,6 +88,7 @@ impl Order {
                 How::Zero => Damage::Zero,
                 How::Delete => Damage::Delete,
                 How::Swap => Damage::Swap(self.substitute(file, other)?),
+                How::Shift => return Err("files are not shifted".into()),
             };
             done.push(damage(&self.folder, file, &how, fraction, seed).map_err(|e| e.to_string())?);
         }
@@ -102,6 +103,7 @@ impl Order {
             Artifact::Manifest => Ok(vec![self.folder.join("MANIFEST")]),
             Artifact::Segment => largest(&self.folder.join("segments")).map(|file| vec![file]),
             Artifact::Object => self.some_objects(),
+            what => Err(format!("{what} is not stored as a file of its own")),
         }
     }
 

@@ -173,19 +173,30 @@ impl LocalHost {
             Act::Restart { node } => self.node(node)?.restart().await,
             Act::Pause { node } => self.node(node)?.pause().await,
             Act::Resume { node } => self.node(node)?.resume().await,
-            Act::Cut { to, mode, direction } => self.node(to)?.set_link(cut(*mode, *direction)).await,
-            Act::Delay { to, by } => self.node(to)?.set_link(Mode::Delay(by.std())).await,
-            Act::Mend { to } => self.node(to)?.set_link(Mode::Open).await,
+            Act::Cut { to, mode, direction, .. } => self.node(to)?.set_link(cut(*mode, *direction)).await,
+            Act::Delay { to, by, .. } => self.node(to)?.set_link(Mode::Delay(by.std())).await,
+            Act::Mend { to, .. } => self.node(to)?.set_link(Mode::Open).await,
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 let other = self.other();
                 blocking(move || order.execute(&other)).await
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),
-            Act::Backup { node } => self.back_up(node).await?,
-            Act::Restore { node } => self.restore(node).await?,
+            Act::Backup { node, .. } => self.back_up(node).await?,
+            Act::Restore { node, .. } => self.restore(node).await?,
             Act::Rebuild { node, engine } => self.vector(node).await?.rebuild(*engine).await,
             Act::Command { run } => self.command(run).await?,
+            Act::Wipe { .. }
+            | Act::Intrude { .. }
+            | Act::Stall { .. }
+            | Act::Unstall { .. }
+            | Act::Miscompute { .. }
+            | Act::Compute { .. }
+            | Act::Audit { .. }
+            | Act::Promote { .. }
+            | Act::Fence { .. }
+            | Act::Rejoin { .. }
+            | Act::Route { .. } => Effect::failed("world local cannot do this yet"),
             Act::Teardown => match self.teardown().await {
                 Ok(()) => Effect::observed("every process is gone, and the state removed"),
                 Err(e) => Effect::failed(e.to_string()),

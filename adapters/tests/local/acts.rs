@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use adapters::local::sweep::find;
-use harness::act::{Act, Artifact, CutMode, Damage, Direction, EngineChoice, Outcome};
+use harness::act::{
+    Act, Artifact, BackupKind, CutMode, Damage, Direction, EngineChoice, Outcome, RestoreScope,
+};
 use harness::contract;
 use harness::ports::{Reading, Write};
 use harness::topology::{NodeId, Role};
@@ -96,11 +98,11 @@ pub(crate) fn acts_dropped_half_way_leave_nothing_behind() {
     let (mode, direction) = (CutMode::Blackhole, Direction::Both);
     let acts = [
         Act::Rebuild { node: vector(), engine: EngineChoice::Auto },
-        Act::Backup { node: vector() },
+        Act::Backup { node: vector(), kind: BackupKind::Full },
         damage(Artifact::Index, Damage::Swap),
-        Act::Restore { node: vector() },
-        Act::Cut { to: vector(), mode, direction },
-        Act::Mend { to: vector() },
+        Act::Restore { node: vector(), scope: RestoreScope::Full },
+        Act::Cut { from: None, to: vector(), mode, direction },
+        Act::Mend { from: None, to: vector() },
         Act::Kill { node: vector() },
         Act::Start { node: vector() },
         Act::Pause { node: object() },
@@ -179,13 +181,13 @@ pub(crate) fn swapped_files_are_noticed_and_restored() {
             stand.write(Role::Vector, key).await;
         }
         stand.must(Act::Rebuild { node: vector(), engine: EngineChoice::Auto }).await;
-        stand.must(Act::Backup { node: vector() }).await;
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
         for what in [Artifact::Segment, Artifact::Log, Artifact::Manifest] {
             stand.must(damage(what, Damage::Swap)).await;
             stand.must(Act::Kill { node: vector() }).await;
             let started = stand.must(Act::Start { node: vector() }).await;
             assert!(started.contains("degraded"), "{what}: {started}");
-            stand.must(Act::Restore { node: vector() }).await;
+            stand.must(Act::Restore { node: vector(), scope: RestoreScope::Full }).await;
             let status = stand.must(Act::Start { node: vector() }).await;
             assert!(status.contains("already runs") && status.contains("healthy, 300 records"), "{status}");
         }
@@ -207,8 +209,8 @@ pub(crate) fn silent_faults_are_seen_to_do_nothing() {
             Act::Kill { node: vector() },
             Act::Stop { node: vector() },
             Act::Pause { node: vector() },
-            Act::Cut { to: vector(), mode, direction },
-            Act::Delay { to: vector(), by },
+            Act::Cut { from: None, to: vector(), mode, direction },
+            Act::Delay { from: None, to: vector(), by },
             damage(Artifact::Index, Damage::Flip),
             damage(Artifact::Manifest, Damage::Delete),
         ] {

@@ -31,10 +31,10 @@ pub(crate) fn harness(args: &[OsString]) -> ExitCode {
             system.write(Write { key, ver: 1, delete: false }).await.unwrap();
             for act in [
                 Act::Pause { node: node.clone() },
-                Act::Cut { to: node.clone(), mode, direction },
+                Act::Cut { from: None, to: node.clone(), mode, direction },
                 Act::Kill { node: node.clone() },
                 Act::Start { node: node.clone() },
-                Act::Mend { to: node.clone() },
+                Act::Mend { from: None, to: node.clone() },
             ] {
                 host.act(&act).await;
             }

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn neighbours_are_exact() {
-        let corpus = Corpus { seed: 1, dim: 20, vectors: 700, objects: 1, object_size: 64, queries: 5 };
+        let corpus =
+            Corpus { seed: 1, dim: 20, vectors: 700, objects: 1, object_size: 64, queries: 5, entities: 0 };
         let records: Vec<(u64, u64)> = (0..700).map(|k| (k, 0)).collect();
         let queries: Vec<Vec<f32>> = (0..5).map(|n| corpus.query(n)).collect();
         for (query, found) in queries.iter().zip(exact_neighbours(&corpus, &queries, &records, 10)) {

@@ -16,9 +16,12 @@ use crate::{
     clock::Tick,
     journal::{EventKind, Probed},
     plan::ServicePlan,
-    ports::{Host, Reading},
+    ports::{INFERENCE_TOLERANCE, Reading, System},
     topology::Role,
 };
+
+/// Probes of inference take turns with this many inputs.
+const INFERENCES: u64 = 64;
 
 /// How one probe ended.
 #[derive(Clone, Copy, Debug)]
@@ -118,19 +121,37 @@ async fn ask(
 
 /// Asks what the probe asks, and says what is wrong with the answer.
 async fn question(stage: &Stage, plan: &ServicePlan, golden: &Golden, n: u64) -> Result<(), String> {
+    let system = |role| {
+        let found = stage.host.system_for(&plan.name, role);
+        found.ok_or_else(|| format!("no {role} node is there"))
+    };
     let mut object = n.wrapping_mul(7) % stage.corpus.objects.max(1);
     if let Some(search) = &plan.probe.search {
-        let best = ask_vectors(stage.host.as_ref(), golden, search.k as usize, search.min_recall, n).await?;
+        let (k, min) = (search.k as usize, search.min_recall);
+        let best = ask_vectors(system(Role::Vector)?.as_ref(), golden, k, min, n).await?;
         object = best % stage.corpus.objects.max(1);
     }
+    if plan.probe.lookup.is_some() {
+        // A step that is prime to most counts, so that probes come by every entity.
+        let entity = n.wrapping_mul(7919) % stage.corpus.entities.max(1);
+        ask_record(system(Role::Feature)?.as_ref(), "entity", entity).await?;
+    }
+    if plan.probe.infer.is_some() {
+        ask_inference(stage, system(Role::Gpu)?.as_ref(), n).await?;
+    }
     if plan.probe.get.is_some() {
-        ask_object(stage, object).await?;
+        ask_record(system(Role::Object)?.as_ref(), "object", object).await?;
     }
     Ok(())
 }
 
-async fn ask_vectors(host: &dyn Host, golden: &Golden, k: usize, min: f64, n: u64) -> Result<u64, String> {
-    let system = host.system(Role::Vector).ok_or("no vector store is there")?;
+async fn ask_vectors(
+    system: &dyn System,
+    golden: &Golden,
+    k: usize,
+    min: f64,
+    n: u64,
+) -> Result<u64, String> {
     let query = golden.query(n).ok_or("no golden query met its recall before the fault")?;
     let answer = system.search(&query.vector, k).await.map_err(|e| e.to_string())?;
     let hits = query.neighbours.nearest(k).hits(&answer[..k.min(answer.len())]);
@@ -141,12 +162,22 @@ async fn ask_vectors(host: &dyn Host, golden: &Golden, k: usize, min: f64, n: u6
     answer.first().copied().ok_or_else(|| "the answer is empty".into())
 }
 
-async fn ask_object(stage: &Stage, key: u64) -> Result<(), String> {
-    let system = stage.host.system(Role::Object).ok_or("no object store is there")?;
+async fn ask_record(system: &dyn System, what: &str, key: u64) -> Result<(), String> {
     match system.read(key).await.map_err(|e| e.to_string())? {
-        // Load may have overwritten it; the store has compared its bytes with what that write stored.
+        // Load may have overwritten it; the store has compared its value with what that write stored.
         Some(Reading::Ver(_)) => Ok(()),
-        Some(Reading::Corrupt) => Err(format!("object {key} has bytes that were never written")),
-        None => Err(format!("object {key} is gone")),
+        Some(Reading::Corrupt) => Err(format!("{what} {key} has a value that was never written")),
+        None => Err(format!("{what} {key} is gone")),
     }
+}
+
+async fn ask_inference(stage: &Stage, system: &dyn System, n: u64) -> Result<(), String> {
+    let input = stage.corpus.inference_input(n % INFERENCES);
+    let known = stage.corpus.inference(&input);
+    let answer = system.infer(&input).await.map_err(|e| e.to_string())?;
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= INFERENCE_TOLERANCE;
+    if answer.len() == known.len() && answer.iter().zip(&known).all(near) {
+        return Ok(());
+    }
+    Err(format!("inference answered {answer:?}, and {known:?} is right"))
 }

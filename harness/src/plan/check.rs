@@ -26,19 +26,19 @@ pub(super) fn problem(
 }
 
 /// A name that is safe in paths, labels and metrics.
-fn plain(name: &str) -> bool {
+pub(super) fn plain(name: &str) -> bool {
     let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     name.chars().all(ok) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64
 }
 
-const PLAIN: &str = "use at most 64 lower-case letters, digits, `_` and `-`; it becomes a folder's name";
+pub(super) const PLAIN: &str =
+    "use at most 64 lower-case letters, digits, `_` and `-`; it becomes a folder's name";
 
 /// Everything about the scenario but its timetable.
 pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     if !plain(&s.name) {
         problem(out, "name", format!("`{}` is not a plain name", s.name), PLAIN);
     }
-    stack(s, out);
     data(s, out);
     names(s, out);
     for (i, service) in s.service.iter().enumerate() {
@@ -61,20 +61,17 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
         problem(out, "fault", message, "a drill has at most 256 faults and recovery steps");
     }
     let all = std::iter::once(&s.objectives).chain(s.service.iter().map(|v| &v.objectives));
-    let judged =
-        |o: &Objectives| o.tier.is_some() || o.rto.is_some() || o.rpo.is_some() || o.quality.is_some();
+    let judged = |o: &Objectives| {
+        *o != Objectives { stable_for: o.stable_for, rto_ends: o.rto_ends, ..Objectives::default() }
+    };
     if !all.clone().any(judged) {
-        let hint = "add [objectives] with `rto`, `rpo` or `quality`, or a `tier`";
+        let hint =
+            "add [objectives] with `rto`, `rpo`, `quality`, `latency_p99` or `availability`, or a `tier`";
         problem(out, "objectives", "without objectives the drill could never fail", hint);
     }
     let rpo = |o: &Objectives| o.rpo.is_some() || o.tier.is_some();
     if all.clone().any(rpo) {
-        for role in s
-            .stack
-            .roles
-            .iter()
-            .filter(|r| s.load.of(**r).is_none() && matches!(r, Role::Vector | Role::Object))
-        {
+        for role in s.stack.roles.iter().filter(|r| s.load.of(**r).is_none() && **r != Role::Gpu) {
             let hint = format!("add `{role} = \"20/s\"` to [load]");
             let message = format!("an RPO cannot be judged for `{role}`, to which nothing is written");
             problem(out, "objectives.rpo", message, &hint);
@@ -83,65 +80,6 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     if all.clone().any(|o| o.quality.is_some()) && !s.stack.roles.contains(&Role::Vector) {
         let hint = "add the role `vector`, or remove `quality`";
         problem(out, "objectives.quality", "quality is recall, and no vector store is in the stack", hint);
-    }
-}
-
-fn stack(s: &Scenario, out: &mut Vec<Problem>) {
-    if s.stack.regions.len() != 1 {
-        let hint = "give one region: the pattern `single` protects one region by backup and restore";
-        problem(
-            out,
-            "stack.regions",
-            format!("the pattern `single` has one region, not {}", s.stack.regions.len()),
-            hint,
-        );
-    }
-    for (i, region) in s.stack.regions.iter().enumerate() {
-        if !plain(region) {
-            problem(out, format!("stack.regions.{i}"), format!("`{region}` is not a plain name"), PLAIN);
-        }
-    }
-    if s.stack.roles.is_empty() {
-        problem(out, "stack.roles", "the stack is empty", "name at least one of `vector`, `object`");
-    }
-    let mut seen = BTreeSet::new();
-    for (i, role) in s.stack.roles.iter().enumerate() {
-        if !seen.insert(*role) {
-            problem(
-                out,
-                format!("stack.roles.{i}"),
-                format!("`{role}` is named twice"),
-                "name each role once",
-            );
-        }
-        if matches!(role, Role::Feature | Role::Gpu) {
-            let message = format!("no world can play the role `{role}` yet");
-            problem(out, format!("stack.roles.{i}"), message, "roles that can be played: vector, object");
-        }
-    }
-    for (role, rate) in [(Role::Vector, s.load.vector), (Role::Object, s.load.object)] {
-        if rate.is_some() && !s.stack.roles.contains(&role) {
-            let message = format!("load for `{role}`, which is not in the stack");
-            problem(
-                out,
-                format!("load.{role}"),
-                message,
-                "add the role to `stack.roles`, or remove the rate",
-            );
-        }
-    }
-    for (i, role) in s.backup.full.iter().enumerate() {
-        if *role != Role::Vector {
-            problem(
-                out,
-                format!("backup.full.{i}"),
-                format!("`{role}` cannot be backed up yet"),
-                "roles with backups: vector",
-            );
-        } else if !(s.stack.roles.contains(role) && s.stack.roles.contains(&Role::Object)) {
-            let hint = "backups of `vector` go to the object store: the stack needs both roles";
-            problem(out, format!("backup.full.{i}"), format!("nothing to back `{role}` up to"), hint);
-        }
     }
 }
 
@@ -170,6 +108,7 @@ fn data(s: &Scenario, out: &mut Vec<Problem>) {
         "neighbours of all queries together (k * queries)",
     );
     range("data.objects.count", s.data.objects.count, 1, 1_000_000, "objects before the fault");
+    range("data.features.entities", s.data.features.entities, 10, 1_000_000, "entities before the fault");
     range("data.objects.size", s.data.objects.size.into(), 64, 64 << 20, "bytes of one object");
 }
 
@@ -214,18 +153,6 @@ fn service(s: &Scenario, i: usize, service: &Service, out: &mut Vec<Problem>) {
         }
     }
     let probe = &service.probe;
-    for (asked, role, key) in
-        [(probe.search.is_some(), Role::Vector, "search"), (probe.get.is_some(), Role::Object, "get")]
-    {
-        if asked && !service.uses.contains(&role) {
-            let message = format!("the probe asks `{role}`, which the service does not use");
-            problem(out, format!("{path}.probe.{key}"), message, "add the role to `uses`");
-        }
-    }
-    if probe.search.is_none() && probe.get.is_none() {
-        let hint = "add `search = {}` for a vector store, `get = {}` for an object store, or both";
-        problem(out, format!("{path}.probe"), "the probe asks nothing", hint);
-    }
     if let Some(search) = &probe.search {
         if !(search.min_recall > 0.0 && search.min_recall <= 1.0) {
             let message = format!("{} is not a recall", search.min_recall);
@@ -284,6 +211,16 @@ fn figures(path: &str, o: &Objectives, out: &mut Vec<Problem>) {
             format!("{q} is not a share"),
             "0 < quality <= 1; 0.98 is the usual one",
         );
+    }
+    if let Some(share) = o.availability
+        && !(share > 0.0 && share <= 1.0)
+    {
+        let message = format!("{share} is not a share");
+        problem(out, format!("{path}.availability"), message, "0 < availability <= 1, such as 0.999");
+    }
+    if o.latency_p99 == Some(Dur::from_secs(0)) {
+        let hint = "give the time within which 99% of answers must come";
+        problem(out, format!("{path}.latency_p99"), "no answer takes no time", hint);
     }
     if o.rto == Some(Dur::from_secs(0)) {
         problem(

@@ -1,8 +1,9 @@
 //! Resolving the names in faults and recovery steps, with a diagnostic for each that is wrong.
 
 use crate::{
-    act::Artifact,
+    act::{Artifact, Damage},
     diagnose::{Problem, closest},
+    scenario::{Scenario, Service},
     topology::{NodeId, Role, Topology},
 };
 
@@ -10,7 +11,7 @@ use crate::{
 #[derive(Debug)]
 pub struct NodeRefs<'a> {
     topology: &'a Topology,
-    backed_up: &'a [Role],
+    scenario: &'a Scenario,
     path: String,
     problems: &'a mut Vec<Problem>,
 }
@@ -19,11 +20,96 @@ impl<'a> NodeRefs<'a> {
     /// For the step at `path`.
     pub fn new(
         topology: &'a Topology,
-        backed_up: &'a [Role],
+        scenario: &'a Scenario,
         path: String,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
-        NodeRefs { topology, backed_up, path, problems }
+        NodeRefs { topology, scenario, path, problems }
+    }
+
+    /// The scenario that is compiled.
+    pub fn scenario(&self) -> &'a Scenario {
+        self.scenario
+    }
+
+    /// The nodes of that name: one, or every member of a role with several.
+    pub fn resolve_all(&mut self, key: &str, name: &str) -> Option<Vec<NodeId>> {
+        let whole =
+            |n: &&NodeId| n.member.is_some() && NodeId { member: None, ..(*n).clone() }.to_string() == name;
+        let members: Vec<NodeId> = self.topology.nodes.iter().filter(whole).cloned().collect();
+        if members.is_empty() { self.resolve(key, name).map(|n| vec![n]) } else { Some(members) }
+    }
+
+    /// Workers of that name.
+    pub fn resolve_workers(&mut self, key: &str, name: &str) -> Option<Vec<NodeId>> {
+        let nodes = self.resolve_all(key, name)?;
+        if nodes.iter().all(|n| n.role == Role::Gpu) {
+            return Some(nodes);
+        }
+        self.problem(key, format!("`{name}` is no gpu node"), "only gpu nodes compute".into())
+    }
+
+    /// The node of that name, which must follow another one.
+    pub fn resolve_standby(&mut self, key: &str, name: &str) -> Option<NodeId> {
+        let node = self.resolve(key, name)?;
+        let follows = self.scenario.stack.replication().is_some() && node.role.replicates();
+        if follows && self.topology.regions.first() != Some(&node.region) {
+            return Some(node);
+        }
+        let hint =
+            "name a store of the second region of a stack with the pattern `hot-standby` or `active-active`";
+        self.problem(key, format!("`{name}` follows nobody"), hint.into())
+    }
+
+    /// The region of that name.
+    pub fn region(&mut self, key: &str, name: &str) -> Option<String> {
+        if self.topology.regions.iter().any(|r| r == name) {
+            return Some(name.to_owned());
+        }
+        let near = closest(name, &self.topology.regions);
+        let near = near.map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+        let hint = format!("{near}regions of this stack: {}", self.topology.regions.join(", "));
+        self.problem(key, format!("unknown region `{name}`"), hint)
+    }
+
+    /// The service of that name.
+    pub fn service(&mut self, key: &str, name: &str) -> Option<&'a Service> {
+        if let Some(service) = self.scenario.service.iter().find(|s| s.name == name) {
+            return Some(service);
+        }
+        let names: Vec<String> = self.scenario.service.iter().map(|s| s.name.clone()).collect();
+        let near = closest(name, &names).map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+        let hint = format!("{near}services of this scenario: {}", names.join(", "));
+        self.problem(key, format!("unknown service `{name}`"), hint)
+    }
+
+    /// Every node of a region that runs from the start. The standby of a cold pattern has only its object store.
+    pub fn running_in(&self, region: &str) -> Vec<NodeId> {
+        let cold = |n: &NodeId| !self.scenario.stack.runs_at_launch(n);
+        self.topology.in_region(region).filter(|n| !cold(n)).cloned().collect()
+    }
+
+    /// Links by which a region follows a store of another one, where the pattern has them.
+    pub fn peer_links(&self) -> Vec<(String, NodeId)> {
+        let stack = &self.scenario.stack;
+        let used = |(_, node): &(&String, &NodeId)| stack.followed(node.role);
+        self.topology.peer_links().filter(used).map(|(r, n)| (r.clone(), n.clone())).collect()
+    }
+
+    /// No region follows another one.
+    pub fn no_peers<T>(&mut self, key: &str) -> Option<T> {
+        let hint = "give the stack the pattern `hot-standby` or `active-active`";
+        self.problem(key, "no region follows another one".into(), hint.into())
+    }
+
+    /// No service is concerned.
+    pub fn nobody<T>(&mut self, key: &str) -> Option<T> {
+        self.problem(key, "no service has this priority".into(), "name a priority that a service has".into())
+    }
+
+    /// The nodes of a role outside a region, and those in it.
+    pub fn sides(&self, role: Role, region: &str) -> (Vec<NodeId>, Vec<NodeId>) {
+        self.topology.nodes.iter().filter(|n| n.role == role).cloned().partition(|n| n.region != region)
     }
 
     /// The node of that name.
@@ -50,8 +136,12 @@ impl<'a> NodeRefs<'a> {
 
     /// The node of that name, which must be backed up.
     pub fn resolve_backed_up(&mut self, key: &str, name: &str) -> Option<NodeId> {
-        let node = self.resolve_role(key, name, Role::Vector)?;
-        if self.backed_up.contains(&node.role) {
+        let node = self.resolve(key, name)?;
+        if !matches!(node.role, Role::Vector | Role::Feature) {
+            let hint = "vector and feature nodes can be restored".into();
+            return self.problem(key, format!("`{name}` cannot be restored from a backup"), hint);
+        }
+        if self.scenario.backup.full.contains(&node.role) {
             return Some(node);
         }
         let hint =
@@ -59,19 +149,41 @@ impl<'a> NodeRefs<'a> {
         self.problem(key, format!("`{name}` is never backed up"), hint)
     }
 
-    /// The node of that name, which must store such files. `word` is the fault's key.
-    pub fn resolve_with(&mut self, word: &str, name: &str, what: Artifact) -> Option<NodeId> {
+    /// The node of that name, which must store such things and let them be damaged in this way. `word` is the
+    /// fault's key.
+    pub fn resolve_with(&mut self, word: &str, name: &str, what: Artifact, how: Damage) -> Option<NodeId> {
         let node = self.resolve(&format!("{word}.node"), name)?;
         let (fits, has): (bool, &str) = match node.role {
-            Role::Vector => (what != Artifact::Object, "index, segment, log, manifest"),
-            Role::Object => (what == Artifact::Object, "object"),
-            Role::Feature | Role::Gpu => (false, "nothing that can be damaged yet"),
+            Role::Vector => (
+                matches!(what, Artifact::Index | Artifact::Segment | Artifact::Log | Artifact::Manifest),
+                "index, segment, log, manifest",
+            ),
+            Role::Object => (
+                matches!(what, Artifact::Object | Artifact::Backup | Artifact::Model),
+                "object, backup, model",
+            ),
+            Role::Feature => {
+                (matches!(what, Artifact::Values | Artifact::Definitions), "values, definitions")
+            }
+            Role::Gpu => (false, "nothing"),
         };
-        if fits {
-            return Some(node);
+        if !fits {
+            let hint = format!("a {} node stores: {has}", node.role);
+            return self.problem(&format!("{word}.what"), format!("`{name}` stores no {what}"), hint);
         }
-        let hint = format!("a {} node stores: {has}", node.role);
-        self.problem(&format!("{word}.what"), format!("`{name}` stores no {what}"), hint)
+        let (possible, ways): (bool, &str) = match what {
+            Artifact::Values => {
+                (matches!(how, Damage::Shift | Damage::Swap | Damage::Delete), "shift, swap, delete")
+            }
+            Artifact::Definitions => (matches!(how, Damage::Shift | Damage::Delete), "shift, delete"),
+            Artifact::Model => (how == Damage::Swap, "swap"),
+            _ => (how != Damage::Shift, "flip, truncate, zero, delete, swap"),
+        };
+        if !possible {
+            let hint = format!("how: {ways}");
+            return self.problem(&format!("{word}.how"), format!("no {how} of {what}"), hint);
+        }
+        Some(node)
     }
 
     /// A share of a file.

@@ -14,6 +14,10 @@ pub struct Resolved {
     pub rpo: Option<Dur>,
     /// The share of quality that must be back.
     pub quality: Option<f64>,
+    /// 99 % of good answers within this.
+    pub latency_p99: Option<Dur>,
+    /// The share of good answers.
+    pub availability: Option<f64>,
     /// How long a service must stay good.
     pub stable_for: Dur,
     /// When the RTO clock stops.
@@ -57,6 +61,8 @@ pub(super) fn resolve(own: Option<&Objectives>, scenario: &Objectives) -> Resolv
         rto,
         rpo,
         quality: own.quality.or(scenario.quality),
+        latency_p99: own.latency_p99.or(scenario.latency_p99),
+        availability: own.availability.or(scenario.availability),
         stable_for: own.stable_for.or(scenario.stable_for).unwrap_or(Dur::from_secs(5)),
         rto_ends: own.rto_ends.or(scenario.rto_ends).unwrap_or_default(),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Cue, Trigger, check::problem};
 use crate::{
+    act::Artifact,
     diagnose::{Problem, closest},
     scenario::{Fault, FaultStep, RecoverStep, Scenario, Service},
     time::Dur,
@@ -69,25 +70,36 @@ fn at_trigger(path: &str, at: Dur, out: &mut Vec<Problem>) -> Option<Trigger> {
     Some(Trigger::At(at))
 }
 
+/// The roles whose users may feel a fault; `None` where the fault is hidden by nature, and read-back has to find it.
+fn felt_by(fault: &Fault, s: &Scenario) -> Option<Vec<Role>> {
+    let role = |node: &str| {
+        let word = node.split('/').nth(1)?;
+        Role::ALL.into_iter().find(|r| r.word() == word).map(|r| vec![r])
+    };
+    match fault {
+        Fault::Corrupt { what: Artifact::Backup | Artifact::Model | Artifact::Definitions, .. } => None,
+        Fault::Intrude { .. } | Fault::Stall { .. } | Fault::Split { .. } => None,
+        Fault::Region { .. } => Some(s.stack.roles.clone()),
+        Fault::Kill { node }
+        | Fault::Stop { node }
+        | Fault::Pause { node }
+        | Fault::Restart { node }
+        | Fault::Wipe { node }
+        | Fault::Miscompute { node }
+        | Fault::Corrupt { node, .. } => role(node),
+        Fault::Cut { to, .. } | Fault::Delay { to, .. } => role(to),
+    }
+}
+
 /// A fault that no probe can notice would always be absorbed.
 fn watched(s: &Scenario, out: &mut Vec<Problem>) {
     for (i, step) in s.fault.iter().enumerate() {
-        let node = match &step.inject {
-            Fault::Kill { node }
-            | Fault::Stop { node }
-            | Fault::Pause { node }
-            | Fault::Restart { node }
-            | Fault::Corrupt { node, .. } => node,
-            Fault::Cut { to, .. } | Fault::Delay { to, .. } => to,
-        };
-        let asks = |v: &&Service| match node.split('/').nth(1) {
-            Some("vector") => v.probe.search.is_some(),
-            Some("object") => v.probe.get.is_some(),
-            _ => true,
-        };
+        let Some(roles) = felt_by(&step.inject, s) else { continue };
+        let node = s.fault[i].inject.word();
+        let asks = |v: &&Service| roles.iter().any(|role| v.probe.asks(*role));
         let Some(period) = s.service.iter().filter(asks).map(|v| v.probe.every).min() else {
-            let message = format!("no probe asks `{node}`, so nobody would notice the fault");
-            let hint = "add `search = {}` or `get = {}` to the probe of a service that uses it";
+            let message = format!("no probe asks what `{node}` hits, so nobody would notice the fault");
+            let hint = "add `search`, `get`, `lookup` or `infer` to the probe of a service that uses it";
             problem(out, format!("fault.{i}.inject"), message, hint);
             continue;
         };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Priority;
 use crate::{
-    act::{Artifact, CutMode, Damage, Direction, EngineChoice},
+    act::{Artifact, CutMode, Damage, Direction, EngineChoice, LossKind, RestoreScope},
     time::Dur,
 };
 
@@ -84,6 +84,39 @@ pub enum Fault {
         /// By how much, each way.
         by: Dur,
     },
+    /// Every node of a region is lost at once.
+    Region {
+        /// Which region.
+        region: String,
+        /// How.
+        #[serde(default)]
+        how: LossKind,
+    },
+    /// Two regions no longer hear each other; users reach both.
+    Split {
+        /// Both of them.
+        regions: [String; 2],
+    },
+    /// The node's process ends without warning, and its disk is empty.
+    Wipe {
+        /// region/role
+        node: String,
+    },
+    /// An intruder leaves a role in the feature store that no definition grants.
+    Intrude {
+        /// region/role
+        node: String,
+    },
+    /// A standby silently stops following.
+    Stall {
+        /// region/role
+        node: String,
+    },
+    /// A worker computes wrong results.
+    Miscompute {
+        /// region/role, or region/role/member
+        node: String,
+    },
 }
 
 fn default_how() -> Damage {
@@ -150,6 +183,47 @@ pub enum Remedy {
     Restore {
         /// region/role
         node: String,
+        /// All of it, or what critical services need first.
+        #[serde(default)]
+        scope: RestoreScope,
+    },
+    /// Services move to another region: its nodes take the writes, the old ones are fenced, users follow.
+    Failover {
+        /// The region that takes over.
+        to: String,
+        /// Only services of this priority; all of them if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        priority: Option<Priority>,
+        /// Whether the old nodes are fenced first. Without it, both regions may take writes.
+        #[serde(default = "default_fence")]
+        fence: bool,
+    },
+    /// The node takes the writes of its role from now on.
+    Promote {
+        /// region/role
+        node: String,
+    },
+    /// The node takes no writes any more, and no user is sent to it.
+    Fence {
+        /// region/role
+        node: String,
+    },
+    /// The node throws away what it holds and follows the one that takes the writes now.
+    Rejoin {
+        /// region/role
+        node: String,
+    },
+    /// Users of a service are sent to a region.
+    Route {
+        /// Which service.
+        service: String,
+        /// Which region.
+        to: String,
+    },
+    /// The feature store is looked at by every detector of compromise.
+    Audit {
+        /// region/role
+        node: String,
     },
     /// The index is built anew from stored vectors.
     Rebuild {
@@ -168,6 +242,9 @@ pub enum Remedy {
     None {},
 }
 
+fn default_fence() -> bool {
+    true
+}
 fn default_engine() -> EngineChoice {
     EngineChoice::Auto
 }

@@ -120,11 +120,11 @@ impl Shared {
                 })
             }
             Act::Discard { .. } | Act::Teardown => Effect::observed("thrown away"),
-            Act::Backup { node } => {
+            Act::Backup { node, .. } => {
                 let done = self.with(node, |n, _| n.back_up());
                 done.map_or_else(gone, |records| Effect::observed(format!("{records} records backed up")))
             }
-            Act::Restore { node } => {
+            Act::Restore { node, .. } => {
                 sleep(BUILD).await;
                 match self.with(node, |n, _| n.restore()) {
                     Some(Ok(what)) => Effect::observed(what),
@@ -142,6 +142,17 @@ impl Shared {
                     Effect::observed(format!("{n} vectors indexed")).with("engine", "simulated")
                 })
             }
+            Act::Wipe { .. }
+            | Act::Intrude { .. }
+            | Act::Stall { .. }
+            | Act::Unstall { .. }
+            | Act::Miscompute { .. }
+            | Act::Compute { .. }
+            | Act::Audit { .. }
+            | Act::Promote { .. }
+            | Act::Fence { .. }
+            | Act::Rejoin { .. }
+            | Act::Route { .. } => Effect::failed("not simulated"),
             Act::Command { .. } => Effect::observed("commands are not run in a simulation; taken as done"),
         }
     }
