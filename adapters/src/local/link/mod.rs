@@ -69,7 +69,7 @@ impl Mode {
     }
 
     /// True if a handshake would get through, which needs both directions.
-    fn connects(self) -> bool {
+    pub(super) fn connects(self) -> bool {
         matches!(self, Mode::Open | Mode::Delay(_))
     }
 }
