@@ -323,7 +323,7 @@ async fn stage(
     timestamp: &str,
 ) -> Result<(u64, Prints), BackupError> {
     let import = client.import_begin().await?;
-    let (mut tally, mut prints) = (Tally::default(), Prints::new());
+    let (mut tally, mut prints, mut lsn) = (Tally::default(), Prints::new(), 0);
     for page in &manifest.pages {
         let damaged = |why: String| BackupError::Damaged { object: page.object.clone(), why };
         let body = fetch(s3, page).await?;
@@ -332,7 +332,9 @@ async fn stage(
             tally.add(record);
             prints.insert(fingerprint(record));
         }
-        client.import_page(import, records).await?;
+        let changes = (lsn + 1..).zip(records).map(|(lsn, record)| record.at(lsn)).collect();
+        lsn = tally.records;
+        client.import_page(import, changes).await?;
     }
     let found = (tally.records, tally.digest());
     if found != (manifest.records, manifest.digest.clone()) {

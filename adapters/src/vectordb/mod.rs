@@ -13,6 +13,7 @@
 //! | `table` | the merged view in memory that answers reads |
 //! | `engine` | what all parts share, and the reads |
 //! | `commit` | writes, by group commit |
+//! | `feed`, `census` | what changed since a point, for whoever follows; changes of others applied |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
 //! | `wire`, `server`, `client`, `link` | postcard frames over TCP |
@@ -33,10 +34,12 @@
 //! was put back, header included, to an earlier state of the same log.
 
 mod ann;
+mod census;
 mod client;
 mod codec;
 mod commit;
 mod engine;
+mod feed;
 mod files;
 mod flaws;
 mod import;
@@ -53,13 +56,15 @@ mod tests;
 mod wal;
 mod wire;
 
+pub use census::Census;
 pub use client::{CallError, Client};
 pub use engine::{Engine, EngineError, OpenError};
 pub use flaws::Flaw;
 pub use server::{ServeError, Server, serve};
 pub use system::VectorSystem;
 pub use wire::{
-    BuildEngine, Damage, Hit, Imported, IndexInfo, IndexSpec, Kind, Page, Point, Record, State, Status,
+    BuildEngine, Change, Changes, Damage, Hit, Imported, IndexInfo, IndexSpec, Kind, Merged, Page, Point,
+    Record, State, Status,
 };
 
 use serde::{Deserialize, Serialize};

@@ -222,7 +222,8 @@ async fn answer(node: &Shared, request: Request) -> Response {
         Request::Ping => Ok(Response::Pong),
         Request::Put(record) => written(engine.put(record).await),
         Request::Delete { key, ver } => written(engine.delete(key, ver).await),
-        read @ (Request::Search { .. } | Request::Survivors { .. }) => {
+        Request::Apply { changes } => engine.apply(changes).await.map(Response::Merged),
+        read @ (Request::Search { .. } | Request::Survivors { .. } | Request::Changes { .. }) => {
             let _turn = node.readers.acquire().await;
             on_blocking_thread(engine, read).await
         }
@@ -231,6 +232,7 @@ async fn answer(node: &Shared, request: Request) -> Response {
     match result {
         Ok(response) => response,
         Err(EngineError::Refused { state, why }) => Response::Refused { state, why },
+        Err(EngineError::Resync(why)) => Response::Resync { why },
         Err(EngineError::Failed(why)) => Response::Failed { why },
     }
 }
@@ -245,6 +247,7 @@ fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> 
         Request::Get { key } => Response::Found(engine.get(key)?),
         Request::Search { query, k } => Response::Hits(engine.search(&query, k as usize)?),
         Request::Survivors { after, limit } => Response::Page(engine.survivors(after, limit as usize)?),
+        Request::Changes { since, limit } => Response::Changes(engine.changes(since, limit as usize)?),
         Request::Status => Response::Status(Box::new(engine.status())),
         Request::Flush => Response::Flushed { lsn: engine.flush()? },
         Request::BuildIndex { spec } => Response::Built(engine.build_index(spec, super::BuildEngine::Cpu)?),
@@ -254,11 +257,11 @@ fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> 
             Response::Status(Box::new(engine.status()))
         }
         Request::ImportBegin => Response::Begun { import: engine.import_begin() },
-        Request::ImportPage { import, records } => {
-            Response::Staged { records: engine.import_page(import, records)? }
+        Request::ImportPage { import, changes } => {
+            Response::Staged { records: engine.import_page(import, changes)? }
         }
         Request::ImportCommit { import, since } => Response::Imported(engine.import_commit(import, since)?),
-        Request::Ping | Request::Put(_) | Request::Delete { .. } => {
+        Request::Ping | Request::Put(_) | Request::Delete { .. } | Request::Apply { .. } => {
             return Err(super::engine::refused(State::Healthy, "not a blocking request"));
         }
     })
