@@ -15,6 +15,7 @@ use super::defect::Defect;
 use super::environment;
 use super::hidden::NodeConfig;
 use super::port::Port;
+use crate::replica::ReplicaConfig;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
 
@@ -123,7 +124,7 @@ impl Product {
     }
 
     /// What its process is told at its n-th start.
-    pub(super) fn config(&self, port: u16, start: u32) -> NodeConfig {
+    pub(super) fn config(&self, port: u16, start: u32, replica: Option<ReplicaConfig>) -> NodeConfig {
         match self {
             Product::Vector(node) => NodeConfig::Vector(vectordb::Config {
                 port,
@@ -136,7 +137,21 @@ impl Product {
                 data: node.dir.clone(),
                 access: node.keys.access.clone(),
                 secret: node.keys.secret.clone(),
+                replica,
             },
+        }
+    }
+
+    /// Makes what its users find there from the first moment on; what is there already stays.
+    pub(super) async fn provide(&self) -> Result<(), String> {
+        match self {
+            Product::Vector(_) => Ok(()),
+            Product::Object(node) => {
+                for bucket in [&node.data, &node.backups] {
+                    bucket.create_bucket().await.map_err(|e| e.to_string())?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -152,6 +167,17 @@ impl Product {
         }
     }
 
+    /// The product as the health monitor reaches it, at the far end of a link.
+    pub(super) fn pulse(&self, link: std::net::SocketAddr) -> Result<Pulse, S3Error> {
+        Ok(match self {
+            Product::Vector(_) => Pulse::Vector(Client::new(link, STATUS_LIMIT)),
+            Product::Object(node) => {
+                let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
+                Pulse::Object(s3.within(STATUS_LIMIT))
+            }
+        })
+    }
+
     /// The product as its users reach it, at the far end of a link.
     pub(super) fn system(
         &self,
@@ -165,6 +191,32 @@ impl Product {
                 Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
             }
         })
+    }
+}
+
+/// A node as the health monitor asks it, at the far end of its link.
+#[derive(Debug)]
+pub(super) enum Pulse {
+    /// A vector database.
+    Vector(Client),
+    /// An object store.
+    Object(S3),
+}
+
+impl Pulse {
+    /// How well the node is, from 0 to 1. The caller sets the limit.
+    pub(super) async fn feel(&self) -> Result<f64, String> {
+        match self {
+            Pulse::Vector(client) => {
+                let status = client.status().await.map_err(|e| e.to_string())?;
+                Ok(match status.state {
+                    State::Healthy => 1.0,
+                    State::IndexDamaged => 0.5,
+                    State::Degraded => 0.0,
+                })
+            }
+            Pulse::Object(s3) => s3.head("status").await.map(|_| 1.0).map_err(|e| e.to_string()),
+        }
     }
 }
 
