@@ -111,7 +111,9 @@ async fn pull(node: &Node, duty: Duty, addr: SocketAddr, pace: &mut Pace) -> Res
         let saved = standing.saved();
         let Some(source) = saved.follow.clone().filter(|_| !other(&saved)) else { return Ok(()) };
         let idle = standing.stalled() || source.wipe == Wipe::Pending;
-        let ask = ask(node, &saved, &source, if idle { 0 } else { pace.limit });
+        // Now and not later: should the history be replaced meanwhile, what is applied next is no continuation.
+        let own = node.product.position().timeline;
+        let ask = ask(&saved, &source, own, if idle { 0 } else { pace.limit });
         let request = Request::Changes(ask.clone());
         let limit = pace.patience + Duration::from_millis(WAIT_MS.into());
         let began = Instant::now();
@@ -150,14 +152,14 @@ async fn pull(node: &Node, duty: Duty, addr: SocketAddr, pace: &mut Pace) -> Res
             sleep(CALM).await;
             continue;
         }
-        apply(node, &saved, source, changes).await?;
+        apply(node, saved.id, Source { own, ..source }, changes).await?;
         standing.told(head);
     }
 }
 
-fn ask(node: &Node, saved: &Saved, source: &Source, limit: u32) -> Ask {
+fn ask(saved: &Saved, source: &Source, own: u64, limit: u32) -> Ask {
     // What was applied to another history is not here any more.
-    let here = source.own == node.product.position().timeline;
+    let here = source.own == own;
     Ask {
         epoch: saved.epoch,
         since: if here { source.upto } else { Position::default() },
@@ -179,15 +181,13 @@ fn checked(changes: Changes, ask: &Ask) -> Result<Changes, String> {
     Ok(changes)
 }
 
-async fn apply(node: &Node, saved: &Saved, source: Source, changes: Changes) -> Result<(), String> {
-    // Before: should the history be replaced meanwhile, the position is of the old one and means nothing.
-    let own = node.product.position().timeline;
+async fn apply(node: &Node, order: u64, source: Source, changes: Changes) -> Result<(), String> {
     if !changes.ops.is_empty() {
         let applied = timeout(APPLY_LIMIT, node.product.apply(changes.ops)).await;
         applied.map_err(|_| format!("changes are not applied within {APPLY_LIMIT:?}"))??;
     }
     let upto = Position { timeline: changes.timeline, lsn: changes.upto };
-    node.standing.applied(saved.id, Source { upto, own, ..source }).await
+    node.standing.applied(order, Source { upto, ..source }).await
 }
 
 async fn wipe(node: &Node) -> Result<u64, String> {

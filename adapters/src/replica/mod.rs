@@ -97,7 +97,7 @@ pub trait Replicable: Send + Sync + 'static {
     /// another timeline (any number nobody else has).
     fn position(&self) -> Position;
 
-    /// The last durable lsn as it grows; waiting followers are woken by it.
+    /// The lsn of [`Replicable::position`] as it grows; waiting followers are woken by it.
     fn durable(&self) -> watch::Receiver<u64>;
 
     /// The newest state (a deletion is one too) of keys changed after `since`, oldest change first, `limit` keys at

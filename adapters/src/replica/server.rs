@@ -101,14 +101,12 @@ async fn changes(node: &Node, ask: &Ask) -> Result<Changes, String> {
     }
     // Before the changes are read: should the history be replaced meanwhile, they are labelled with the old one,
     // and the next question begins anew.
-    let Position { timeline, lsn } = node.product.position();
-    let mut durable = node.product.durable();
-    let head = lsn.max(*durable.borrow_and_update());
+    let Position { timeline, lsn: head } = node.product.position();
     let from = if ask.since.timeline == timeline && ask.since.lsn <= head { ask.since.lsn } else { 0 };
     node.standing.heard(ask.follower, Position { timeline, lsn: from });
     if head <= from && ask.limit > 0 {
         let wait = MAX_WAIT.min(Duration::from_millis(ask.wait_ms.into()));
-        let _ = timeout(wait, durable.wait_for(|lsn| *lsn > from)).await;
+        let _ = timeout(wait, node.product.durable().wait_for(|lsn| *lsn > from)).await;
     }
     let batch = match ask.limit {
         0 => Batch { ops: Vec::new(), upto: from, more: head > from },

@@ -27,12 +27,22 @@ pub(super) struct Update {
     pub(super) vector: Option<Arc<[f32]>>,
 }
 
+/// Where writes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A user of a node that stands alone: the last to come wins.
+    User,
+    /// A user of a replicated node: the highest write number wins.
+    Replicated,
+    /// Another node: the highest write number wins.
+    Feed,
+}
+
 /// Writes on their way to the log.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) updates: Vec<Update>,
-    /// Leave out what is not newer, by its write number, than what is stored.
-    pub(super) newer_only: bool,
+    pub(super) origin: Origin,
     pub(super) done: oneshot::Sender<Result<Merged, EngineError>>,
 }
 
@@ -88,7 +98,7 @@ impl Core {
 
     fn refuses_stored(&self, job: &Job) -> bool {
         match &job.updates[..] {
-            [one] if !job.newer_only => self.planted.refuses_stored(one.key, one.vector.is_some()),
+            [one] if job.origin != Origin::Feed => self.planted.refuses_stored(one.key, one.vector.is_some()),
             _ => false,
         }
     }
@@ -122,7 +132,7 @@ fn number(table: &Table, group: &[Job]) -> (Vec<(u64, Entry)>, Vec<Merged>) {
         let before = lsn;
         for Update { key, ver, vector } in &job.updates {
             let stored = vers.get(key).copied().or_else(|| table.ver(*key));
-            if job.newer_only && stored.is_some_and(|stored| *ver <= stored) {
+            if job.origin != Origin::User && stored.is_some_and(|stored| *ver <= stored) {
                 continue;
             }
             lsn += 1;

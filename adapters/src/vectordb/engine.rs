@@ -4,7 +4,7 @@
 
 use super::Config;
 use super::ann::Ann;
-use super::commit::{Job, Update};
+use super::commit::{Job, Origin, Update};
 use super::files::{Folder, LOCK};
 use super::flaws::Planted;
 use super::import::Staged;
@@ -163,7 +163,6 @@ impl Engine {
     /// # Errors
     /// Refused, or failed with the write perhaps stored.
     pub async fn put(&self, record: Record) -> Result<u64, EngineError> {
-        self.core.check_vector(&record.vector)?;
         let Record { key, ver, vector } = record;
         self.write(Update { key, ver, vector: Some(vector.into()) }).await
     }
@@ -176,13 +175,16 @@ impl Engine {
         self.write(Update { key, ver, vector: None }).await
     }
 
-    async fn write(&self, update: Update) -> Result<u64, EngineError> {
-        Ok(self.submit(vec![update], false).await?.lsn)
+    pub(super) async fn write(&self, update: Update) -> Result<u64, EngineError> {
+        if let Some(vector) = &update.vector {
+            self.core.check_vector(vector)?;
+        }
+        Ok(self.submit(vec![update], Origin::User).await?.lsn)
     }
 
-    pub(super) async fn submit(&self, updates: Vec<Update>, newer_only: bool) -> Result<Merged, EngineError> {
+    pub(super) async fn submit(&self, updates: Vec<Update>, origin: Origin) -> Result<Merged, EngineError> {
         let (done, answer) = oneshot::channel();
-        let queue = self.queue.as_ref().map(|queue| queue.try_send(Job { updates, newer_only, done }));
+        let queue = self.queue.as_ref().map(|queue| queue.try_send(Job { updates, origin, done }));
         match queue {
             Some(Ok(())) => {}
             Some(Err(mpsc::error::TrySendError::Full(_))) => {

@@ -7,7 +7,7 @@
 //!
 //! A poll without news costs one look at the index by lsn. To wait for news, watch [`Engine::durable`].
 
-use super::commit::Update;
+use super::commit::{Origin, Update};
 use super::engine::{Engine, EngineError};
 use super::wire::{Change, Changes, Merged, Point};
 use tokio::sync::watch;
@@ -54,6 +54,6 @@ impl Engine {
         let vectors = || changes.iter().filter_map(|change| change.vector.as_deref());
         vectors().try_for_each(|vector| self.core.check_vector(vector))?;
         let update = |Change { key, ver, vector, .. }| Update { key, ver, vector: vector.map(Into::into) };
-        self.submit(changes.into_iter().map(update).collect(), true).await
+        self.submit(changes.into_iter().map(update).collect(), Origin::Feed).await
     }
 }

@@ -14,6 +14,7 @@
 //! | `engine` | what all parts share, and the reads |
 //! | `commit` | writes, by group commit |
 //! | `feed`, `census` | what changed since a point, for whoever follows; changes of others applied |
+//! | `replicated` | the node as a follower and a source of others like it |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
 //! | `wire`, `server`, `client`, `link` | postcard frames over TCP |
@@ -23,7 +24,7 @@
 //! # Files of a node
 //!
 //! `wal.log`, `segments/*.seg`, `index.bin`, `MANIFEST` are the data. `LOCK` keeps a second process out and
-//! holds nothing. `*.next` are files about to be renamed; a crash leaves at most some of them, and start-up
+//! holds nothing. `replica.json` is the replication's own. `*.next` are files about to be renamed; a crash leaves at most some of them, and start-up
 //! finishes or removes them.
 //!
 //! # What damage is found
@@ -47,6 +48,7 @@ mod link;
 mod load;
 mod maintain;
 mod manifest;
+mod replicated;
 mod segment;
 mod server;
 mod system;
@@ -67,6 +69,7 @@ pub use wire::{
     Record, State, Status,
 };
 
+use crate::replica::ReplicaConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -88,10 +91,13 @@ pub struct Config {
     /// Defects planted on purpose.
     #[serde(default)]
     pub flaws: Vec<Flaw>,
+    /// How the node is replicated; `None` if it stands alone.
+    #[serde(default)]
+    pub replica: Option<ReplicaConfig>,
 }
 
 impl Config {
-    /// A node without flaws or lifeline, on a port the system chooses.
+    /// A node without flaws, lifeline or replication, on a port the system chooses.
     pub fn new(dir: impl Into<PathBuf>, collection: impl Into<String>, dim: u32) -> Self {
         Self {
             dir: dir.into(),
@@ -100,6 +106,7 @@ impl Config {
             dim,
             lifeline: false,
             flaws: Vec::new(),
+            replica: None,
         }
     }
 }

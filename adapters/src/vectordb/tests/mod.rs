@@ -7,6 +7,7 @@ mod flawed;
 mod model;
 mod network;
 mod process;
+mod replicated;
 mod restore;
 
 use super::codec::Entry;
