@@ -17,7 +17,7 @@ use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
 use harness::router::{Routed, Router};
-use harness::topology::Role;
+use harness::topology::{NodeId, Role};
 use tokio::sync::watch;
 
 use super::defect::Defect;
@@ -62,6 +62,7 @@ pub struct LocalHost {
     pub(super) nodes: Vec<Node>,
     pub(super) router: Arc<Router>,
     pub(super) operator: Operator,
+    pub(super) backed_up: Mutex<Option<NodeId>>,
     silent: bool,
     pub(super) gate: Gate,
     pub(super) commands: AtomicU32,
@@ -119,6 +120,7 @@ impl LocalHost {
             corpus: Arc::new(Corpus::of(&config.plan.scenario)),
             router: Router::new(&config.plan),
             operator: Operator::new(),
+            backed_up: Mutex::default(),
             plan: config.plan,
             nodes,
             silent: defect.silent,

@@ -130,6 +130,7 @@ impl Product {
                 port,
                 lifeline: true,
                 flaws: node.defect.at_start(start),
+                replica,
                 ..vectordb::Config::new(&node.dir, COLLECTION, node.dim)
             }),
             Product::Object(node) => NodeConfig::Object {
