@@ -29,7 +29,7 @@ use super::proc::Spawn;
 use super::product::{BACKUPS, BUCKET, COLLECTION, ObjectNode, Product, VectorNode, spec, words};
 use super::sweep;
 use super::watchdog::Watchdog;
-use super::{command, heal};
+use super::{command, heal, model};
 use crate::backup;
 
 /// How often the removal of the state is tried: a call that nobody waits for may still write into it.
@@ -176,6 +176,9 @@ impl LocalHost {
             Act::Cut { to, mode, direction, .. } => self.node(to)?.set_link(cut(*mode, *direction)).await,
             Act::Delay { to, by, .. } => self.node(to)?.set_link(Mode::Delay(by.std())).await,
             Act::Mend { to, .. } => self.node(to)?.set_link(Mode::Open).await,
+            Act::Damage { node, what: Artifact::Model, seed, .. } => {
+                model::swap(self.node(node)?.product.object()?, *seed).await
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 let other = self.other();
@@ -207,6 +210,9 @@ impl LocalHost {
     /// A fault that is acknowledged and does nothing, and what is seen of it.
     async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
         match act {
+            Act::Damage { node, what: Artifact::Model, seed, .. } => {
+                Ok(model::look(self.node(node)?.product.object()?, *seed).await)
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)

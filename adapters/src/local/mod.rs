@@ -24,6 +24,7 @@ mod hidden;
 mod host;
 pub mod lifeline;
 pub mod link;
+mod model;
 mod node;
 pub mod port;
 pub mod proc;
