@@ -4,5 +4,6 @@
 
 pub mod backup;
 pub mod local;
+pub mod replica;
 pub mod s3;
 pub mod vectordb;

@@ -186,7 +186,7 @@ impl Other {
         let engine = Engine::open(config).map_err(|e| e.to_string())?;
         let fill = || {
             let import = engine.import_begin();
-            engine.import_page(import, (0..OTHERS).map(record).collect())?;
+            engine.import_page(import, (0..OTHERS).map(|key| record(key).at(key + 1)).collect())?;
             engine.import_commit(import, None)?;
             engine.build_index(self.spec, BuildEngine::Cpu)?;
             tokio::runtime::Handle::current().block_on(engine.put(record(OTHERS)))

@@ -6,7 +6,8 @@
 
 use super::link::{Link, LinkError};
 use super::wire::{
-    BuildEngine, Hit, Imported, IndexInfo, IndexSpec, Page, Point, Record, Request, Response, State, Status,
+    BuildEngine, Change, Changes, Hit, Imported, IndexInfo, IndexSpec, Merged, Page, Point, Record, Request,
+    Response, State, Status,
 };
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -31,6 +32,9 @@ pub enum CallError {
         /// Why, and the remedy.
         why: String,
     },
+    /// A changes feed cannot go on from the point that was named: read everything from `lsn` 0.
+    #[error("full resync needed: {0}")]
+    Resync(String),
     /// The request was never sent: definitely not done.
     #[error("not sent: {0}")]
     NotSent(String),
@@ -82,6 +86,7 @@ impl Client {
         let mut used = None;
         match timeout(self.limit, self.exchange(request, &mut used)).await {
             Ok(Ok(Response::Refused { state, why })) => Err(CallError::Refused { state, why }),
+            Ok(Ok(Response::Resync { why })) => Err(CallError::Resync(why)),
             Ok(Ok(Response::Failed { why })) => Err(CallError::Indefinite(why)),
             Ok(result) => result,
             Err(_) => {
@@ -230,6 +235,30 @@ impl Client {
         }
     }
 
+    /// What changed after `since`, up to `limit` keys; go on with [`Changes::point`]. From `lsn` 0 of the node's own
+    /// timeline on it is everything.
+    ///
+    /// # Errors
+    /// [`CallError::Resync`] if `since` is of another history; else see [`CallError`].
+    pub async fn changes(&self, since: Point, limit: u32) -> Result<Changes, CallError> {
+        match self.call(Request::Changes { since, limit }).await? {
+            Response::Changes(changes) => Ok(changes),
+            other => confused(&other),
+        }
+    }
+
+    /// Stores those changes whose write number is higher than what the key shows, a deletion's included. All of it
+    /// is durable then, and doing it again changes nothing. Lsns are not looked at: they are another node's.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Merged, CallError> {
+        match self.call(Request::Apply { changes }).await? {
+            Response::Merged(merged) => Ok(merged),
+            other => confused(&other),
+        }
+    }
+
     /// What the node says about itself; answered in every state.
     ///
     /// # Errors
@@ -296,12 +325,12 @@ impl Client {
         }
     }
 
-    /// Adds records of the backup. Answers how many are staged.
+    /// Adds a part of the backup; of several states of one key the newest counts. Answers how many keys are staged.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn import_page(&self, import: u64, records: Vec<Record>) -> Result<u64, CallError> {
-        match self.call(Request::ImportPage { import, records }).await? {
+    pub async fn import_page(&self, import: u64, changes: Vec<Change>) -> Result<u64, CallError> {
+        match self.call(Request::ImportPage { import, changes }).await? {
             Response::Staged { records } => Ok(records),
             other => confused(&other),
         }

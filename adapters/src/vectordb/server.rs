@@ -4,9 +4,12 @@
 //! threads. Connections, requests in flight and waiting answers are bounded. A frame that is no request closes
 //! its connection and nothing more.
 
-use super::engine::{Engine, EngineError, OpenError};
-use super::wire::{Message, Request, Response, decode, encode, framing};
+use super::commit::Update;
+use super::engine::{Engine, EngineError, OpenError, refused};
+use super::replicated::Replicated;
+use super::wire::{Message, Record, Request, Response, decode, encode, framing};
 use super::{Config, wire::State};
+use crate::replica::{Replica, Standing, StartError};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use std::future::Future;
@@ -47,6 +50,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The node cannot take part in replication.
+    #[error(transparent)]
+    Replica(#[from] StartError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
@@ -56,6 +62,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     engine: Arc<Engine>,
+    replica: Option<Replica>,
     listener: TcpListener,
     addr: SocketAddr,
 }
@@ -105,16 +112,24 @@ fn lifeline(held: bool) -> impl Future<Output = ()> {
 }
 
 impl Server {
-    /// Listens on loopback, on the port of the engine's config.
+    /// Listens on loopback, on the ports of the engine's config.
     ///
     /// # Errors
-    /// The port cannot be used.
+    /// A port cannot be used, or nobody knows any more which role the node had.
     pub async fn bind(engine: Engine) -> Result<Self, ServeError> {
         let port = engine.core.config.port;
         let bind = |source| ServeError::Bind { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        Ok(Self { engine: Arc::new(engine), listener, addr })
+        let engine = Arc::new(engine);
+        let replica = match &engine.core.config.replica {
+            Some(config) => {
+                let product = Arc::new(Replicated(engine.clone()));
+                Some(Replica::start(config, &engine.core.config.dir, product).await?)
+            }
+            None => None,
+        };
+        Ok(Self { engine, replica, listener, addr })
     }
 
     /// Where it listens.
@@ -122,10 +137,16 @@ impl Server {
         self.addr
     }
 
+    /// Its replication port.
+    pub fn replica_addr(&self) -> Option<SocketAddr> {
+        self.replica.as_ref().map(Replica::addr)
+    }
+
     /// Serves until `stop` is ready, then seals what was written.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { engine, listener, .. } = self;
-        let node = Arc::new(Shared { engine: engine.clone(), readers: Semaphore::new(READERS) });
+        let Self { engine, replica, listener, .. } = self;
+        let standing = replica.as_ref().map(Replica::standing);
+        let node = Arc::new(Shared { engine: engine.clone(), standing, readers: Semaphore::new(READERS) });
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
@@ -150,6 +171,9 @@ impl Server {
         }
         drop(listener);
         connections.shutdown().await;
+        if let Some(replica) = replica {
+            replica.stop().await;
+        }
         close(engine).await;
     }
 }
@@ -165,6 +189,7 @@ async fn close(engine: Arc<Engine>) {
 /// What every connection needs.
 struct Shared {
     engine: Arc<Engine>,
+    standing: Option<Arc<Standing>>,
     readers: Semaphore,
 }
 
@@ -217,12 +242,14 @@ async fn requests(
 
 async fn answer(node: &Shared, request: Request) -> Response {
     let engine = node.engine.clone();
-    let written = |result: Result<u64, EngineError>| result.map(|lsn| Response::Written { lsn });
     let result = match request {
         Request::Ping => Ok(Response::Pong),
-        Request::Put(record) => written(engine.put(record).await),
-        Request::Delete { key, ver } => written(engine.delete(key, ver).await),
-        read @ (Request::Search { .. } | Request::Survivors { .. }) => {
+        Request::Put(Record { key, ver, vector }) => {
+            write(node, Update { key, ver, vector: Some(vector.into()) }).await
+        }
+        Request::Delete { key, ver } => write(node, Update { key, ver, vector: None }).await,
+        Request::Apply { changes } => engine.apply(changes).await.map(Response::Merged),
+        read @ (Request::Search { .. } | Request::Survivors { .. } | Request::Changes { .. }) => {
             let _turn = node.readers.acquire().await;
             on_blocking_thread(engine, read).await
         }
@@ -231,8 +258,23 @@ async fn answer(node: &Shared, request: Request) -> Response {
     match result {
         Ok(response) => response,
         Err(EngineError::Refused { state, why }) => Response::Refused { state, why },
+        Err(EngineError::Resync(why)) => Response::Resync { why },
         Err(EngineError::Failed(why)) => Response::Failed { why },
     }
+}
+
+/// A user's write: on a replicated node only where the node's role allows it, and answered when its mode does.
+async fn write(node: &Shared, update: Update) -> Result<Response, EngineError> {
+    let lsn = match &node.standing {
+        None => node.engine.write(update).await?,
+        Some(standing) => {
+            let permit = standing.may_write().map_err(|why| refused(State::Healthy, why.to_string()))?;
+            let lsn = node.engine.write_newer(update).await?;
+            permit.confirmed(lsn).await.map_err(|why| EngineError::Failed(why.to_string()))?;
+            lsn
+        }
+    };
+    Ok(Response::Written { lsn })
 }
 
 async fn on_blocking_thread(engine: Arc<Engine>, request: Request) -> Result<Response, EngineError> {
@@ -245,6 +287,7 @@ fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> 
         Request::Get { key } => Response::Found(engine.get(key)?),
         Request::Search { query, k } => Response::Hits(engine.search(&query, k as usize)?),
         Request::Survivors { after, limit } => Response::Page(engine.survivors(after, limit as usize)?),
+        Request::Changes { since, limit } => Response::Changes(engine.changes(since, limit as usize)?),
         Request::Status => Response::Status(Box::new(engine.status())),
         Request::Flush => Response::Flushed { lsn: engine.flush()? },
         Request::BuildIndex { spec } => Response::Built(engine.build_index(spec, super::BuildEngine::Cpu)?),
@@ -254,12 +297,12 @@ fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> 
             Response::Status(Box::new(engine.status()))
         }
         Request::ImportBegin => Response::Begun { import: engine.import_begin() },
-        Request::ImportPage { import, records } => {
-            Response::Staged { records: engine.import_page(import, records)? }
+        Request::ImportPage { import, changes } => {
+            Response::Staged { records: engine.import_page(import, changes)? }
         }
         Request::ImportCommit { import, since } => Response::Imported(engine.import_commit(import, since)?),
-        Request::Ping | Request::Put(_) | Request::Delete { .. } => {
-            return Err(super::engine::refused(State::Healthy, "not a blocking request"));
+        Request::Ping | Request::Put(_) | Request::Delete { .. } | Request::Apply { .. } => {
+            return Err(refused(State::Healthy, "not a blocking request"));
         }
     })
 }

@@ -41,6 +41,15 @@ async fn everything_over_the_wire() {
         assert_eq!(client.put(record(key, 1)).await.unwrap(), key + 1);
     }
     assert_eq!(client.delete(3, 2).await.unwrap(), 21);
+    let timeline = client.status().await.unwrap().point.timeline;
+    let told = client.changes(Point { timeline, lsn: 19 }, 1).await.unwrap();
+    assert_eq!((told.records, told.point.lsn, told.more), (vec![record(19, 1).at(20)], 20, true));
+    let told = client.changes(told.point, 9).await.unwrap();
+    assert_eq!(told.records, [super::super::Change { lsn: 21, key: 3, ver: 2, vector: None }]);
+    assert_eq!((told.more, told.census.unwrap().live), (false, 19));
+    assert_eq!(client.apply(told.records).await.unwrap().stored, 0);
+    let other = client.changes(Point { timeline: !timeline, lsn: 0 }, 9).await.unwrap_err();
+    assert!(other.is_definite() && matches!(other, CallError::Resync(_)), "{other}");
     assert_eq!(client.get(3).await.unwrap(), None);
     assert_eq!(client.get(4).await.unwrap(), Some(record(4, 1)));
     assert_eq!(client.flush().await.unwrap(), 21);
@@ -53,7 +62,7 @@ async fn everything_over_the_wire() {
     let status = client.reload().await.unwrap();
     assert_eq!((status.state, status.live, status.unindexed), (State::Healthy, 19, 0));
     let import = client.import_begin().await.unwrap();
-    assert_eq!(client.import_page(import, vec![record(9, 9)]).await.unwrap(), 1);
+    assert_eq!(client.import_page(import, vec![record(9, 9).at(1)]).await.unwrap(), 1);
     assert_eq!(client.import_commit(import, None).await.unwrap().live, 1);
     let short = Record { key: 1, ver: 1, vector: vec![1.0] };
     let refused = client.put(short).await.unwrap_err();
