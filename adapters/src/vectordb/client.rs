@@ -12,6 +12,7 @@ use super::wire::{
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -64,12 +65,15 @@ pub struct Client {
     addr: SocketAddr,
     limit: Duration,
     slot: Arc<Mutex<Slot>>,
+    /// Calls abandoned since the node was last heard.
+    silence: Arc<AtomicU64>,
 }
 
 impl Client {
     /// A client of the node at `addr`, each of whose calls ends within `limit`. Connects with the first call.
     pub fn new(addr: SocketAddr, limit: Duration) -> Self {
-        Self { addr, limit, slot: Arc::new(Mutex::new(Slot { link: None, attempt: None })) }
+        let slot = Arc::new(Mutex::new(Slot { link: None, attempt: None }));
+        Self { addr, limit, slot, silence: Arc::default() }
     }
 
     /// The same connection with another limit.
@@ -126,7 +130,7 @@ impl Client {
                 // While calls wait on it (or hold it), silence is judged by them.
                 let idle =
                     Arc::strong_count(link) == 1 && link.now().saturating_sub(link.heard()) > IDLE_MICROS;
-                !link.is_dead() && !idle
+                !link.is_dead() && !link.is_spent() && !idle
             };
             if let Some(link) = slot.link.as_ref().filter(usable) {
                 return Ok(link.clone());
@@ -139,9 +143,9 @@ impl Client {
 
     /// Connects in a task; whoever starts it does not have to wait for its end.
     fn attempt(&self) -> Attempt {
-        let (addr, slot) = (self.addr, self.slot.clone());
+        let (addr, slot, silence) = (self.addr, self.slot.clone(), self.silence.clone());
         let task = tokio::spawn(async move {
-            let result = match timeout(CONNECT, Link::connect(addr)).await {
+            let result = match timeout(CONNECT, Link::connect(addr, silence)).await {
                 Ok(Ok(link)) => Ok(Arc::new(link)),
                 Ok(Err(error)) => Err(CallError::NotSent(format!("{addr}: {error}"))),
                 Err(_) => Err(CallError::NotSent(format!("{addr}: no connection within {CONNECT:?}"))),

@@ -101,6 +101,7 @@ pub(super) struct Core {
     pub(super) imports: AtomicU64,
     pub(super) writes: AtomicU64,
     pub(super) fsyncs: AtomicU64,
+    pub(super) requests: AtomicU64,
     _lock: File,
 }
 
@@ -148,6 +149,7 @@ impl Engine {
             imports: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             fsyncs: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             _lock: lock,
         });
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -250,6 +252,7 @@ impl Engine {
             building: core.building.load(Ordering::Relaxed),
             writes: core.writes.load(Ordering::Relaxed),
             fsyncs: core.fsyncs.load(Ordering::Relaxed),
+            requests: core.requests.load(Ordering::Relaxed),
         }
     }
 }

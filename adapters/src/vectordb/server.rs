@@ -2,7 +2,7 @@
 //!
 //! Every request is a task of its own, so nothing slow holds up anything else; whatever blocks runs on blocking
 //! threads. Connections, requests in flight and waiting answers are bounded. A frame that is no request closes
-//! its connection and nothing more.
+//! its connection and nothing more. A connection that its client has reset is dropped with all that is queued on it.
 
 use super::commit::Update;
 use super::engine::{Engine, EngineError, OpenError, refused};
@@ -12,10 +12,12 @@ use super::{Config, wire::State};
 use crate::replica::{Replica, Standing, StartError};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -156,7 +158,9 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        if let Ok(permit) = room.clone().try_acquire_owned() {
+                        if !reset(&stream)
+                            && let Ok(permit) = room.clone().try_acquire_owned()
+                        {
                             let node = node.clone();
                             connections.spawn(async move {
                                 connection(stream, node).await;
@@ -179,7 +183,7 @@ impl Server {
 }
 
 async fn close(engine: Arc<Engine>) {
-    engine.core.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+    engine.core.stopping.store(true, Ordering::Relaxed);
     let closed = spawn_blocking(move || engine.close()).await;
     if let Ok(Err(error)) = closed {
         tracing::warn!("leaving without a flush, the log has everything: {error}");
@@ -191,6 +195,15 @@ struct Shared {
     engine: Arc<Engine>,
     standing: Option<Arc<Standing>>,
     readers: Semaphore,
+}
+
+/// Whether the peer has reset the connection. The kernel hands out what arrived before that all the same, but nobody
+/// waits for the answers.
+fn reset(stream: &TcpStream) -> bool {
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(gone)
 }
 
 async fn connection(stream: TcpStream, node: Arc<Shared>) {
@@ -229,7 +242,11 @@ async fn requests(
             Err(_) if !tasks.is_empty() => continue,
             _ => break,
         };
+        if reset(frames.get_ref().as_ref()) {
+            break;
+        }
         let Ok(Message { id, body }) = decode::<Request>(&frame) else { break };
+        node.engine.core.requests.fetch_add(1, Ordering::Relaxed);
         let (node, answers) = (node.clone(), answers.clone());
         tasks.spawn(async move {
             let response = answer(&node, body).await;

@@ -209,6 +209,8 @@ pub struct Status {
     pub writes: u64,
     /// Times this process synced its log.
     pub fsyncs: u64,
+    /// Requests this process has begun, this one among them.
+    pub requests: u64,
 }
 
 /// A page of the merged view in the order of keys.
