@@ -32,6 +32,7 @@ mod host;
 pub mod lifeline;
 pub mod link;
 mod links;
+mod model;
 mod node;
 mod play;
 pub mod port;

@@ -16,6 +16,7 @@ use super::hidden::state_of;
 use super::host::{LocalHost, logs};
 use super::link::Mode;
 use super::links::cut;
+use super::model;
 use super::node::Node;
 use super::proc::Spawn;
 use super::product::{BUCKET, COLLECTION, ObjectNode, Product, VectorNode, spec};
@@ -62,6 +63,9 @@ impl LocalHost {
                 self.node(to)?.links.set(from.as_deref(), Mode::Delay(by.std())).await
             }
             Act::Mend { from, to } => self.node(to)?.links.set(from.as_deref(), Mode::Open).await,
+            Act::Damage { node, what: Artifact::Model, seed, .. } => {
+                model::swap(self.node(node)?.product.object()?, *seed).await
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 let other = self.other();
@@ -95,6 +99,9 @@ impl LocalHost {
     /// A fault that is acknowledged and does nothing, and what is seen of it.
     pub(super) async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
         match act {
+            Act::Damage { node, what: Artifact::Model, seed, .. } => {
+                Ok(model::look(self.node(node)?.product.object()?, *seed).await)
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)

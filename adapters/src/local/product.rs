@@ -107,6 +107,14 @@ impl Product {
         }
     }
 
+    /// The object store, if it is one.
+    pub(super) fn object(&self) -> Result<&ObjectNode, Effect> {
+        match self {
+            Product::Object(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} stores no objects", other.name()))),
+        }
+    }
+
     /// In words.
     pub(super) fn name(&self) -> &'static str {
         match self {

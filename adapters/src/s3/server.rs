@@ -102,7 +102,7 @@ impl Server {
     pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
         let bad_data = |why: String| ServerError::Data { path: config.data.clone(), why };
         std::fs::create_dir_all(&config.data).map_err(|e| bad_data(e.to_string()))?;
-        let store = Durable::open(&config.data).map_err(|e| bad_data(format!("{e:?}")))?;
+        let store = Durable::open(&config.data).map_err(bad_data)?;
         let mut builder = S3ServiceBuilder::new(store);
         builder.set_auth(SimpleAuth::from_single(config.keys.access, config.keys.secret));
         let service = builder.build();
