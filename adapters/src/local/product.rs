@@ -144,6 +144,7 @@ impl Product {
                 data: node.dir.clone(),
                 access: node.keys.access.clone(),
                 secret: node.keys.secret.clone(),
+                replica: None,
             },
         }
     }
