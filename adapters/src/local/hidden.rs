@@ -39,7 +39,7 @@ pub(super) enum NodeConfig {
         access: String,
         /// The secret half.
         secret: String,
-        /// Its part in replication.
+        /// How it takes part in replication, if it does.
         #[serde(default)]
         replica: Option<ReplicaConfig>,
     },
@@ -85,8 +85,9 @@ fn node(config: &Path) -> Done {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = match config {
         NodeConfig::Vector(config) => runtime.block_on(vectordb::serve(config)).map_err(Into::into),
-        NodeConfig::Object { port, data, access, secret, replica: _ } => {
-            let config = s3::ServerConfig { port, data, keys: s3::Keys::new(access, secret), lifeline: true };
+        NodeConfig::Object { port, data, access, secret, replica } => {
+            let keys = s3::Keys::new(access, secret);
+            let config = s3::ServerConfig { port, data, keys, lifeline: true, replica };
             runtime.block_on(s3::serve(config)).map_err(Into::into)
         }
     };

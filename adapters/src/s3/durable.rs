@@ -25,23 +25,27 @@ use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 
 use super::change::{Name, State};
+use super::replicated::Rights;
 use super::staging::{Staged, Writing};
 use super::store::{Change, Store, StoreError};
+
+/// Bytes of a refused body that are read.
+const DRAINED: usize = 64 << 20;
 
 /// `s3s-fs`, synced and strict.
 pub(super) struct Durable {
     inner: FileSystem,
     root: PathBuf,
     store: Store,
+    rights: Rights,
 }
 
 impl Durable {
-    /// Opens the store over an existing directory.
-    pub(super) fn open(root: &Path) -> Result<Self, String> {
+    /// Serves a store that was opened over this directory.
+    pub(super) fn new(root: &Path, store: Store, rights: Rights) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|e| e.to_string())?;
-        let store = Store::open(&root).map_err(|e| e.to_string())?;
         let inner = FileSystem::new(&root).map_err(|e| format!("{e:?}"))?;
-        Ok(Self { inner, root, store })
+        Ok(Self { inner, root, store, rights })
     }
 
     fn path(&self, bucket: &str, key: &str) -> S3Result<PathBuf> {
@@ -72,14 +76,33 @@ impl Durable {
         }
     }
 
-    /// Makes a user's change.
-    async fn change(&self, name: Name, state: State, staged: Option<Staged>) -> S3Result<()> {
-        let change = Change { name, state, staged, stamp: None };
-        let done = self.store.change(change).await;
-        done.map(drop).map_err(|e| match e {
+    /// Makes a change of this store's own.
+    async fn change(store: &Store, name: Name, state: State, staged: Option<Staged>) -> S3Result<u64> {
+        let done = store.change(Change { name, state, staged, stamp: None }).await;
+        done.map_err(|e| match e {
             StoreError::Refused(why) => s3_error!(InvalidRequest, "{why}"),
             StoreError::Failed(_) => s3_error!(e, InternalError),
         })
+    }
+
+    /// Makes a user's change: where the node's role allows it, and answered when its mode does.
+    async fn write(&self, name: Name, state: State, staged: Option<Staged>) -> S3Result<()> {
+        let (store, rights) = (self.store.clone(), self.rights.clone());
+        let permit = rights.permit()?;
+        // A task of its own: a user who hangs up does not end the permit before the commit.
+        let written = tokio::spawn(async move {
+            let lsn = Self::change(&store, name.clone(), state, staged).await?;
+            rights.confirmed(permit, &store, name, lsn).await
+        });
+        written.await.map_err(|e| s3_error!(e, InternalError))?
+    }
+
+    /// Whether a user's write would be refused.
+    async fn check_write(&self, input: &PutObjectInput) -> S3Result<()> {
+        drop(self.rights.permit()?);
+        self.path(&input.bucket, &input.key)?;
+        self.bucket_exists(&input.bucket).await?;
+        check_put(input)
     }
 
     /// Writes a body beside the data and syncs it; answers its ETag too.
@@ -103,6 +126,16 @@ async fn blocking<T: Send + 'static>(
 ) -> S3Result<T> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|e| s3_error!(e, InternalError))?;
     done.map_err(|e| s3_error!(e, InternalError))
+}
+
+/// Reads a body that nobody wants, up to a limit.
+async fn drain(mut body: StreamingBlob) {
+    let mut left = DRAINED;
+    while let Some(Ok(chunk)) = body.next().await
+        && chunk.len() < left
+    {
+        left -= chunk.len();
+    }
 }
 
 /// What would be promised by silence and is not done.
@@ -169,7 +202,8 @@ impl S3 for Durable {
             Err(e) if *e.code() == S3ErrorCode::NoSuchBucket => {}
             Err(e) => return Err(e),
         }
-        self.change(Name::new(&req.input.bucket, ""), State::Bucket, None).await?;
+        // An empty bucket harms nobody, whatever the node's role, and waits for nobody.
+        Self::change(&self.store, Name::new(&req.input.bucket, ""), State::Bucket, None).await?;
         Ok(S3Response::new(CreateBucketOutput::default()))
     }
 
@@ -186,13 +220,16 @@ impl S3 for Durable {
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
-        self.path(&input.bucket, &input.key)?;
-        self.bucket_exists(&input.bucket).await?;
-        check_put(&input)?;
+        let checked = self.check_write(&input).await;
         let Some(body) = input.body else { return Err(s3_error!(IncompleteBody)) };
+        if let Err(refusal) = checked {
+            // A connection closed over unread bytes is reset, and the refusal never arrives.
+            drain(body).await;
+            return Err(refusal);
+        }
         let (staged, tag) = self.stage(body).await?;
         let state = staged.state;
-        self.change(Name::new(&input.bucket, &input.key), state, Some(staged)).await?;
+        self.write(Name::new(&input.bucket, &input.key), state, Some(staged)).await?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(ETag::Strong(tag)), ..Default::default() }))
     }
 
@@ -214,7 +251,7 @@ impl S3 for Durable {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.bucket_exists(&req.input.bucket).await?;
         self.path(&req.input.bucket, &req.input.key)?;
-        self.change(Name::new(&req.input.bucket, &req.input.key), State::Deleted, None).await?;
+        self.write(Name::new(&req.input.bucket, &req.input.key), State::Deleted, None).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 

@@ -12,6 +12,9 @@ mod error;
 mod places;
 #[cfg(test)]
 mod process_tests;
+#[cfg(test)]
+mod replica_tests;
+mod replicated;
 mod server;
 mod staging;
 mod store;

@@ -2,46 +2,60 @@
 //! binary, started again as the ignored test below.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::change::State;
 use super::{Keys, S3, ServerConfig, changelog, serve};
 use crate::local::port::Port;
 use crate::local::proc::{Exit, Proc, Spawn};
+use crate::replica::ReplicaConfig;
 
-const DIR: &str = "GAMEDAY_TEST_DIR";
-const PORT: &str = "GAMEDAY_TEST_PORT";
+const CONFIG: &str = "GAMEDAY_TEST_CONFIG";
 
-fn keys() -> Keys {
+pub(super) fn keys() -> Keys {
     Keys::new("gameday", "not-a-secret")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Told {
+    port: u16,
+    data: PathBuf,
+    replica: Option<ReplicaConfig>,
 }
 
 #[test]
 #[ignore = "the node of the tests below"]
 fn a_node() {
-    let (Some(data), Ok(port)) = (std::env::var_os(DIR), std::env::var(PORT)) else { return };
-    let config =
-        ServerConfig { port: port.parse().unwrap(), data: data.into(), keys: keys(), lifeline: true };
+    let Ok(told) = std::env::var(CONFIG) else { return };
+    let Told { port, data, replica } = serde_json::from_str(&told).unwrap();
+    let config = ServerConfig { port, data, keys: keys(), lifeline: true, replica };
     tokio::runtime::Runtime::new().unwrap().block_on(serve(config)).unwrap();
 }
 
-fn start(port: &Port, dir: &Path) -> Proc {
+/// A node in a process of its own.
+pub(super) fn spawn(config: &ServerConfig, dir: &Path) -> Proc {
     let args = ["--exact", "s3::process_tests::a_node", "--nocapture", "--ignored"];
+    let ServerConfig { port, data, replica, .. } = config.clone();
+    let run = format!("s3-process-{port}");
+    let told = serde_json::to_string(&Told { port, data, replica }).unwrap();
     let spec = Spawn {
         program: std::env::current_exe().unwrap(),
         args: args.map(OsString::from).to_vec(),
-        env: vec![
-            (DIR.into(), dir.join("data").into()),
-            (PORT.into(), port.addr().port().to_string().into()),
-        ],
+        env: vec![(CONFIG.into(), told.into())],
         dir: None,
-        run: format!("s3-process-{}", port.addr().port()),
+        run,
         log: dir.join("log"),
     };
     Proc::spawn(&spec).unwrap()
+}
+
+fn start(port: &Port, dir: &Path) -> Proc {
+    let (port, data) = (port.addr().port(), dir.join("data"));
+    spawn(&ServerConfig { port, data, keys: keys(), lifeline: true, replica: None }, dir)
 }
 
 async fn up(s3: &S3) {

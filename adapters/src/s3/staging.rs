@@ -122,6 +122,9 @@ impl Staging {
         }
         file.write_all_at(part, offset)?;
         file.sync_data()?;
+        if offset == 0 {
+            File::open(self.folder.join("inbox"))?.sync_all()?;
+        }
         if offset + part.len() as u64 != size {
             return Ok(Arrived::Part);
         }
