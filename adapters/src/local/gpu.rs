@@ -121,7 +121,7 @@ pub(super) fn of_region(
 ) -> Result<Option<Arc<dyn System>>, EnvironmentError> {
     let here = |role| nodes.iter().filter(move |n| n.id.region == region && n.id.role == role);
     let link = |node: &Node| {
-        let link = node.link().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
+        let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
         Ok(link.addr())
     };
     let workers: Vec<SocketAddr> = here(Role::Gpu).map(link).collect::<Result<_, _>>()?;

@@ -112,7 +112,7 @@ async fn without_an_object_store_nothing_is_acknowledged_and_with_it_everything_
     assert!(timeout(Duration::from_millis(300), system.write(step(3))).await.is_err());
     assert!(matches!(system.read(1).await, Err(PortError::Indefinite(_))));
     assert!(matches!(system.survivors(None, 10).await, Err(PortError::Indefinite(_))));
-    region.start_store();
+    region.start_store().await;
     system.must(4).await;
     region.is_undisturbed(4).await;
 }

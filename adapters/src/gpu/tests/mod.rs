@@ -75,7 +75,7 @@ impl Region {
             keys: Keys::new("key", "secret"),
             dir: tempfile::tempdir().unwrap(),
         };
-        region.start_store();
+        region.start_store().await;
         for worker in 0..workers {
             region.start(worker, false).await;
         }
@@ -90,9 +90,11 @@ impl Region {
         slot.task = Some(tokio::spawn(server.run(std::future::pending())));
     }
 
-    fn start_store(&mut self) {
+    async fn start_store(&mut self) {
         let (port, data, keys) = (self.store.port, self.dir.path().into(), self.keys.clone());
-        let server = s3::Server::bind(s3::ServerConfig { port, data, keys, lifeline: false }).unwrap();
+        let server = s3::Server::bind(s3::ServerConfig { port, data, keys, lifeline: false, replica: None })
+            .await
+            .unwrap();
         self.store.port = server.addr().port();
         self.store.task = Some(tokio::spawn(server.run(std::future::pending())));
     }
