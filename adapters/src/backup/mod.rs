@@ -21,6 +21,8 @@
 //! verify is named, and an older backup never takes its place silently. Not found: that all of a collection's
 //! objects are gone, and a chain and `latest` put back together to what they were.
 //!
+//! Backups of one collection are taken one at a time: of two that run at once, one may end up outside the chain.
+//!
 //! Timestamps are UTC and sort as text. `take` makes links, `manifest` and `chain` know their format and order,
 //! `state` merges their changes, `restore` brings them back.
 

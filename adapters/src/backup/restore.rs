@@ -96,7 +96,7 @@ fn check(step: &Step, changes: u64, state: Option<&State>) -> Result<(), BackupE
 }
 
 /// Reads everything back: it may differ from the chain's state by what was replayed and written since, and no more.
-async fn verify(
+pub(super) async fn verify(
     client: &Client,
     timestamp: &str,
     state: &State,

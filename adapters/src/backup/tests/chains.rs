@@ -153,6 +153,8 @@ async fn a_chain_of_two_histories_is_damage() {
     let stack = stack().await;
     stack.fill(0..9, 1).await;
     stack.full().await;
+    let standby = stack.standby().await;
+    let at = restore_into(&standby, &stack.s3, "docs").await.unwrap().applied;
     stack.fill(0..3, 2).await;
     stack.incremental().await;
     let link = latest(&stack.s3, "docs").await.unwrap().unwrap();
@@ -180,7 +182,54 @@ async fn a_chain_of_two_histories_is_damage() {
         };
         assert!(matches!(error, BackupError::Damaged { .. }), "{bent:?}: {error}");
         assert_eq!(stack.contents().await, before);
+        assert!(catch_up(&standby, &stack.s3, "docs", &at).await.is_err(), "{bent:?}");
     }
     publish(&stack.s3, &good).await.unwrap();
     restore(&stack.client, &stack.s3, "docs").await.unwrap();
+}
+
+/// It is intact, and even true; it is not the one that was linked to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_was_written_again_is_damage() {
+    use crate::backup::manifest::{Manifest, latest, manifest, publish};
+    let stack = stack().await;
+    stack.fill(0..9, 1).await;
+    stack.full().await;
+    let full = latest(&stack.s3, "docs").await.unwrap().unwrap();
+    let good = manifest(&stack.s3, "docs", &full).await.unwrap();
+    stack.incremental().await;
+    let pointer = stack.s3.get(&latest_object("docs")).await.unwrap().unwrap();
+    publish(&stack.s3, &Manifest { after: None, ..good.clone() }).await.unwrap();
+    stack.s3.put(&latest_object("docs"), pointer.clone()).await.unwrap();
+    let error = restore(&stack.client, &stack.s3, "docs").await.unwrap_err();
+    let full = format!("full/{}/MANIFEST", good.timestamp);
+    assert!(matches!(&error, BackupError::Damaged { object, .. } if object.ends_with(&full)), "{error}");
+    publish(&stack.s3, &good).await.unwrap();
+    stack.s3.put(&latest_object("docs"), pointer).await.unwrap();
+    restore(&stack.client, &stack.s3, "docs").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_shows_afterwards_is_compared() {
+    use crate::backup::restore::verify;
+    use crate::backup::state::State as Merged;
+    use crate::vectordb::Change;
+    let stack = stack().await;
+    let put = |key, ver| record(key, ver).at(key + 1);
+    let all: Vec<Change> = (0..9).map(|key| put(key, 1)).collect();
+    let import = stack.client.import_begin().await.unwrap();
+    stack.client.import_page(import, all.clone()).await.unwrap();
+    let imported = stack.client.import_commit(import, None).await.unwrap();
+    let differs = |change: Option<Change>| {
+        let mut state = Merged::default();
+        all.iter().chain(&change).for_each(|change| state.add(change));
+        let client = stack.client.clone();
+        async move { verify(&client, "now", &state, imported).await.is_err() }
+    };
+    assert!(!differs(None).await);
+    let grave = |key| Change { lsn: 50, key, ver: 1, vector: None };
+    let bent = Change { vector: Some(vec![0.5; DIM as usize]), ..put(4, 1) };
+    for change in [put(4, 2), put(20, 1), grave(4), grave(20), bent] {
+        assert!(differs(Some(change.clone())).await, "{change:?}");
+    }
 }

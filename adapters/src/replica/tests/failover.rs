@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 /// Writes keys from `first` on, one after the other, until a write fails; answers those acknowledged.
 async fn write_from(node: &Node, first: u64) -> Vec<u64> {
     let mut acknowledged = Vec::new();
+    let deadline = Instant::now() + LIMIT;
     for key in first.. {
+        assert!(Instant::now() < deadline, "no write ever fails");
         if node.write(key, 1).await.is_err() {
             break;
         }

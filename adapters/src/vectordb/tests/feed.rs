@@ -208,6 +208,25 @@ fn points_of_another_history_are_refused() {
     assert!(matches!(engine.changes(point, 9), Err(EngineError::Refused { .. })), "damaged: nothing is told");
 }
 
+#[test]
+fn a_repaired_node_tells_everything_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    fill(&engine, 0..9, 1);
+    let all = history(&engine);
+    drop(engine);
+    let log = dir.path().join("wal.log");
+    let intact = fs::read(&log).unwrap();
+    fs::write(&log, &intact[..40]).unwrap();
+    let engine = open(dir.path());
+    let mut durable = engine.durable();
+    assert_eq!(*durable.borrow_and_update(), 0);
+    fs::write(&log, intact).unwrap();
+    engine.reload();
+    assert!(durable.has_changed().unwrap());
+    assert_eq!((history(&engine), *durable.borrow()), (all, 9));
+}
+
 /// A poll without news must not look at everything.
 #[test]
 fn an_idle_poll_is_cheap() {
