@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Guarded, watch};
 use crate::replica::ReplicaConfig;
-use crate::{s3, vectordb};
+use crate::{features, gpu, s3, vectordb};
 
 /// The word that makes the binary a node; a configuration file follows.
 pub(super) const NODE: &str = "__node";
@@ -43,6 +43,10 @@ pub(super) enum NodeConfig {
         #[serde(default)]
         replica: Option<ReplicaConfig>,
     },
+    /// A feature node.
+    Feature(features::Config),
+    /// A worker.
+    Gpu(gpu::Config),
 }
 
 /// Where the nodes' state lies in a run's folder.
@@ -90,6 +94,8 @@ fn node(config: &Path) -> Done {
             let config = s3::ServerConfig { port, data, keys, lifeline: true, replica };
             runtime.block_on(s3::serve(config)).map_err(Into::into)
         }
+        NodeConfig::Feature(config) => runtime.block_on(features::serve(config)).map_err(Into::into),
+        NodeConfig::Gpu(config) => runtime.block_on(gpu::serve(config)).map_err(Into::into),
     };
     // Blocking threads may still wait for input that never comes.
     runtime.shutdown_background();

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::artifact::{Order, Other};
 use super::defect::Defect;
 use super::environment;
+use super::gpu::{self, GpuNode};
 use super::hidden::{state_of, watchdog_args};
 use super::link::Mode;
 use super::node::{Gate, Node, Setup, cut};
@@ -61,6 +62,7 @@ pub struct LocalHost {
     plan: Plan,
     nodes: Vec<Node>,
     silent: bool,
+    flaw_of_driver: Option<crate::gpu::Flaw>,
     gate: Gate,
     commands: AtomicU32,
     systems: OnceLock<Vec<(Role, Arc<dyn System>)>>,
@@ -114,6 +116,7 @@ impl LocalHost {
             plan: config.plan,
             nodes,
             silent: defect.silent,
+            flaw_of_driver: defect.driver,
             gate,
             commands: AtomicU32::new(0),
             systems: OnceLock::new(),
@@ -138,7 +141,14 @@ impl LocalHost {
         let node = self.node(id)?;
         match &node.product {
             Product::Vector(vector) => node.ready().await.map(|()| vector),
-            Product::Object(_) => Err(Effect::failed(format!("{id} is no vector node"))),
+            _ => Err(Effect::failed(format!("{id} is no vector node"))),
+        }
+    }
+
+    fn worker(&self, id: &NodeId) -> Result<&GpuNode, Effect> {
+        match &self.node(id)?.product {
+            Product::Gpu(worker) => Ok(worker),
+            _ => Err(Effect::failed(format!("{id} is no worker"))),
         }
     }
 
@@ -189,12 +199,12 @@ impl LocalHost {
             Act::Restore { node, .. } => self.restore(node).await?,
             Act::Rebuild { node, engine } => self.vector(node).await?.rebuild(*engine).await,
             Act::Command { run } => self.command(run).await?,
+            Act::Miscompute { node } => self.worker(node)?.miscompute(true).await,
+            Act::Compute { node } => self.worker(node)?.miscompute(false).await,
             Act::Wipe { .. }
             | Act::Intrude { .. }
             | Act::Stall { .. }
             | Act::Unstall { .. }
-            | Act::Miscompute { .. }
-            | Act::Compute { .. }
             | Act::Audit { .. }
             | Act::Promote { .. }
             | Act::Fence { .. }
@@ -217,7 +227,7 @@ impl LocalHost {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)
             }
-            Act::Kill { node } | Act::Stop { node } | Act::Pause { node } => {
+            Act::Kill { node } | Act::Stop { node } | Act::Pause { node } | Act::Miscompute { node } => {
                 Ok(self.node(node)?.look().await)
             }
             Act::Cut { to, .. } | Act::Delay { to, .. } => Ok(self.node(to)?.look().await),
@@ -328,10 +338,17 @@ impl Host for LocalHost {
         let mut systems: Vec<(Role, Arc<dyn System>)> = Vec::new();
         for node in &self.nodes {
             let link = node.link().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            if self.plan.topology.primary(node.id.role) == Some(&node.id) {
+            // Workers are reached through their driver.
+            if node.id.role != Role::Gpu && self.plan.topology.primary(node.id.role) == Some(&node.id) {
                 let system = node.product.system(link.addr(), self.corpus.clone());
                 systems.push((node.id.role, system.map_err(|e| environment(e, SEE_LOGS))?));
             }
+        }
+        if let Some(region) = self.plan.topology.regions.first()
+            && let Some(system) =
+                gpu::of_region(&self.nodes, region, gpu::job(&self.plan), self.flaw_of_driver)?
+        {
+            systems.push((Role::Gpu, system));
         }
         let started = join_all(self.nodes.iter().map(Node::start)).await;
         let mut lines = Vec::new();

@@ -8,8 +8,10 @@
 //! | `host` | the world: launch, acts, teardown |
 //! | `node` | one node: process, port, link |
 //! | `product` | what runs on it, asked directly |
+//! | `gpu` | workers: their product, their acts, and who drives them |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
+//! | `features` | a feature node, and the acts that only it knows |
 //! | `defect` | what is wrong with the world on purpose |
 //! | `hidden` | the subcommands that make the binary a node or the watchdog |
 //! | `heal` | cleaning up a run by hand |
@@ -19,6 +21,8 @@ mod child;
 mod command;
 pub mod damage;
 mod defect;
+mod features;
+mod gpu;
 mod heal;
 mod hidden;
 mod host;

@@ -1,4 +1,5 @@
-//! What runs on a node: gameday's own vector database, or its object store. Asked directly, past the link.
+//! What runs on a node: gameday's own vector database, object store, feature store, or a worker. Asked directly, past
+//! the link.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +14,11 @@ use harness::topology::Role;
 
 use super::defect::Defect;
 use super::environment;
+use super::features::FeatureNode;
+use super::gpu::GpuNode;
 use super::hidden::NodeConfig;
 use super::port::Port;
+use crate::features::{self, FeatureSystem};
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
 
@@ -41,6 +45,10 @@ pub(super) enum Product {
     Vector(VectorNode),
     /// The object store.
     Object(ObjectNode),
+    /// The feature store.
+    Feature(FeatureNode),
+    /// A worker.
+    Gpu(GpuNode),
 }
 
 /// A vector database.
@@ -99,10 +107,8 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature | Role::Gpu => {
-                let what = format!("the local world cannot play the role `{role}` yet");
-                Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
-            }
+            Role::Feature => Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT))),
+            Role::Gpu => Ok(Product::Gpu(GpuNode::new(dir, port.addr(), plan))),
         }
     }
 
@@ -119,6 +125,8 @@ impl Product {
         match self {
             Product::Vector(_) => "gameday's vector node",
             Product::Object(_) => "gameday's object node",
+            Product::Feature(_) => "gameday's feature node",
+            Product::Gpu(_) => "gameday's worker",
         }
     }
 
@@ -127,6 +135,8 @@ impl Product {
         match self {
             Product::Vector(node) => &node.dir,
             Product::Object(node) => &node.dir,
+            Product::Feature(node) => &node.dir,
+            Product::Gpu(node) => &node.dir,
         }
     }
 
@@ -146,6 +156,8 @@ impl Product {
                 secret: node.keys.secret.clone(),
                 replica: None,
             },
+            Product::Feature(node) => NodeConfig::Feature(node.config(port)),
+            Product::Gpu(node) => NodeConfig::Gpu(node.config(port)),
         }
     }
 
@@ -158,6 +170,8 @@ impl Product {
                 let asked = node.data.within(STATUS_LIMIT).head("status").await;
                 asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
             }
+            Product::Feature(node) => node.status(STATUS_LIMIT).await,
+            Product::Gpu(node) => node.status().await.map_err(|e| e.to_string()),
         }
     }
 
@@ -172,6 +186,12 @@ impl Product {
             Product::Object(node) => {
                 let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
                 Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
+            }
+            Product::Feature(_) => {
+                Arc::new(FeatureSystem::new(features::Client::new(link, USERS_LIMIT), corpus))
+            }
+            Product::Gpu(_) => {
+                return Err(S3Error::Config("workers are reached through their driver".into()));
             }
         })
     }

@@ -7,6 +7,8 @@
 mod acts;
 mod death;
 mod drills;
+mod features;
+mod gpu;
 mod stand;
 
 use std::ffi::OsString;
@@ -16,7 +18,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 15] = [
+const TESTS: [Test; 20] = [
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -32,6 +34,11 @@ const TESTS: [Test; 15] = [
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
+    ("feature_drill", features::a_killed_store_comes_back),
+    ("gpu_broken", gpu::broken_workers_are_masked_until_all_are),
+    ("gpu_lost", gpu::a_job_goes_on_whatever_becomes_of_its_workers),
+    ("gpu_drill", gpu::the_loss_of_all_workers_passes),
+    ("gpu_flawed_drill", gpu::a_driver_that_drops_a_shard_is_found),
 ];
 
 fn main() -> ExitCode {
