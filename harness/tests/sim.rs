@@ -67,3 +67,21 @@ fn equal_seeds_give_byte_identical_journals() {
     assert_eq!(journal(INDEX, 7, None), journal(INDEX, 7, None));
     assert_ne!(journal(INDEX, 7, None), journal(INDEX, 8, None));
 }
+
+#[test]
+fn every_shipped_drill_passes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let mut played = 0;
+    for file in std::fs::read_dir(folder).expect("the folder is there").flatten() {
+        if file.path().extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(file.path()).expect("scenarios can be read");
+        for seed in [1, 42] {
+            let report = report(&text, seed, None);
+            assert_eq!(report.verdict, Pass, "{:?}, seed {seed}: {:#?}", file.file_name(), report.findings);
+        }
+        played += 1;
+    }
+    assert!(played >= 7, "only {played} drills were found");
+}

@@ -3,6 +3,7 @@
 use harness::ports::EnvironmentError;
 use harness::sim::Flaw as Word;
 
+use crate::gpu;
 use crate::vectordb::Flaw;
 
 /// Acknowledged writes that a forgetful node keeps out of its log.
@@ -19,6 +20,8 @@ pub(super) struct Defect {
     restarted: Vec<Flaw>,
     /// Faults are issued to nothing.
     pub(super) silent: bool,
+    /// Planted in the driver of workers.
+    pub(super) driver: Option<gpu::Flaw>,
 }
 
 impl Defect {
@@ -48,6 +51,7 @@ impl Defect {
                 Some(Self { restarted: vec![Flaw::ResurrectRefused], ..Self::default() })
             }
             Word::SilentFault => Some(Self { silent: true, ..Self::default() }),
+            Word::LostShard => Some(Self { driver: Some(gpu::Flaw::LostShard), ..Self::default() }),
             _ => None,
         }
     }

@@ -21,8 +21,7 @@ impl Shared {
             Act::Start { node } => self.start(node).await,
             Act::Restart { node } => {
                 self.with(node, |n, _| n.kill());
-                drop(self.world());
-                self.changed.notify_waiters();
+                self.ended(node);
                 self.start(node).await
             }
             Act::Pause { node } => {
@@ -99,7 +98,15 @@ impl Shared {
             }
             ran
         });
+        self.ended(node);
         seen(ended, "the process is gone", "there was no process to end")
+    }
+
+    /// Whatever depends on a process sees at once that it is gone. A worker's lies were in its memory.
+    fn ended(&self, node: &NodeId) {
+        self.world().state.wrong.remove(node);
+        drop(self.world());
+        self.changed.notify_waiters();
     }
 
     async fn start(&self, node: &NodeId) -> Effect {
