@@ -19,7 +19,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 23] = [
+const TESTS: [Test; 25] = [
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -34,6 +34,8 @@ const TESTS: [Test; 23] = [
     ("partition", regions::a_partitioned_primary_stays_fenced_when_the_network_heals),
     ("behind", regions::a_standby_falls_behind_and_catches_up),
     ("active_active", regions::users_of_two_active_regions_move_by_themselves),
+    ("region_drills", regions::the_loss_of_a_region_passes_in_every_pattern),
+    ("partition_drill", regions::a_partition_passes),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),
