@@ -91,17 +91,18 @@ impl Catalog {
 
 /// One part of an object, or a change without bytes.
 fn message(root: &Path, name: &Name, version: Version, part: u64) -> Result<Vec<u8>, String> {
-    let op = |content| Op { name: name.clone(), version, content }.encode();
-    let State::Object { size, .. } = version.state else { return op(Content::None) };
+    let op = |content| Op { name: name.clone(), version, content };
+    let failed = |e: io::Error| e.to_string();
+    let State::Object { size, .. } = version.state else {
+        return op(Content::None).encode(|_| Ok(())).map_err(failed);
+    };
     let offset = part * PART;
-    let mut message = op(Content::Part { offset })?;
-    match read_part(&name.path(root), size, offset, &mut message) {
-        Ok(()) => Ok(message),
-        Err(e) => {
-            tracing::warn!("object node: {name:?} cannot be read and is not replicated: {e}");
-            op(Content::Unreadable)
-        }
-    }
+    let read = op(Content::Part { offset }).encode(|m| read_part(&name.path(root), size, offset, m));
+    read.or_else(|e| {
+        tracing::warn!("object node: {name:?} cannot be read and is not replicated: {e}");
+        op(Content::Unreadable).encode(|_| Ok(()))
+    })
+    .map_err(failed)
 }
 
 fn read_part(path: &Path, size: u64, offset: u64, into: &mut Vec<u8>) -> io::Result<()> {

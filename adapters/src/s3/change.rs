@@ -13,6 +13,7 @@
 //! An object counts as many log sequence numbers as it has parts of [`PART`] bytes. So a position may lie in the middle
 //! of an object, and one of any size travels in small messages from where it was left.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ use super::durable::check_key;
 
 /// Bytes of a part: what a message should not exceed by much.
 pub(super) const PART: u64 = 1 << 20;
+
+/// Bytes of a message's checksum.
+const SUM: usize = 4;
 
 /// No honest clock says more: the year 4253.
 const LATEST: u64 = 1 << 56;
@@ -76,7 +80,7 @@ pub(super) struct Version {
     pub(super) state: State,
 }
 
-/// A change on its way to another store: `postcard` of the head, then the bytes of one part.
+/// A change on its way to another store: a checksum, `postcard` of this, then the bytes of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Op {
     pub(super) name: Name,
@@ -96,14 +100,23 @@ pub(super) enum Content {
 }
 
 impl Op {
-    /// With room for the bytes of a part.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, String> {
-        let room = Vec::with_capacity(PART as usize + 2048);
-        postcard::to_extend(self, room).map_err(|e| e.to_string())
+    /// The message, whose part `fill` appends.
+    pub(super) fn encode(&self, fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Vec<u8>> {
+        let mut message = Vec::with_capacity(PART as usize + 2048);
+        message.extend([0; SUM]);
+        message = postcard::to_extend(self, message).map_err(io::Error::other)?;
+        fill(&mut message)?;
+        let sum = crc32fast::hash(&message[SUM..]);
+        message[..SUM].copy_from_slice(&sum.to_le_bytes());
+        Ok(message)
     }
 
     /// The change and the bytes of its part. Whatever does not fit is refused: it came over a network.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
+        let (sum, bytes) = bytes.split_at_checked(SUM).ok_or("a change that is cut short")?;
+        if sum != crc32fast::hash(bytes).to_le_bytes() {
+            return Err("a change that fails its checksum".into());
+        }
         let (op, part): (Self, _) =
             postcard::take_from_bytes(bytes).map_err(|e| format!("a change that is none: {e}"))?;
         let Self { name, version, content } = &op;
@@ -142,7 +155,13 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused() {
         let whole = op(Content::Part { offset: 0 });
-        let sent = |op: &Op, part: &[u8]| [op.encode().unwrap(), part.to_vec()].concat();
+        let sent = |op: &Op, part: &[u8]| {
+            let fill = |message: &mut Vec<u8>| {
+                message.extend(part);
+                Ok(())
+            };
+            op.encode(fill).unwrap()
+        };
         assert_eq!(Op::decode(&sent(&whole, b"abc")).unwrap(), (whole.clone(), &b"abc"[..]));
         let named = |bucket, key| Op { name: Name::new(bucket, key), ..whole.clone() };
         let later = Stamp { micros: u64::MAX, origin: 0 };
@@ -164,7 +183,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_is_no_change(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn garbage_is_no_change(mut noise in proptest::collection::vec(any::<u8>(), 4..200)) {
+            let sum = crc32fast::hash(&noise[SUM..]);
+            noise[..SUM].copy_from_slice(&sum.to_le_bytes());
             let _ = Op::decode(&noise);
         }
     }

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 23] = [
+const TESTS: &[Test] = &[
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -27,6 +27,8 @@ const TESTS: [Test; 23] = [
     ("broken_program", acts::a_program_that_is_no_node_is_an_environment_error),
     ("lost_watchdog", acts::the_loss_of_the_watchdog_is_told),
     ("swapped_files", acts::swapped_files_are_noticed_and_restored),
+    ("damaged_backups", acts::damaged_backups_are_seen_and_not_restored),
+    ("swapped_model", acts::a_swapped_model_is_a_sound_object_of_another),
     ("silent_faults", acts::silent_faults_are_seen_to_do_nothing),
     ("refused_configs", acts::what_cannot_be_played_is_refused),
     ("wiped_node", regions::a_wiped_node_starts_empty),

@@ -92,9 +92,8 @@ impl Region {
 
     async fn start_store(&mut self) {
         let (port, data, keys) = (self.store.port, self.dir.path().into(), self.keys.clone());
-        let server = s3::Server::bind(s3::ServerConfig { port, data, keys, lifeline: false, replica: None })
-            .await
-            .unwrap();
+        let config = s3::ServerConfig { port, data, keys, lifeline: false, replica: None };
+        let server = s3::Server::bind(config).await.unwrap();
         self.store.port = server.addr().port();
         self.store.task = Some(tokio::spawn(server.run(std::future::pending())));
     }

@@ -8,8 +8,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
 /// A store with 40 files of backups, some in deep folders, and one object that is none.
-fn store() -> (tempfile::TempDir, BTreeMap<PathBuf, Vec<u8>>) {
+fn store() -> (tempfile::TempDir, Files) {
     let dir = tempfile::tempdir().unwrap();
     let backups = dir.path().join(BACKUPS).join("vector-backups/c/full");
     for n in 0..40u8 {
@@ -23,7 +25,7 @@ fn store() -> (tempfile::TempDir, BTreeMap<PathBuf, Vec<u8>>) {
     (dir, files)
 }
 
-fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+fn contents(dir: &Path) -> Files {
     let mut files = Vec::new();
     below(dir, &mut files).unwrap();
     files
@@ -33,11 +35,7 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Damages backups in a fresh store; answers what is in it then.
-fn hit(
-    how: How,
-    fraction: f64,
-    seed: u64,
-) -> (Effect, BTreeMap<PathBuf, Vec<u8>>, BTreeMap<PathBuf, Vec<u8>>) {
+fn hit(how: How, fraction: f64, seed: u64) -> (Effect, Files, Files) {
     let (dir, before) = store();
     let scratch = tempfile::tempdir().unwrap();
     let order = Order {
