@@ -25,7 +25,8 @@ const READERS: usize = 4;
 const PAGE_MAX: usize = 50_000;
 /// Records of the catalogue that are told; an intruder could add any number.
 const CATALOGUE_MAX: usize = 20_000;
-/// The name of the table of rows.
+/// The name of the table of rows. Its keys are numbers and those of the catalogue texts, so `changes.id` has no affinity;
+/// it is compared with `+key`, which has none either, or its index would be of no use.
 pub(super) const ROWS: &str = "entity_rows";
 
 /// Why the store did not do it.
@@ -168,7 +169,7 @@ impl Store {
         let rows = self.core.read(|db| {
             let mut found = db.prepare_cached(&format!(
                 "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = key
+                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key
                  WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
             ))?;
             let rows = found.query_map(params![bound(from), bound(to), asked], stored_row)?;
@@ -211,7 +212,7 @@ impl Store {
             for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
                 let id = if name == ROWS { "key" } else { "name" };
                 let mut gone = db.prepare_cached(&format!(
-                    "SELECT id FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT {id} FROM {name}) ORDER BY id"
+                    "SELECT id FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
                 ))?;
                 for key in gone.query_map([], |row| key_of(name, row.get_ref(0)?))? {
                     keys.extend(key?);
@@ -343,7 +344,7 @@ pub(super) fn get(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>
             let Ok(key) = i64::try_from(*key) else { return Ok(None) };
             let sql = format!(
                 "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = key WHERE key = ?1"
+                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key WHERE key = ?1"
             );
             db.prepare_cached(&sql)?.query_row([key], stored_row).optional()
         }
@@ -358,7 +359,7 @@ fn record_query(table: Table, rest: &str) -> String {
     let name = table.sql();
     format!(
         "SELECT name, r.ver, event_us, digest, body, c.ver FROM {name} r
-         LEFT JOIN changes c ON c.tab = '{name}' AND c.id = name {rest}"
+         LEFT JOIN changes c ON c.tab = '{name}' AND c.id = +name {rest}"
     )
 }
 
