@@ -9,6 +9,9 @@
 //! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
 //! | `system` | the store as a drill's users reach it |
 //! | `intruder` | damage by direct SQL, past digests and log |
+//! | `backup` | backups in an object store, and restores from them |
+//! | `replace` | the node's side of a restore |
+//! | `flaws` | defects planted on purpose |
 //!
 //! # What holds
 //!
@@ -22,10 +25,13 @@
 //! The tables follow Feast's online store and MLflow's registry; definitions, dependencies, compatibility and roles
 //! lie beside them, since a restore that brings back values only is no restore.
 
+pub mod backup;
 mod client;
 mod commit;
+mod flaws;
 mod intruder;
 mod item;
+mod replace;
 mod schema;
 mod server;
 mod store;
@@ -35,7 +41,9 @@ mod tests;
 mod wire;
 
 pub use client::{CallError, Client};
+pub use flaws::Flaw;
 pub use item::{Digest, Item, Key, Record, Row, Stored, Table};
+pub use replace::{Replaced, Rules};
 pub use server::{ServeError, Server, serve};
 pub use store::{Store, StoreError};
 pub use system::FeatureSystem;

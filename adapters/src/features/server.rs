@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::Config;
+use super::replace::Staging;
 use super::store::{Store, StoreError};
 use super::wire::{Request, Response};
 use crate::rpc::{asked_to_leave, listen};
@@ -47,6 +48,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Node {
     store: Store,
+    staging: Staging,
     readers: Semaphore,
 }
 
@@ -74,7 +76,11 @@ impl Server {
         let bind = |source| ServeError::Bind { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        Ok(Self { node: Arc::new(Node { store, readers: Semaphore::new(READERS) }), listener, addr })
+        Ok(Self {
+            node: Arc::new(Node { store, staging: Staging::default(), readers: Semaphore::new(READERS) }),
+            listener,
+            addr,
+        })
     }
 
     /// Where it listens.
@@ -110,6 +116,11 @@ async fn answer(node: Arc<Node>, request: Request) -> Result<Response, StoreErro
         Request::Ping => Ok(Response::Pong),
         Request::Apply { items } => node.store.apply(items).await.map(Response::Applied),
         Request::Strike { strike, seed } => node.store.strike(strike, seed).await.map(Response::Struck),
+        Request::Begin => Ok(Response::Begun(node.staging.begin())),
+        Request::Stage { restore, items } => node.staging.stage(restore, items).map(Response::Staged),
+        Request::Replace { restore, rules } => {
+            node.store.replace(&node.staging, restore, rules).await.map(Response::Replaced)
+        }
         read => {
             let _turn = node.readers.acquire().await;
             let store = node.clone();
@@ -129,7 +140,7 @@ fn answer_read(store: &Store, request: Request) -> Result<Response, StoreError> 
         Request::Catalogue => Response::Catalogue(store.catalogue()?),
         Request::Missing => Response::Missing(store.missing()?),
         Request::Changes { since, limit } => Response::Changes(store.changes(since, limit as usize)?),
-        Request::Ping | Request::Apply { .. } | Request::Strike { .. } => {
+        _ => {
             return Err(StoreError::Refused("not a question".into()));
         }
     })

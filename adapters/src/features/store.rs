@@ -166,15 +166,7 @@ impl Store {
         let asked = i64::try_from(limit).unwrap_or(i64::MAX);
         let bound = |key: u64| i64::try_from(key).unwrap_or(i64::MAX);
         let point = self.point();
-        let rows = self.core.read(|db| {
-            let mut found = db.prepare_cached(&format!(
-                "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key
-                 WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
-            ))?;
-            let rows = found.query_map(params![bound(from), bound(to), asked], stored_row)?;
-            rows.collect::<Result<Vec<_>, _>>()
-        })?;
+        let rows = self.core.read(|db| rows_between(db, bound(from), bound(to), asked))?;
         let more = rows.len() == limit;
         Ok(Rows { rows, more, point })
     }
@@ -184,18 +176,7 @@ impl Store {
     /// # Errors
     /// SQLite's; or there is more of it than can be told.
     pub fn catalogue(&self) -> Result<Vec<Stored>, StoreError> {
-        let all = self.core.read(|db| {
-            let mut all = Vec::new();
-            for table in Table::ALL {
-                let mut found =
-                    db.prepare_cached(&format!("{} LIMIT ?1", record_query(table, "ORDER BY name")))?;
-                let most = i64::try_from(CATALOGUE_MAX + 1).unwrap_or(i64::MAX);
-                for record in found.query_map(params![most], |row| stored_record(table, row))? {
-                    all.push(record?);
-                }
-            }
-            Ok(all)
-        })?;
+        let all = self.core.read(|db| records(db, CATALOGUE_MAX + 1))?;
         match all.len() {
             0..=CATALOGUE_MAX => Ok(all),
             _ => Err(StoreError::Refused(format!("the catalogue has more than {CATALOGUE_MAX} records"))),
@@ -207,19 +188,8 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn missing(&self) -> Result<Vec<Key>, StoreError> {
-        self.core.read(|db| {
-            let mut keys = Vec::new();
-            for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
-                let id = if name == ROWS { "key" } else { "name" };
-                let mut gone = db.prepare_cached(&format!(
-                    "SELECT id FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
-                ))?;
-                for key in gone.query_map([], |row| key_of(name, row.get_ref(0)?))? {
-                    keys.extend(key?);
-                }
-            }
-            Ok(keys)
-        })
+        let missing = self.core.read(missing_keys)?;
+        Ok(missing.into_iter().map(|(key, _)| key).collect())
     }
 
     /// The newest state of keys that changed after `since`, oldest change first. What does not verify is left out:
@@ -353,6 +323,51 @@ pub(super) fn get(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>
             db.prepare_cached(&sql)?.query_row([name], |row| stored_record(*table, row)).optional()
         }
     }
+}
+
+fn rows_between(db: &Connection, from: i64, to: i64, limit: i64) -> rusqlite::Result<Vec<Stored>> {
+    let mut found = db.prepare_cached(&format!(
+        "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
+         LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key
+         WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
+    ))?;
+    found.query_map(params![from, to, limit], stored_row)?.collect()
+}
+
+/// The whole catalogue, in the order of tables and names, up to so many of each table.
+fn records(db: &Connection, most: usize) -> rusqlite::Result<Vec<Stored>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut all = Vec::new();
+    for table in Table::ALL {
+        let mut found = db.prepare_cached(&record_query(table, "ORDER BY name LIMIT ?1"))?;
+        for record in found.query_map(params![most], |row| stored_record(table, row))? {
+            all.push(record?);
+        }
+    }
+    Ok(all)
+}
+
+/// Everything that is stored.
+pub(super) fn all_stored(db: &Connection) -> rusqlite::Result<Vec<Stored>> {
+    let mut all = rows_between(db, 0, i64::MAX, i64::MAX)?;
+    all.extend(records(db, usize::MAX)?);
+    Ok(all)
+}
+
+/// Keys that were written and are not there, with the number of their newest write.
+pub(super) fn missing_keys(db: &Connection) -> rusqlite::Result<Vec<(Key, u64)>> {
+    let mut keys = Vec::new();
+    for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
+        let id = if name == ROWS { "key" } else { "name" };
+        let mut gone = db.prepare_cached(&format!(
+            "SELECT id, ver FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
+        ))?;
+        for key in gone.query_map([], |row| Ok((key_of(name, row.get_ref(0)?)?, unsigned(row.get(1)?)?)))? {
+            let (key, ver) = key?;
+            keys.extend(key.map(|key| (key, ver)));
+        }
+    }
+    Ok(keys)
 }
 
 fn record_query(table: Table, rest: &str) -> String {

@@ -1,5 +1,6 @@
 //! Tests of the feature store as a whole.
 
+mod backup;
 mod process;
 mod store;
 mod system;
