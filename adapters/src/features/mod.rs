@@ -11,6 +11,7 @@
 //! | `intruder` | damage by direct SQL, past digests and log |
 //! | `backup` | backups in an object store, and restores from them |
 //! | `replace` | the node's side of a restore |
+//! | `audit`, `drift` | every detector of compromise by itself |
 //! | `flaws` | defects planted on purpose |
 //!
 //! # What holds
@@ -25,9 +26,11 @@
 //! The tables follow Feast's online store and MLflow's registry; definitions, dependencies, compatibility and roles
 //! lie beside them, since a restore that brings back values only is no restore.
 
+mod audit;
 pub mod backup;
 mod client;
 mod commit;
+mod drift;
 mod flaws;
 mod intruder;
 mod item;
@@ -40,6 +43,7 @@ mod system;
 mod tests;
 mod wire;
 
+pub use audit::{Audit, AuditError, audit};
 pub use client::{CallError, Client};
 pub use flaws::Flaw;
 pub use item::{Digest, Item, Key, Record, Row, Stored, Table};

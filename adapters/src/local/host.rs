@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::artifact::{Order, Other};
 use super::defect::Defect;
 use super::environment;
+use super::features::FeatureNode;
 use super::hidden::{state_of, watchdog_args};
 use super::link::Mode;
 use super::node::{Gate, Node, Setup, cut};
@@ -142,6 +143,15 @@ impl LocalHost {
         }
     }
 
+    /// A feature node, once it answers.
+    async fn feature(&self, id: &NodeId) -> Result<&FeatureNode, Effect> {
+        let node = self.node(id)?;
+        match &node.product {
+            Product::Feature(store) => node.ready().await.map(|()| store),
+            _ => Err(Effect::failed(format!("{id} is no feature node"))),
+        }
+    }
+
     fn object_store(&self) -> Result<&ObjectNode, Effect> {
         let store = |node: &&Node| matches!(node.product, Product::Object(_));
         match self.nodes.iter().find(store).map(|node| &node.product) {
@@ -177,22 +187,31 @@ impl LocalHost {
             Act::Delay { to, by, .. } => self.node(to)?.set_link(Mode::Delay(by.std())).await,
             Act::Mend { to, .. } => self.node(to)?.set_link(Mode::Open).await,
             Act::Damage { node, what, how, fraction, seed } => {
+                if let Product::Feature(store) = &self.node(node)?.product {
+                    return Ok(store.damage(*what, *how, *fraction, *seed).await);
+                }
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 let other = self.other();
                 blocking(move || order.execute(&other)).await
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),
+            Act::Intrude { node } => self.feature(node).await?.intrude().await,
+            Act::Audit { node } => self.feature(node).await?.audit(self.object_store()?).await,
+            Act::Backup { node, .. } if node.role == Role::Feature => {
+                self.feature(node).await?.back_up(self.object_store()?).await
+            }
             Act::Backup { node, .. } => self.back_up(node).await?,
+            Act::Restore { node, scope } if node.role == Role::Feature => {
+                self.feature(node).await?.restore(self.object_store()?, *scope).await
+            }
             Act::Restore { node, .. } => self.restore(node).await?,
             Act::Rebuild { node, engine } => self.vector(node).await?.rebuild(*engine).await,
             Act::Command { run } => self.command(run).await?,
             Act::Wipe { .. }
-            | Act::Intrude { .. }
             | Act::Stall { .. }
             | Act::Unstall { .. }
             | Act::Miscompute { .. }
             | Act::Compute { .. }
-            | Act::Audit { .. }
             | Act::Promote { .. }
             | Act::Fence { .. }
             | Act::Rejoin { .. }
@@ -207,6 +226,9 @@ impl LocalHost {
     /// A fault that is acknowledged and does nothing, and what is seen of it.
     async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
         match act {
+            Act::Damage { node, .. } | Act::Intrude { node } if node.role == Role::Feature => {
+                Ok(self.node(node)?.look().await)
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)

@@ -103,7 +103,9 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature => Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT))),
+            Role::Feature => {
+                Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT, defect.features)))
+            }
             Role::Gpu => {
                 let what = format!("the local world cannot play the role `{role}` yet");
                 Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))

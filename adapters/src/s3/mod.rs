@@ -17,7 +17,7 @@ pub use client::{Head, Listed, Page, S3};
 pub use error::S3Error;
 pub use server::{Server, ServerConfig, ServerError, serve};
 pub use system::ObjectSystem;
-pub(crate) use system::key_of;
+pub(crate) use system::{key_of, name as name_of};
 
 use std::fmt;
 

@@ -35,7 +35,7 @@ fn play(plan: &Plan, flaw: Option<&str>) -> Report {
     })
 }
 
-fn verdicts(report: &Report, verdict: Verdict) -> Vec<String> {
+pub(crate) fn verdicts(report: &Report, verdict: Verdict) -> Vec<String> {
     let of = report.findings.iter().filter(|f| f.verdict == verdict);
     of.map(|f| format!("{} {}", f.objective, f.subject)).collect()
 }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 17] = [
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -32,6 +32,9 @@ const TESTS: [Test; 14] = [
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
     ("feature_drill", features::a_killed_store_comes_back),
+    ("feature_strikes", features::strikes_are_answered_with_what_was_seen),
+    ("feature_compromise", features::a_compromised_store_is_restored),
+    ("feature_flaws", features::bad_restores_are_found),
 ];
 
 fn main() -> ExitCode {

@@ -16,6 +16,7 @@ pub(super) struct Stack {
     pub(super) node: Node,
     pub(super) s3: S3,
     pub(super) dir: tempfile::TempDir,
+    pub(super) endpoint: String,
 }
 
 pub(super) async fn stack() -> Stack {
@@ -24,11 +25,12 @@ pub(super) async fn stack() -> Stack {
     let config =
         ServerConfig { port: 0, data: dir.path().join("objects"), keys: keys.clone(), lifeline: false };
     let objects = ObjectServer::bind(config).unwrap();
-    let s3 = S3::new(&format!("http://{}", objects.addr()), "gameday-backups", &keys).unwrap();
+    let endpoint = format!("http://{}", objects.addr());
+    let s3 = S3::new(&endpoint, "gameday-backups", &keys).unwrap();
     tokio::spawn(objects.run(std::future::pending()));
     s3.create_bucket().await.unwrap();
     let node = node(&dir.path().join("features")).await;
-    Stack { node, s3, dir }
+    Stack { node, s3, dir, endpoint }
 }
 
 fn definition(f: usize) -> Item {
@@ -307,7 +309,7 @@ proptest! {
             let contents = stack.contents().await;
             let backup = back_up(&stack.node.client, &stack.s3).await.unwrap();
             // Into an emptied node, and into one that an intruder has been in.
-            let other = Stack { node: node(&stack.dir.path().join("other")).await, s3: stack.s3.clone(), dir: tempfile::tempdir().unwrap() };
+            let other = Stack { node: node(&stack.dir.path().join("other")).await, s3: stack.s3.clone(), dir: tempfile::tempdir().unwrap(), endpoint: String::new() };
             let restored = other.restore().await.unwrap();
             assert_eq!(other.contents().await, contents);
             assert_eq!((restored.timestamp, restored.rows + restored.records), (backup.timestamp, contents.len() as u64));

@@ -1,5 +1,6 @@
 //! Tests of the feature store as a whole.
 
+mod audit;
 mod backup;
 mod process;
 mod store;
