@@ -4,7 +4,9 @@
 
 pub mod backup;
 pub mod features;
+pub mod gpu;
 pub mod local;
+pub mod replica;
 mod rpc;
 pub mod s3;
 pub mod vectordb;

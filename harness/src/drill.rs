@@ -151,6 +151,7 @@ impl Stage {
         backups.finish().await;
         self.enter(Phase::ReadBack)?;
         let survivors = self.read_back(1).await?;
+        self.read_copies().await?;
         self.enter(Phase::Quality)?;
         self.quality_after(&ledgers, &survivors).await
     }

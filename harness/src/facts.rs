@@ -5,19 +5,20 @@
 
 mod oddity;
 mod outage;
+mod stores;
 
 use std::collections::BTreeMap;
 
 use crate::{
     act::Act,
-    corpus::Corpus,
     journal::{Acted, Began, Ending, Event, EventKind, JournalError, Phase, Probed, Quality, touched},
     ledger::{Account, Ledger, Survivors},
     plan::{Plan, StepKind},
-    topology::{NodeId, Role},
+    topology::{NodeId, Role, State},
 };
 
 pub use outage::{Outage, ProbeRecord, Window};
+pub use stores::{Copy, Dangling};
 
 /// The facts of one drill.
 #[derive(Debug)]
@@ -36,8 +37,12 @@ pub struct Facts {
     pub stores: Vec<StoreFacts>,
     /// Passes over the frozen queries, by number.
     pub quality: BTreeMap<u8, (u64, Quality)>,
-    /// Objects whose vector is gone, where both stores were read in full.
-    pub dangling: Option<Vec<u64>>,
+    /// Each region's own copy of a store, where all are compared: the last attempt to read it.
+    pub copies: Vec<Copy>,
+    /// What the acts that were seen to take effect left standing when the storm ended.
+    pub state: State,
+    /// What refers to something that is gone, where the stores concerned were read in full.
+    pub dangling: Vec<Dangling>,
     /// Notes of the drill.
     pub notes: Vec<String>,
     /// Why it was given up.
@@ -168,12 +173,14 @@ impl Facts {
         Facts {
             services: plan.services.iter().map(service).collect(),
             stores: plan.stores().into_iter().map(store).collect(),
+            state: State::healthy(&plan.topology),
             began,
             plan,
             phases: Vec::new(),
             steps: Vec::new(),
             quality: BTreeMap::new(),
-            dangling: None,
+            copies: Vec::new(),
+            dangling: Vec::new(),
             notes: Vec::new(),
             aborted: None,
             odd: None,
@@ -234,6 +241,7 @@ impl Facts {
                     s.detected_us.get_or_insert(at_us);
                 }
             }
+            EventKind::ReadBack(page) if page.region.is_some() => self.copy(&page, seq),
             EventKind::ReadBack(page) => {
                 let pass = usize::from(page.pass == 2);
                 if let Some(store) = page.store.and_then(|role| self.store_mut(role)) {
@@ -252,7 +260,16 @@ impl Facts {
         }
     }
 
+    /// Keeps the state of the stack as it was when the storm ended.
+    fn felt(&mut self, done: &Acted) {
+        let over = self.phases.last().is_some_and(|(p, _)| *p > Phase::Storm);
+        if !over && done.outcome.observed() {
+            self.state.apply(&done.act);
+        }
+    }
+
     fn acted(&mut self, acted: Acted, seq: u64, at_us: u64) {
+        self.felt(&acted);
         if let Some(step) = self.steps.iter_mut().rev().find(|s| s.name == acted.step) {
             step.acts.push(acted);
             step.evidence.push(seq);
@@ -263,6 +280,7 @@ impl Facts {
     }
 
     fn undone(&mut self, undone: Acted, seq: u64, at_us: u64) {
+        self.felt(&undone);
         let storming = self.phases.last().is_some_and(|(p, _)| *p == Phase::Storm);
         if let Some(step) = self.steps.iter_mut().rev().find(|s| s.name == undone.step) {
             if storming {
@@ -369,16 +387,6 @@ impl Facts {
             .get(&3)
             .and_then(|_| self.entered_us(Phase::Undo))
             .or_else(|| self.quality.is_empty().then(|| self.entered_us(Phase::Undo)).flatten())
-    }
-
-    fn references(&self) -> Option<Vec<u64>> {
-        let read = |role| {
-            self.stores.iter().find(|s| s.store == role).map(|s| &s.passes[0]).filter(|s| s.complete())
-        };
-        let (objects, vectors) = (read(Role::Object)?, read(Role::Vector)?);
-        let corpus = Corpus::of(&self.plan.scenario);
-        let gone = |key: &u64| vectors.get(corpus.referred(*key)).is_none();
-        Some(objects.keys().filter(gone).collect())
     }
 }
 

@@ -244,6 +244,12 @@ pub struct ReadBack {
     pub pass: u8,
     /// Which store.
     pub store: Option<Role>,
+    /// Whose copy, where every region's copy is compared; the one that the router offers, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Copies that differ are read again: which attempt this is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
     /// Keys whose value is the seeded one, as inclusive ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeded: Vec<(u64, u64)>,
@@ -259,6 +265,10 @@ pub struct ReadBack {
     /// On the last page: whether everything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<ReadEnd>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// How a read-back ended.

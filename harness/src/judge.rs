@@ -8,6 +8,7 @@ mod conduct;
 mod data;
 mod quality;
 mod rto;
+mod users;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +17,13 @@ use crate::{facts::Facts, verdict::Verdict};
 pub(crate) use data::actual_us as rpo_actual_us;
 pub(crate) use quality::ratios as quality_ratios;
 pub use quality::{Ratio, recall};
+pub(crate) use users::had;
 
 /// One conclusion.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was judged: `rto`, `rpo`, `integrity`, `references`, `quality`, `steady`, `effect`, `conduct`.
+    /// What was judged: `rto`, `rpo`, `integrity`, `references`, `convergence`, `quality`, `availability`,
+    /// `latency_p99`, `steady`, `effect`, `recovery`, `conduct`.
     pub objective: String,
     /// Of whom: a service, a store, a fault.
     pub subject: String,
@@ -73,6 +76,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         findings.extend(rto::findings(facts));
         findings.extend(data::findings(facts));
         findings.extend(quality::findings(facts));
+        findings.extend(users::findings(facts));
     }
     findings
 }

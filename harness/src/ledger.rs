@@ -300,6 +300,15 @@ impl Survivors {
         self.seeded.iter().flat_map(|(from, to)| *from..=*to).chain(self.found.keys().copied())
     }
 
+    /// Keys that read differently in another copy.
+    pub fn differing(&self, other: &Survivors) -> Vec<u64> {
+        let differs = |key: &u64| self.get(*key) != other.get(*key);
+        let mut keys: Vec<u64> = self.keys().chain(other.keys()).filter(differs).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// Records with an honest value: key and write number, in key order.
     pub fn records(&self) -> Vec<(u64, u64)> {
         let seeded = self.seeded.iter().flat_map(|(from, to)| *from..=*to).map(|k| (k, 0));

@@ -2,14 +2,15 @@
 //!
 //! Every report format is a pure function of this. A report made from an old journal equals the one made by the run.
 
+mod timeline;
+
 use std::{collections::BTreeMap, io::BufRead};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    act::Outcome,
     facts::{Facts, ServiceFacts, StepFacts, StoreFacts},
-    journal::{JournalError, Phase, Reader},
+    journal::{JournalError, Reader},
     judge::{self, Finding, recall},
     ledger::Latency,
     plan::{ServicePlan, StepKind},
@@ -18,6 +19,8 @@ use crate::{
     topology::Role,
     verdict::Verdict,
 };
+
+pub use timeline::{Moment, MomentKind};
 
 /// One drill, judged.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -82,6 +85,12 @@ pub struct ObjectiveReport {
     pub rpo_us: Option<u64>,
     /// Share of quality.
     pub quality: Option<f64>,
+    /// 99 % of good answers within this, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99_us: Option<u64>,
+    /// Share of good answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<f64>,
     /// How long a service must stay good, in microseconds.
     pub stable_for_us: u64,
 }
@@ -119,6 +128,10 @@ pub struct ServiceReport {
     pub probes: u64,
     /// Bad ones among them.
     pub bad: u64,
+    /// The share of good answers over the storm.
+    pub availability: Option<f64>,
+    /// 99 % of good answers over the storm came within this, from the time they were due.
+    pub latency_p99_us: Option<u64>,
     /// Why the first bad one was bad.
     pub why: Option<String>,
     /// How late the harness was with a probe, at worst.
@@ -183,40 +196,6 @@ pub struct QualityReport {
     pub ratio_stored: Option<(f64, f64)>,
 }
 
-/// One line of the timeline.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Moment {
-    /// Microseconds since the drill began.
-    pub at_us: u64,
-    /// What kind of moment it is.
-    pub kind: MomentKind,
-    /// What happened.
-    pub what: String,
-    /// What was seen.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub seen: String,
-}
-
-/// Kinds of moments.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MomentKind {
-    /// A phase began.
-    Phase,
-    /// A fault struck.
-    Fault,
-    /// A service was first bad.
-    Impact,
-    /// A service was detected as down.
-    Detected,
-    /// A recovery step.
-    Recovery,
-    /// A service was good for good.
-    Recovered,
-    /// A fault was lifted, or a debt paid.
-    Undo,
-}
-
 impl Report {
     /// Reads a journal and judges it.
     ///
@@ -251,7 +230,7 @@ impl Report {
             ledger: facts.stores.iter().map(|s| store(facts, s)).collect(),
             quality: quality(facts),
             findings,
-            timeline: timeline(facts),
+            timeline: timeline::timeline(facts),
             notes: facts.notes.clone(),
             events: facts.events,
         }
@@ -266,6 +245,8 @@ fn objective(plan: &ServicePlan) -> ObjectiveReport {
         rto_us: o.rto.map(|d| d.us()),
         rpo_us: o.rpo.map(|d| d.us()),
         quality: o.quality,
+        latency_p99_us: o.latency_p99.map(|d| d.us()),
+        availability: o.availability,
         stable_for_us: o.stable_for.us(),
     }
 }
@@ -282,6 +263,7 @@ fn service(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts) -> ServiceReport
         };
         facts.faults().map(clock).collect()
     });
+    let had = judge::had(facts, s);
     let bypassed = |c: &crate::plan::Cue| {
         c.kind == StepKind::Recovery && matches!(c.trigger, crate::plan::Trigger::At(_))
     };
@@ -301,6 +283,8 @@ fn service(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts) -> ServiceReport
         probe_period_us: plan.probe.every.us(),
         probes: outage.map_or(0, |o| o.asked),
         bad: outage.map_or(0, |o| o.bad),
+        availability: had.and_then(|h| h.availability()),
+        latency_p99_us: had.and_then(|h| h.p99_us),
         why: s.why.clone(),
         harness_lag_us: outage.map_or(0, |o| o.lag_us),
         per_fault_us: per_fault.unwrap_or_default(),
@@ -350,51 +334,4 @@ fn quality(facts: &Facts) -> Option<QualityReport> {
         ratio: ratios.map(|r| (r.0.point, r.0.lower)),
         ratio_stored: ratios.map(|r| (r.1.point, r.1.lower)),
     })
-}
-
-fn timeline(facts: &Facts) -> Vec<Moment> {
-    let phase = |(p, at): &(Phase, u64)| moment(*at, MomentKind::Phase, p.to_string(), "");
-    let mut all: Vec<Moment> = facts.phases.iter().map(phase).collect();
-    for step in facts.steps.iter().filter(|s| s.kind != StepKind::Setup) {
-        let kind = if step.kind == StepKind::Fault { MomentKind::Fault } else { MomentKind::Recovery };
-        if step.planned.is_empty() {
-            all.push(moment(step.began_us, kind, format!("{}: nothing is done", step.name), ""));
-        }
-        all.extend(step.acts.iter().map(|a| {
-            let seen = match &a.outcome {
-                Outcome::Observed(what) => what.clone(),
-                Outcome::NotObserved(why) => format!("NOT OBSERVED: {why}"),
-                Outcome::Failed(why) => format!("FAILED: {why}"),
-            };
-            moment(a.began_us, kind, format!("{}: {}", step.name, a.act), &seen)
-        }));
-    }
-    for step in &facts.steps {
-        let undone = |a: &crate::journal::Acted| {
-            moment(a.began_us, MomentKind::Undo, format!("{}: {}", step.name, a.act), a.outcome.text())
-        };
-        all.extend(step.undone.iter().map(undone));
-    }
-    for s in &facts.services {
-        let Some(outage) = &s.outage else { continue };
-        let why = s.why.as_deref().unwrap_or("");
-        all.extend(outage.t1_us.map(|at| moment(at, MomentKind::Impact, format!("{} is bad", s.name), why)));
-        all.extend(s.detected_us.map(|at| {
-            moment(
-                at,
-                MomentKind::Detected,
-                format!("{} is detected as down", s.name),
-                "three bad probes in a row",
-            )
-        }));
-        all.extend(outage.recovered.map(|w| {
-            moment(w.late_us, MomentKind::Recovered, format!("{} is good again, and stays good", s.name), "")
-        }));
-    }
-    all.sort_by_key(|m| (m.at_us, m.kind));
-    all
-}
-
-fn moment(at_us: u64, kind: MomentKind, what: String, seen: &str) -> Moment {
-    Moment { at_us, kind, what, seen: seen.into() }
 }

@@ -74,7 +74,7 @@ fn finding(page: &mut Page, f: &Finding) {
     let of = format!("{} of {}", f.objective, f.subject);
     if f.verdict == Verdict::Pass {
         // The others require the same of every drill.
-        let judged = ["rto", "rpo", "quality"].contains(&f.objective.as_str());
+        let judged = ["rto", "rpo", "quality", "availability", "latency_p99"].contains(&f.objective.as_str());
         let required = if judged { format!("; required: {}", f.required) } else { String::new() };
         let text = format!("{of}: {}{required}", f.measured);
         return page.item(&format!("  {:<8} ", f.verdict.to_string()), &text);
@@ -112,7 +112,15 @@ fn services(page: &mut Page, r: &Report) {
             human_us(s.harness_lag_us)
         );
         page.item("      probes   ", &asked);
+        had(page, s);
     }
+}
+
+/// What users had of the whole storm.
+fn had(page: &mut Page, s: &ServiceReport) {
+    let Some(share) = s.availability else { return };
+    let p99 = s.latency_p99_us.map_or("too few answers to say".into(), human_us);
+    page.item("      users    ", &format!("{share:.4} of answers were good; 99 % of good ones within {p99}"));
 }
 
 /// How long it was gone: the truth lies in the interval, and its late end is judged.

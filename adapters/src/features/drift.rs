@@ -95,7 +95,7 @@ mod tests {
         }
         let base = bell(1, 2000);
         let mut now = bell(2, 2000);
-        now.iter_mut().take(400).for_each(|value| *value += 2500.0);
+        now.iter_mut().take(600).for_each(|value| *value += 2500.0);
         let (p, k) = (psi(&base, &now), ks(&base, &now));
         assert!(p.0 > p.1 && k.0 > k.1, "{p:?} {k:?}");
     }

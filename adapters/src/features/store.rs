@@ -16,6 +16,7 @@ use super::commit::{Job, commit_all};
 use super::item::{Digest, Item, Key, Record, Row, Stored, Table};
 use super::schema::{self, VALUES};
 use super::wire::{Applied, Changes, Point, Rows, Status};
+use crate::replica::BATCH_BYTES;
 
 /// Writes that may wait for the writer.
 const QUEUE: usize = 4096;
@@ -51,8 +52,8 @@ impl From<rusqlite::Error> for StoreError {
 pub(super) struct Core {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
-    pub(super) timeline: AtomicU64,
-    pub(super) durable: watch::Sender<u64>,
+    point: Mutex<Point>,
+    durable: watch::Sender<u64>,
     pub(super) writes: AtomicU64,
     pub(super) commits: AtomicU64,
 }
@@ -89,7 +90,7 @@ impl Store {
         let core = Arc::new(Core {
             path,
             readers: Mutex::default(),
-            timeline: AtomicU64::new(point.timeline),
+            point: Mutex::new(point),
             durable: watch::Sender::new(point.lsn),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -137,8 +138,7 @@ impl Store {
 
     /// Which history this is, and its newest durable change.
     pub fn point(&self) -> Point {
-        let lsn = *self.core.durable.borrow();
-        Point { timeline: self.core.timeline.load(Ordering::Acquire), lsn }
+        self.core.point()
     }
 
     /// One entity.
@@ -208,16 +208,18 @@ impl Store {
             let listed = listed.query_map(params![since, asked], |row| {
                 Ok((unsigned(row.get(0)?)?, key_of(row.get_ref(1)?.as_str()?, row.get_ref(2)?)?))
             })?;
-            let (mut items, mut upto, mut more) = (Vec::new(), None, false);
+            let (mut items, mut upto, mut more, mut bytes) = (Vec::new(), None, false, 0);
             for (seen, change) in listed.enumerate() {
                 let (lsn, key) = change?;
-                more = seen == limit;
+                more = seen == limit || bytes >= BATCH_BYTES;
                 if more {
                     break;
                 }
                 upto = Some(lsn);
                 let Some(key) = key else { continue };
-                items.extend(get(&tx, &key)?.filter(Stored::verifies).map(|stored| stored.item));
+                let found = get(&tx, &key)?.filter(Stored::verifies).map(|stored| stored.item);
+                bytes += found.as_ref().map_or(0, Item::size);
+                items.extend(found);
             }
             let upto = match upto {
                 Some(upto) if more => upto,
@@ -249,6 +251,16 @@ impl Store {
 }
 
 impl Core {
+    pub(super) fn point(&self) -> Point {
+        *self.point.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A transaction is durable.
+    pub(super) fn reached(&self, now: Point) {
+        *self.point.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.durable.send_replace(now.lsn);
+    }
+
     /// Reads over a connection nobody else uses.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let pool = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);

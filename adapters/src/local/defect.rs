@@ -4,6 +4,7 @@ use harness::ports::EnvironmentError;
 use harness::sim::Flaw as Word;
 
 use crate::features;
+use crate::gpu;
 use crate::vectordb::Flaw;
 
 /// Acknowledged writes that a forgetful node keeps out of its log.
@@ -24,6 +25,8 @@ pub(super) struct Defect {
     pub(super) silent: bool,
     /// Planted in restores of the feature node.
     pub(super) features: Option<features::Flaw>,
+    /// Planted in the driver of workers.
+    pub(super) driver: Option<gpu::Flaw>,
 }
 
 impl Defect {
@@ -59,6 +62,7 @@ impl Defect {
                 Some(Self { features: Some(features::Flaw::StaleRestore), ..Self::default() })
             }
             Word::SilentFault => Some(Self { silent: true, ..Self::default() }),
+            Word::LostShard => Some(Self { driver: Some(gpu::Flaw::LostShard), ..Self::default() }),
             _ => None,
         }
     }

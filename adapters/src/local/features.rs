@@ -10,6 +10,7 @@ use harness::ports::Effect;
 use super::product::{BACKUPS, ObjectNode};
 use crate::features::backup::{self, BackupError};
 use crate::features::{CallError, Client, Config, Flaw, Strike, audit};
+use crate::replica::ReplicaConfig;
 
 /// A feature store.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ impl FeatureNode {
     }
 
     /// What its process is told.
-    pub(super) fn config(&self, port: u16) -> Config {
-        Config { port, lifeline: true, ..Config::new(&self.dir) }
+    pub(super) fn config(&self, port: u16, replica: Option<ReplicaConfig>) -> Config {
+        Config { port, lifeline: true, replica, ..Config::new(&self.dir) }
     }
 
     /// What it says about itself, in words.

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use serde::{Serialize, de::DeserializeOwned};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -38,11 +39,13 @@ pub(crate) struct Caller<A> {
     addr: SocketAddr,
     limit: Duration,
     slot: Arc<Mutex<Slot<A>>>,
+    /// Calls abandoned since the node was last heard.
+    silence: Arc<AtomicU64>,
 }
 
 impl<A> Clone for Caller<A> {
     fn clone(&self) -> Self {
-        Self { addr: self.addr, limit: self.limit, slot: self.slot.clone() }
+        Self { addr: self.addr, limit: self.limit, slot: self.slot.clone(), silence: self.silence.clone() }
     }
 }
 
@@ -55,7 +58,8 @@ impl<A> std::fmt::Debug for Caller<A> {
 impl<A: DeserializeOwned + Send + 'static> Caller<A> {
     /// A client of the node at `addr`, each of whose calls ends within `limit`. Connects with the first call.
     pub(crate) fn new(addr: SocketAddr, limit: Duration) -> Self {
-        Self { addr, limit, slot: Arc::new(Mutex::new(Slot { link: None, attempt: None })) }
+        let slot = Arc::new(Mutex::new(Slot { link: None, attempt: None }));
+        Self { addr, limit, slot, silence: Arc::default() }
     }
 
     /// The same connection with another limit.
@@ -108,7 +112,7 @@ impl<A: DeserializeOwned + Send + 'static> Caller<A> {
                 // While calls wait on it (or hold it), silence is judged by them.
                 let idle =
                     Arc::strong_count(link) == 1 && link.now().saturating_sub(link.heard()) > IDLE_MICROS;
-                !link.is_dead() && !idle
+                !link.is_dead() && !link.is_spent() && !idle
             };
             if let Some(link) = slot.link.as_ref().filter(usable) {
                 return Ok(link.clone());
@@ -121,9 +125,9 @@ impl<A: DeserializeOwned + Send + 'static> Caller<A> {
 
     /// Connects in a task; whoever starts it does not have to wait for its end.
     fn attempt(&self) -> Attempt<A> {
-        let (addr, slot) = (self.addr, self.slot.clone());
+        let (addr, slot, silence) = (self.addr, self.slot.clone(), self.silence.clone());
         let task = tokio::spawn(async move {
-            let result = match timeout(CONNECT, Link::connect(addr)).await {
+            let result = match timeout(CONNECT, Link::connect(addr, silence)).await {
                 Ok(Ok(link)) => Ok(Arc::new(link)),
                 Ok(Err(error)) => Err(Unanswered::NotSent(format!("{addr}: {error}"))),
                 Err(_) => Err(Unanswered::NotSent(format!("{addr}: no connection within {CONNECT:?}"))),

@@ -1,11 +1,13 @@
 //! The node's side: a listener on loopback in front of whatever answers.
 //!
 //! Every request is a task of its own, so nothing slow holds up anything else. Connections, requests in flight and
-//! waiting answers are bounded. A frame that is no request closes its connection and nothing more.
+//! waiting answers are bounded. A frame that is no request closes its connection and nothing more. A connection that
+//! its client has reset is dropped with all that is queued on it.
 
 use super::{Message, decode, encode, framing};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, de::DeserializeOwned};
 use std::future::Future;
 use std::io;
@@ -81,7 +83,9 @@ pub(crate) async fn listen<Q, A, H>(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Ok(permit) = room.clone().try_acquire_owned() {
+                    if !reset(&stream)
+                        && let Ok(permit) = room.clone().try_acquire_owned()
+                    {
                         let answer = answer.clone();
                         connections.spawn(async move {
                             connection(stream, answer).await;
@@ -96,6 +100,15 @@ pub(crate) async fn listen<Q, A, H>(
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// Whether the peer has reset the connection. The kernel hands out what arrived before that all the same, but nobody
+/// waits for the answers.
+fn reset(stream: &TcpStream) -> bool {
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(gone)
 }
 
 async fn connection<Q, A, H>(stream: TcpStream, answer: Arc<impl Fn(Q) -> H + Send + Sync + 'static>)
@@ -143,6 +156,9 @@ async fn requests<Q, A, H>(
             Err(_) if !tasks.is_empty() => continue,
             _ => break,
         };
+        if reset(frames.get_ref().as_ref()) {
+            break;
+        }
         let Ok(Message { id, body }) = decode::<Q>(&frame) else { break };
         let (answer, answers) = (answer.clone(), answers.clone());
         tasks.spawn(async move {

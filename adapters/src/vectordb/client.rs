@@ -1,7 +1,8 @@
 //! The client: the questions that a node answers. Each error says whether the call could have happened.
 
 use super::wire::{
-    BuildEngine, Hit, Imported, IndexInfo, IndexSpec, Page, Point, Record, Request, Response, State, Status,
+    BuildEngine, Change, Changes, Hit, Imported, IndexInfo, IndexSpec, Merged, Page, Point, Record, Request,
+    Response, State, Status,
 };
 use crate::rpc::{Caller, Unanswered};
 use std::net::SocketAddr;
@@ -18,6 +19,9 @@ pub enum CallError {
         /// Why, and the remedy.
         why: String,
     },
+    /// A changes feed cannot go on from the point that was named: read everything from `lsn` 0.
+    #[error("full resync needed: {0}")]
+    Resync(String),
     /// The request was never sent: definitely not done.
     #[error("not sent: {0}")]
     NotSent(String),
@@ -61,6 +65,7 @@ impl Client {
     async fn call(&self, request: Request) -> Result<Response, CallError> {
         match self.0.call(request).await? {
             Response::Refused { state, why } => Err(CallError::Refused { state, why }),
+            Response::Resync { why } => Err(CallError::Resync(why)),
             Response::Failed { why } => Err(CallError::Indefinite(why)),
             answer => Ok(answer),
         }
@@ -139,6 +144,30 @@ impl Client {
         }
     }
 
+    /// What changed after `since`, up to `limit` keys; go on with [`Changes::point`]. From `lsn` 0 of the node's own
+    /// timeline on it is everything.
+    ///
+    /// # Errors
+    /// [`CallError::Resync`] if `since` is of another history; else see [`CallError`].
+    pub async fn changes(&self, since: Point, limit: u32) -> Result<Changes, CallError> {
+        match self.call(Request::Changes { since, limit }).await? {
+            Response::Changes(changes) => Ok(changes),
+            other => confused(&other),
+        }
+    }
+
+    /// Stores those changes whose write number is higher than what the key shows, a deletion's included. All of it
+    /// is durable then, and doing it again changes nothing. Lsns are not looked at: they are another node's.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Merged, CallError> {
+        match self.call(Request::Apply { changes }).await? {
+            Response::Merged(merged) => Ok(merged),
+            other => confused(&other),
+        }
+    }
+
     /// What the node says about itself; answered in every state.
     ///
     /// # Errors
@@ -205,12 +234,12 @@ impl Client {
         }
     }
 
-    /// Adds records of the backup. Answers how many are staged.
+    /// Adds a part of the backup; of several states of one key the newest counts. Answers how many keys are staged.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn import_page(&self, import: u64, records: Vec<Record>) -> Result<u64, CallError> {
-        match self.call(Request::ImportPage { import, records }).await? {
+    pub async fn import_page(&self, import: u64, changes: Vec<Change>) -> Result<u64, CallError> {
+        match self.call(Request::ImportPage { import, changes }).await? {
             Response::Staged { records } => Ok(records),
             other => confused(&other),
         }

@@ -7,7 +7,9 @@
 use super::codec::Entry;
 use super::engine::{Core, EngineError, refused};
 use super::files::WAL;
-use super::wire::State;
+use super::table::Table;
+use super::wire::{Merged, State};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
@@ -17,24 +19,49 @@ const GROUP_BYTES: usize = 4 << 20;
 /// Written keys that no segment has, before the engine flushes by itself.
 const FLUSH_AT: usize = 65_536;
 
-/// A write on its way to the log. Without a vector it is a deletion.
+/// The next state of a key. Without a vector it is a deletion.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct Update {
     pub(super) key: u64,
     pub(super) ver: u64,
     pub(super) vector: Option<Arc<[f32]>>,
-    pub(super) done: oneshot::Sender<Result<u64, EngineError>>,
+}
+
+/// Where writes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A user of a node that stands alone: the last to come wins.
+    User,
+    /// A user of a replicated node: the highest write number wins.
+    Replicated,
+    /// Another node: the highest write number wins.
+    Feed,
+}
+
+/// Writes on their way to the log.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) updates: Vec<Update>,
+    pub(super) origin: Origin,
+    pub(super) done: oneshot::Sender<Result<Merged, EngineError>>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        let size = |update: &Update| 24 + update.vector.as_ref().map_or(0, |vector| vector.len() * 4);
+        self.updates.iter().map(size).sum()
+    }
 }
 
 impl Core {
     pub(super) fn commit_all(self: &Arc<Self>, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
-            let mut bytes = 0;
+            let mut bytes = first.bytes();
             let mut group = vec![first];
             while bytes < GROUP_BYTES
                 && let Ok(job) = jobs.try_recv()
             {
-                bytes += job.vector.as_ref().map_or(0, |vector| vector.len() * 4);
+                bytes += job.bytes();
                 group.push(job);
             }
             self.commit(group);
@@ -43,13 +70,13 @@ impl Core {
 
     fn commit(self: &Arc<Self>, group: Vec<Job>) {
         match self.store(&group) {
-            Ok(first) => {
-                for (lsn, job) in (first..).zip(group) {
-                    let answer = if self.planted.refuses_stored(job.key, job.vector.is_some()) {
+            Ok(merged) => {
+                for (merged, job) in merged.into_iter().zip(group) {
+                    let answer = if self.refuses_stored(&job) {
                         Err(refused(State::Healthy, "too many writes are waiting: slow down"))
                     } else {
-                        self.writes.fetch_add(1, Ordering::Relaxed);
-                        Ok(lsn)
+                        self.writes.fetch_add(merged.stored, Ordering::Relaxed);
+                        Ok(merged)
                     };
                     let _ = job.done.send(answer);
                 }
@@ -69,22 +96,50 @@ impl Core {
         }
     }
 
-    /// Makes a group durable and visible; answers the first one's lsn.
-    fn store(&self, group: &[Job]) -> Result<u64, EngineError> {
+    fn refuses_stored(&self, job: &Job) -> bool {
+        match &job.updates[..] {
+            [one] if job.origin != Origin::Feed => self.planted.refuses_stored(one.key, one.vector.is_some()),
+            _ => false,
+        }
+    }
+
+    /// Makes a group durable and visible; answers what became of each job.
+    fn store(&self, group: &[Job]) -> Result<Vec<Merged>, EngineError> {
         let mut log = self.log();
-        let first = self.readable()?.table.last() + 1;
+        let (writes, merged) = number(&self.readable()?.table, group);
         let Some(wal) = log.as_mut() else { return Err(self.view().refusal()) };
-        let entry =
-            |(lsn, job): (u64, &Job)| (job.key, Entry { lsn, ver: job.ver, vector: job.vector.clone() });
-        let writes: Vec<_> = (first..).zip(group).map(entry).collect();
         let due = self.planted.due(writes.clone());
         if let Err(error) = wal.append(&due) {
             self.degrade(&mut log, WAL, &error.to_string());
             return Err(EngineError::Failed(format!("the log cannot be written: {error}")));
         }
-        self.fsyncs.fetch_add(1, Ordering::Relaxed);
+        let durable = wal.last();
+        if !writes.is_empty() {
+            self.fsyncs.fetch_add(1, Ordering::Relaxed);
+        }
         let mut view = self.view_mut();
         writes.into_iter().for_each(|(key, entry)| view.table.apply(key, entry));
-        Ok(first)
+        self.durable.send_replace(durable);
+        Ok(merged)
     }
+}
+
+/// Gives the accepted updates of a group their lsns; those before count as stored for those after.
+fn number(table: &Table, group: &[Job]) -> (Vec<(u64, Entry)>, Vec<Merged>) {
+    let (mut lsn, mut writes, mut vers) = (table.last(), Vec::new(), HashMap::new());
+    let mut merged = Vec::with_capacity(group.len());
+    for job in group {
+        let before = lsn;
+        for Update { key, ver, vector } in &job.updates {
+            let stored = vers.get(key).copied().or_else(|| table.ver(*key));
+            if job.origin != Origin::User && stored.is_some_and(|stored| *ver <= stored) {
+                continue;
+            }
+            lsn += 1;
+            vers.insert(*key, *ver);
+            writes.push((*key, Entry { lsn, ver: *ver, vector: vector.clone() }));
+        }
+        merged.push(Merged { stored: lsn - before, lsn });
+    }
+    (writes, merged)
 }

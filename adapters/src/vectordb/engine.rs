@@ -4,7 +4,7 @@
 
 use super::Config;
 use super::ann::Ann;
-use super::commit::Job;
+use super::commit::{Job, Origin, Update};
 use super::files::{Folder, LOCK};
 use super::flaws::Planted;
 use super::import::Staged;
@@ -12,7 +12,7 @@ use super::load::{Loaded, load};
 use super::manifest::Manifest;
 use super::table::Table;
 use super::wal::Wal;
-use super::wire::{Damage, Hit, Page, Point, Record, State, Status};
+use super::wire::{Damage, Hit, Merged, Page, Point, Record, State, Status};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Writes that may wait for the log; more are refused.
 const QUEUE: usize = 4096;
@@ -40,6 +40,9 @@ pub enum EngineError {
         /// Why, and the remedy.
         why: String,
     },
+    /// A changes feed cannot go on from the point that was named.
+    #[error("full resync needed: {0}")]
+    Resync(String),
     /// Perhaps done.
     #[error("failed: {0}")]
     Failed(String),
@@ -88,6 +91,8 @@ pub(super) struct Core {
     /// Held by whatever swaps the manifest.
     pub(super) maintenance: Mutex<()>,
     pub(super) wal: Mutex<Option<Wal>>,
+    /// The newest write that is on disk. Set while the log is held; set back only together with the view.
+    pub(super) durable: watch::Sender<u64>,
     view: RwLock<View>,
     pub(super) staged: Mutex<Option<Staged>>,
     pub(super) building: AtomicBool,
@@ -96,6 +101,7 @@ pub(super) struct Core {
     pub(super) imports: AtomicU64,
     pub(super) writes: AtomicU64,
     pub(super) fsyncs: AtomicU64,
+    pub(super) requests: AtomicU64,
     _lock: File,
 }
 
@@ -134,6 +140,7 @@ impl Engine {
             planted,
             maintenance: Mutex::default(),
             wal: Mutex::new(wal),
+            durable: watch::Sender::new(table.last()),
             view: RwLock::new(View { state, damage, notes, manifest, table, ann, generation: 0 }),
             staged: Mutex::default(),
             building: AtomicBool::new(false),
@@ -142,6 +149,7 @@ impl Engine {
             imports: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             fsyncs: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             _lock: lock,
         });
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -157,8 +165,8 @@ impl Engine {
     /// # Errors
     /// Refused, or failed with the write perhaps stored.
     pub async fn put(&self, record: Record) -> Result<u64, EngineError> {
-        self.core.check_vector(&record.vector)?;
-        self.write(record.key, record.ver, Some(record.vector.into())).await
+        let Record { key, ver, vector } = record;
+        self.write(Update { key, ver, vector: Some(vector.into()) }).await
     }
 
     /// Removes a key.
@@ -166,12 +174,19 @@ impl Engine {
     /// # Errors
     /// Refused, or failed with the write perhaps stored.
     pub async fn delete(&self, key: u64, ver: u64) -> Result<u64, EngineError> {
-        self.write(key, ver, None).await
+        self.write(Update { key, ver, vector: None }).await
     }
 
-    async fn write(&self, key: u64, ver: u64, vector: Option<Arc<[f32]>>) -> Result<u64, EngineError> {
+    pub(super) async fn write(&self, update: Update) -> Result<u64, EngineError> {
+        if let Some(vector) = &update.vector {
+            self.core.check_vector(vector)?;
+        }
+        Ok(self.submit(vec![update], Origin::User).await?.lsn)
+    }
+
+    pub(super) async fn submit(&self, updates: Vec<Update>, origin: Origin) -> Result<Merged, EngineError> {
         let (done, answer) = oneshot::channel();
-        let queue = self.queue.as_ref().map(|queue| queue.try_send(Job { key, ver, vector, done }));
+        let queue = self.queue.as_ref().map(|queue| queue.try_send(Job { updates, origin, done }));
         match queue {
             Some(Ok(())) => {}
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
@@ -230,12 +245,14 @@ impl Engine {
             point: view.point(),
             flushed_lsn: view.manifest.flushed_lsn,
             live: view.table.live(),
+            census: view.table.census(),
             unindexed: view.table.unindexed(),
             segments: view.manifest.segments.len() as u64,
             index: view.manifest.index.as_ref().map(|file| file.info.clone()),
             building: core.building.load(Ordering::Relaxed),
             writes: core.writes.load(Ordering::Relaxed),
             fsyncs: core.fsyncs.load(Ordering::Relaxed),
+            requests: core.requests.load(Ordering::Relaxed),
         }
     }
 }

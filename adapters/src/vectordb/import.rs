@@ -1,7 +1,8 @@
 //! Restore: a backup is staged beside the data, sealed, verified and swapped in by the manifest.
 //!
 //! Until the swap the old data stays as it is, damaged or not. Writes of the node's own that are newer than the
-//! backup are replayed on top, as far as files that hold them verify; the answer says whether that was all.
+//! backup are replayed on top, as far as files that hold them verify; the answer says whether that was all. Records
+//! keep the lsns they had, tombstones too, so that a changes feed can go on where the history does.
 //! Afterwards there is no index: searches are exact until one is built.
 
 use super::codec::Entry;
@@ -13,8 +14,8 @@ use super::manifest::{Manifest, new_timeline};
 use super::segment;
 use super::table::Table;
 use super::wal::{self, Wal};
-use super::wire::{Imported, Point, Record, State};
-use std::collections::BTreeMap;
+use super::wire::{Change, Imported, Point, State};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -37,25 +38,25 @@ impl Engine {
         import
     }
 
-    /// Adds records of the backup; of several with one key the last counts. Answers how many are staged.
+    /// Adds a part of the backup; of several states of one key the newest counts. Answers how many keys are staged.
     ///
     /// # Errors
     /// Refused: another import, or a vector that does not fit.
-    pub fn import_page(&self, import: u64, records: Vec<Record>) -> Result<u64, EngineError> {
-        records.iter().try_for_each(|record| self.core.check_vector(&record.vector))?;
+    pub fn import_page(&self, import: u64, changes: Vec<Change>) -> Result<u64, EngineError> {
+        let vectors = || changes.iter().filter_map(|change| change.vector.as_deref());
+        vectors().try_for_each(|vector| self.core.check_vector(vector))?;
         let mut staged = self.core.staged.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(staged) = staged.as_mut().filter(|staged| staged.import == import) else {
             return Err(unknown());
         };
-        staged.records.extend(
-            records
-                .into_iter()
-                .map(|Record { key, ver, vector }| (key, Entry { lsn: 0, ver, vector: Some(vector.into()) })),
-        );
+        let entry =
+            |Change { lsn, key, ver, vector }| (key, Entry { lsn, ver, vector: vector.map(Into::into) });
+        overlay(&mut staged.records, changes.into_iter().map(entry));
         Ok(staged.records.len() as u64)
     }
 
-    /// Replaces the data by the staged backup, of the point `since`; `None` replays nothing on top.
+    /// Replaces the data by the staged backup, of the point `since`; `None` replays nothing on top and begins a new
+    /// history.
     ///
     /// # Errors
     /// Refused, or the disk's error.
@@ -64,6 +65,7 @@ impl Engine {
         let _maintenance = core.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let mut staged = core.staged.lock().unwrap_or_else(PoisonError::into_inner);
         let staged = staged.take_if(|staged| staged.import == import).ok_or_else(unknown)?;
+        check_history(&staged.records, since)?;
         let imported = core.replace(staged.records, since)?;
         core.planted.recovered();
         Ok(imported)
@@ -74,6 +76,17 @@ fn unknown() -> EngineError {
     refused(State::Healthy, "no such import: another one began, or it was committed")
 }
 
+/// Every record has an lsn of its own, and none is newer than the backup.
+fn check_history(records: &Records, since: Option<Point>) -> Result<(), EngineError> {
+    let newest = since.map_or(u64::MAX >> 1, |since| since.lsn.min(u64::MAX >> 1));
+    let mut lsns = HashSet::with_capacity(records.len());
+    let wrong = records.values().find(|entry| !(1..=newest).contains(&entry.lsn) || !lsns.insert(entry.lsn));
+    wrong.map_or(Ok(()), |entry| {
+        let why = format!("write {} comes twice, or cannot be in a backup of write {newest}", entry.lsn);
+        Err(refused(State::Healthy, why))
+    })
+}
+
 impl Core {
     /// The caller holds `maintenance`. Writes wait until the swap is done.
     fn replace(&self, mut records: Records, since: Option<Point>) -> Result<Imported, EngineError> {
@@ -82,9 +95,7 @@ impl Core {
             wal.append(&self.planted.held()).map_err(|error| failed("the log cannot be written", error))?;
         }
         let salvage = since.map(|since| salvage(&self.folder, &self.config, since)).unwrap_or_default();
-        let point = successor(since, &salvage);
-        let backup_lsn = since.map_or(point.lsn, |since| since.lsn);
-        records.values_mut().for_each(|entry| entry.lsn = backup_lsn);
+        let point = successor(since, &salvage, &records);
         let replayed = salvage.writes.len() as u64;
         overlay(&mut records, salvage.writes);
 
@@ -157,24 +168,27 @@ impl Core {
         (view.state, view.ann) = (State::Healthy, None);
         view.damage.clear();
         view.generation += 1;
+        self.durable.send_replace(table.last());
         (view.manifest, view.table) = (manifest, table);
         live
     }
 }
 
-/// The history goes on if its log is intact; otherwise its end is unknown, and a new one begins.
-fn successor(since: Option<Point>, salvage: &Salvage) -> Point {
+/// The history goes on if nothing of it is missing; otherwise its end is unknown, and a new one begins.
+fn successor(since: Option<Point>, salvage: &Salvage, records: &Records) -> Point {
     match (since, salvage.last) {
-        (Some(since), Some(last)) => Point { timeline: since.timeline, lsn: last.max(since.lsn) },
-        (since, _) => {
-            let newest = salvage.writes.iter().map(|(_, entry)| entry.lsn).max().unwrap_or(0);
-            let lsn = since.map_or(1, |since| since.lsn.max(1)).max(newest);
-            Point { timeline: new_timeline(), lsn }
+        (Some(since), Some(last)) if salvage.complete => {
+            Point { timeline: since.timeline, lsn: last.max(since.lsn) }
+        }
+        _ => {
+            let entries = records.values().chain(salvage.writes.iter().map(|(_, entry)| entry));
+            let newest = entries.map(|entry| entry.lsn).max().unwrap_or(0);
+            Point { timeline: new_timeline(), lsn: newest.max(since.map_or(1, |since| since.lsn.max(1))) }
         }
     }
 }
 
-fn overlay(records: &mut Records, writes: Vec<(u64, Entry)>) {
+fn overlay(records: &mut Records, writes: impl IntoIterator<Item = (u64, Entry)>) {
     for (key, entry) in writes {
         let newer = records.get(&key).is_none_or(|old| old.lsn < entry.lsn);
         if newer {

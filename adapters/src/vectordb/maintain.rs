@@ -65,6 +65,7 @@ impl Engine {
         (view.state, view.damage, view.notes) = (loaded.state, loaded.damage, loaded.notes);
         (view.manifest, view.table, view.ann) = (loaded.manifest, loaded.table, loaded.ann);
         view.generation += 1;
+        core.durable.send_replace(view.table.last());
     }
 
     /// Leaves in good order: what was written is sealed.
@@ -142,6 +143,7 @@ impl Core {
             return Err(view.refusal());
         };
         wal.append(&self.planted.held()).map_err(|error| failed("the log cannot be written", error))?;
+        self.durable.send_replace(wal.last());
         Ok(Cut { point: view.point(), len: wal.len() })
     }
 

@@ -13,6 +13,8 @@
 //! | `table` | the merged view in memory that answers reads |
 //! | `engine` | what all parts share, and the reads |
 //! | `commit` | writes, by group commit |
+//! | `feed`, `census` | what changed since a point, for whoever follows; changes of others applied |
+//! | `replicated` | the node as a follower and a source of others like it |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
 //! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
@@ -22,7 +24,7 @@
 //! # Files of a node
 //!
 //! `wal.log`, `segments/*.seg`, `index.bin`, `MANIFEST` are the data. `LOCK` keeps a second process out and
-//! holds nothing. `*.next` are files about to be renamed; a crash leaves at most some of them, and start-up
+//! holds nothing. `replica.json` is the replication's own. `*.next` are files about to be renamed; a crash leaves at most some of them, and start-up
 //! finishes or removes them.
 //!
 //! # What damage is found
@@ -33,16 +35,19 @@
 //! was put back, header included, to an earlier state of the same log.
 
 mod ann;
+mod census;
 mod client;
 mod codec;
 mod commit;
 mod engine;
+mod feed;
 mod files;
 mod flaws;
 mod import;
 mod load;
 mod maintain;
 mod manifest;
+mod replicated;
 mod segment;
 mod server;
 mod system;
@@ -52,15 +57,18 @@ mod tests;
 mod wal;
 mod wire;
 
+pub use census::Census;
 pub use client::{CallError, Client};
 pub use engine::{Engine, EngineError, OpenError};
 pub use flaws::Flaw;
 pub use server::{ServeError, Server, serve};
 pub use system::VectorSystem;
 pub use wire::{
-    BuildEngine, Damage, Hit, Imported, IndexInfo, IndexSpec, Kind, Page, Point, Record, State, Status,
+    BuildEngine, Change, Changes, Damage, Hit, Imported, IndexInfo, IndexSpec, Kind, Merged, Page, Point,
+    Record, State, Status,
 };
 
+use crate::replica::ReplicaConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -82,10 +90,13 @@ pub struct Config {
     /// Defects planted on purpose.
     #[serde(default)]
     pub flaws: Vec<Flaw>,
+    /// How the node is replicated; `None` if it stands alone.
+    #[serde(default)]
+    pub replica: Option<ReplicaConfig>,
 }
 
 impl Config {
-    /// A node without flaws or lifeline, on a port the system chooses.
+    /// A node without flaws, lifeline or replication, on a port the system chooses.
     pub fn new(dir: impl Into<PathBuf>, collection: impl Into<String>, dim: u32) -> Self {
         Self {
             dir: dir.into(),
@@ -94,6 +105,7 @@ impl Config {
             dim,
             lifeline: false,
             flaws: Vec::new(),
+            replica: None,
         }
     }
 }

@@ -1,17 +1,20 @@
 //! The merged view of segments and log, in memory: what reads are answered from.
 //!
-//! Invariant: `unsealed` holds the keys written after `sealed`, `unindexed` those written after `indexed`.
+//! Invariants: `unsealed` holds the keys written after `sealed`, `unindexed` those written after `indexed`; `by_lsn`
+//! holds every key once, by the lsn of its newest write, and no two keys share an lsn. Tombstones are never dropped.
 
 use super::ann::{Ann, distance};
+use super::census::Census;
 use super::codec::Entry;
-use super::wire::{Hit, PAGE_BYTES, Record};
+use super::wire::{Change, Hit, PAGE_BYTES, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
-    live: u64,
+    by_lsn: BTreeMap<u64, u64>,
+    census: Census,
     last: u64,
     sealed: u64,
     indexed: u64,
@@ -32,8 +35,12 @@ impl Table {
         if old.is_some_and(|old| old.lsn >= entry.lsn) {
             return;
         }
-        let was_live = old.is_some_and(|old| old.vector.is_some());
-        self.live = self.live + u64::from(entry.vector.is_some()) - u64::from(was_live);
+        if let Some(old) = old {
+            self.by_lsn.remove(&old.lsn);
+            self.census.remove(key, old.ver, old.vector.is_some());
+        }
+        self.by_lsn.insert(entry.lsn, key);
+        self.census.add(key, entry.ver, entry.vector.is_some());
         if entry.lsn > self.sealed {
             self.unsealed.insert(key);
         }
@@ -56,7 +63,7 @@ impl Table {
     }
 
     fn newer(&self, lsn: u64) -> BTreeSet<u64> {
-        self.entries.iter().filter(|(_, entry)| entry.lsn > lsn).map(|(key, _)| *key).collect()
+        self.by_lsn.range((Bound::Excluded(lsn), Bound::Unbounded)).map(|(_, key)| *key).collect()
     }
 
     pub(super) fn last(&self) -> u64 {
@@ -64,7 +71,16 @@ impl Table {
     }
 
     pub(super) fn live(&self) -> u64 {
-        self.live
+        self.census.live
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.census
+    }
+
+    /// The write number that a key shows, be it a deletion's.
+    pub(super) fn ver(&self, key: u64) -> Option<u64> {
+        self.entries.get(&key).map(|entry| entry.ver)
     }
 
     pub(super) fn unindexed(&self) -> u64 {
@@ -105,6 +121,24 @@ impl Table {
             records.push(record);
         }
         (records, None)
+    }
+
+    /// Up to `limit` keys whose newest write is after `since` and not after `until`, in the order of lsns, and
+    /// whether there are more.
+    pub(super) fn changes(&self, since: u64, until: u64, limit: usize) -> (Vec<Change>, bool) {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut bytes = 0;
+        let newer = self.by_lsn.range((Bound::Excluded(since), Bound::Unbounded));
+        for (lsn, key) in newer.take_while(|(lsn, _)| **lsn <= until) {
+            let Some(entry) = self.entries.get(key) else { continue };
+            if changes.len() >= limit.max(1) || bytes >= PAGE_BYTES {
+                return (changes, true);
+            }
+            let vector = entry.vector.as_ref().map(|vector| vector.to_vec());
+            bytes += vector.as_ref().map_or(0, |vector| vector.len() * 4) + 32;
+            changes.push(Change { lsn: *lsn, key: *key, ver: entry.ver, vector });
+        }
+        (changes, false)
     }
 
     /// The `k` nearest: by the index where it is current, exactly for everything it does not know.

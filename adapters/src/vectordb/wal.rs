@@ -166,6 +166,11 @@ impl Wal {
         self.len
     }
 
+    /// The last write in it, which is durable.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Appends one frame and makes it durable.
     pub(super) fn append(&mut self, writes: &[(u64, Entry)]) -> io::Result<()> {
         if writes.is_empty() {

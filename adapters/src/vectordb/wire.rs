@@ -1,5 +1,6 @@
 //! What travels between client and node, by [`crate::rpc`].
 
+use super::census::Census;
 use serde::{Deserialize, Serialize};
 
 /// A page of records stays well below the largest frame.
@@ -10,10 +11,52 @@ pub(super) const PAGE_BYTES: usize = 8 << 20;
 pub struct Record {
     /// The key.
     pub key: u64,
-    /// Write number, chosen by the writer and never interpreted here.
+    /// Write number, chosen by the writer; only [`Engine::apply`](super::Engine::apply) compares it.
     pub ver: u64,
     /// The values.
     pub vector: Vec<f32>,
+}
+
+impl Record {
+    /// The record as the change that write `lsn` made.
+    pub fn at(self, lsn: u64) -> Change {
+        Change { lsn, key: self.key, ver: self.ver, vector: Some(self.vector) }
+    }
+}
+
+/// The latest state of a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The write that made it, in the history of the node that tells it.
+    pub lsn: u64,
+    /// The key.
+    pub key: u64,
+    /// Write number, as the writer chose it.
+    pub ver: u64,
+    /// The values; `None` if the key is deleted.
+    pub vector: Option<Vec<f32>>,
+}
+
+/// A page of the changes feed, in the order of lsns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Every key changed after the point that was asked for, once, with its latest durable state.
+    pub records: Vec<Change>,
+    /// The `since` of the next page: everything up to it has been told.
+    pub point: Point,
+    /// Whether there was more to tell. A state is whole only once there is no more.
+    pub more: bool,
+    /// The node's whole state at `point`; known if there was no more to tell and every write is durable.
+    pub census: Option<Census>,
+}
+
+/// What became of a batch of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Changes that were newer than what was stored; the others changed nothing.
+    pub stored: u64,
+    /// The node's last write afterwards.
+    pub lsn: u64,
 }
 
 /// One answer of a search.
@@ -144,6 +187,8 @@ pub struct Status {
     pub flushed_lsn: u64,
     /// Records that can be read.
     pub live: u64,
+    /// Counts and digest of the whole state.
+    pub census: Census,
     /// Records newer than the index, searched exactly.
     pub unindexed: u64,
     /// Segment files.
@@ -156,6 +201,8 @@ pub struct Status {
     pub writes: u64,
     /// Times this process synced its log.
     pub fsyncs: u64,
+    /// Requests this process has begun, this one among them.
+    pub requests: u64,
 }
 
 /// A page of the merged view in the order of keys.
@@ -190,13 +237,15 @@ pub(super) enum Request {
     Get { key: u64 },
     Search { query: Vec<f32>, k: u32 },
     Survivors { after: Option<u64>, limit: u32 },
+    Changes { since: Point, limit: u32 },
+    Apply { changes: Vec<Change> },
     Status,
     Flush,
     BuildIndex { spec: IndexSpec },
     RebuildIndex { engine: BuildEngine },
     Reload,
     ImportBegin,
-    ImportPage { import: u64, records: Vec<Record> },
+    ImportPage { import: u64, changes: Vec<Change> },
     ImportCommit { import: u64, since: Option<Point> },
 }
 
@@ -209,6 +258,8 @@ pub(super) enum Response {
     Found(Option<Record>),
     Hits(Vec<Hit>),
     Page(Page),
+    Changes(Changes),
+    Merged(Merged),
     Status(Box<Status>),
     Flushed {
         lsn: u64,
@@ -224,6 +275,10 @@ pub(super) enum Response {
     /// Definitely not done.
     Refused {
         state: State,
+        why: String,
+    },
+    /// A changes feed cannot go on from there.
+    Resync {
         why: String,
     },
     /// Perhaps done.

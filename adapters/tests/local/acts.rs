@@ -27,7 +27,7 @@ fn damage(what: Artifact, how: Damage) -> Act {
 }
 
 impl Stand {
-    async fn must(&self, act: Act) -> String {
+    pub(crate) async fn must(&self, act: Act) -> String {
         let effect = self.host.act(&act).await;
         assert!(effect.outcome.observed(), "{act}: {:?}", effect.outcome);
         effect.outcome.text().to_owned()

@@ -9,6 +9,7 @@ use crate::{
     journal::{EventKind, ReadBack, ReadEnd},
     ledger::Survivors,
     ports::{Page, Reading},
+    scenario::Pattern,
     time::Dur,
     topology::Role,
 };
@@ -20,23 +21,62 @@ const PAGE_LIMIT: Dur = Dur::from_secs(30);
 /// One store may take this long.
 const STORE_LIMIT: Dur = Dur::from_secs(1800);
 
+/// Copies of active regions must agree within this long after the load has stopped.
+const CONVERGE_LIMIT: Dur = Dur::from_secs(15);
+/// Copies that differ are read again after this long.
+const READ_AGAIN: Dur = Dur::from_millis(500);
+
+/// What is read.
+#[derive(Clone, Debug)]
+struct What {
+    pass: u8,
+    store: Role,
+    region: Option<String>,
+    attempt: u32,
+}
+
 impl Stage {
     pub(super) async fn read_back(&self, pass: u8) -> io::Result<BTreeMap<Role, Survivors>> {
         let mut all = BTreeMap::new();
         for (store, _) in self.plan.stores() {
-            let mut survivors = Survivors::default();
-            self.read_store(pass, store, &mut survivors).await?;
-            all.insert(store, survivors);
+            let what = What { pass, store, region: None, attempt: 0 };
+            all.insert(store, self.read_store(&what).await?);
         }
         Ok(all)
     }
 
-    async fn read_store(&self, pass: u8, store: Role, survivors: &mut Survivors) -> io::Result<()> {
+    /// Where every region takes writes, reads the copy of each, again and again until they agree or the limit is
+    /// reached: copies converge, they are not equal at every moment.
+    pub(super) async fn read_copies(&self) -> io::Result<()> {
+        if self.plan.scenario.stack.pattern != Pattern::ActiveActive {
+            return Ok(());
+        }
+        for (store, _) in self.plan.stores().into_iter().filter(|(s, _)| s.replicates()) {
+            let deadline_us = self.clock.now_us().saturating_add(CONVERGE_LIMIT.us());
+            for attempt in 1.. {
+                let mut copies = Vec::new();
+                for region in &self.plan.topology.regions {
+                    let what = What { pass: 1, store, region: Some(region.clone()), attempt };
+                    copies.push(self.read_store(&what).await?);
+                }
+                let agree = copies.windows(2).all(|w| w[0].differing(&w[1]).is_empty());
+                let unread = copies.iter().any(|c| !c.complete());
+                if agree || unread || self.clock.now_us() > deadline_us {
+                    break;
+                }
+                self.clock.until(self.clock.now_us().saturating_add(READ_AGAIN.us())).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_store(&self, what: &What) -> io::Result<Survivors> {
+        let mut survivors = Survivors::default();
         let deadline_us = self.clock.now_us().saturating_add(STORE_LIMIT.us());
         let mut after = None;
         let mut last = None;
         loop {
-            let (page, end, next) = match self.page(store, after).await {
+            let (page, end, next) = match self.page(what, after).await {
                 Err(why) => (Page::default(), Some(ReadEnd::Incomplete(why)), None),
                 Ok(page) if page.next.is_some() && page.next <= after => {
                     let why = "the store's pages do not go forward".to_owned();
@@ -55,18 +95,23 @@ impl Stage {
                     (page, end, next)
                 }
             };
-            let event = compact(pass, store, &page, &mut last, end.clone());
+            let event = compact(what, &page, &mut last, end.clone());
             survivors.page(&event);
             self.journal.record(EventKind::ReadBack(event))?;
             if end.is_some() {
-                return Ok(());
+                return Ok(survivors);
             }
             after = next;
         }
     }
 
-    async fn page(&self, store: Role, after: Option<u64>) -> Result<Page, String> {
-        let system = self.host.system(store).ok_or_else(|| format!("no {store} store is there"))?;
+    async fn page(&self, what: &What, after: Option<u64>) -> Result<Page, String> {
+        let store = what.store;
+        let system = match &what.region {
+            Some(region) => self.host.system_in(region, store),
+            None => self.host.system(store),
+        };
+        let system = system.ok_or_else(|| format!("no {store} store is there"))?;
         match timeout(PAGE_LIMIT.std(), system.survivors(after, PAGE)).await {
             Ok(Ok(page)) => Ok(page),
             Ok(Err(e)) => Err(e.to_string()),
@@ -84,8 +129,9 @@ fn in_order(page: &Page, after: Option<u64>) -> bool {
 }
 
 /// Seeded values as ranges, the rest one by one. `last`: the last key of the page before.
-fn compact(pass: u8, store: Role, page: &Page, last: &mut Option<u64>, end: Option<ReadEnd>) -> ReadBack {
-    let mut event = ReadBack { pass, store: Some(store), end, ..ReadBack::default() };
+fn compact(what: &What, page: &Page, last: &mut Option<u64>, end: Option<ReadEnd>) -> ReadBack {
+    let What { pass, store, region, attempt } = what.clone();
+    let mut event = ReadBack { pass, store: Some(store), region, attempt, end, ..ReadBack::default() };
     for (key, reading) in &page.items {
         if *last == Some(*key) {
             event.duplicate.push(*key);

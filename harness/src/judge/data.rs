@@ -5,8 +5,9 @@ use crate::{
     facts::{Facts, StoreFacts},
     journal::Phase,
     ledger::Account,
+    scenario::Pattern,
     time::{Dur, human_us},
-    topology::Role,
+    topology::{LinkState, NodeId, NodeState, Role},
     verdict::Verdict::{Fail, Pass, Unknown},
 };
 
@@ -14,6 +15,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all: Vec<Finding> = facts.stores.iter().filter_map(|s| rpo(facts, s)).collect();
     all.extend(facts.stores.iter().map(|s| integrity(facts, s)));
     all.extend(references(facts));
+    all.extend(convergence(facts));
     all
 }
 
@@ -99,20 +101,61 @@ fn integrity(facts: &Facts, store: &StoreFacts) -> Finding {
     }
 }
 
-fn references(facts: &Facts) -> Option<Finding> {
-    let both = [Role::Vector, Role::Object].iter().all(|r| facts.stores.iter().any(|s| s.store == *r));
-    if !both {
+fn references(facts: &Facts) -> impl Iterator<Item = Finding> {
+    facts.dangling.iter().map(|d| {
+        let finding = Finding::new("references", d.what, "every reference finds its target");
+        match &d.gone {
+            None => finding.because(Unknown, "the stores could not both be read back in full"),
+            Some(gone) if gone.is_empty() => {
+                finding.measured("none dangling").because(Pass, "every target is there")
+            }
+            Some(gone) => {
+                let measured = format!("{} refer to something that is gone or is another", gone.len());
+                finding.measured(measured).because(Fail, "the stores no longer agree with each other")
+            }
+        }
+    })
+}
+
+/// Where every region takes writes, their copies of each store agree in the end.
+fn convergence(facts: &Facts) -> Vec<Finding> {
+    let stack = &facts.plan.scenario.stack;
+    if stack.pattern != Pattern::ActiveActive {
+        return Vec::new();
+    }
+    let stores = facts.stores.iter().map(|s| s.store).filter(|s| s.replicates());
+    stores.filter_map(|store| converged(facts, store)).collect()
+}
+
+fn converged(facts: &Facts, store: Role) -> Option<Finding> {
+    // A region that is still lost when users are asked cannot agree with anybody, and is not expected to.
+    let reached = |region: &&String| {
+        let up = |n: &NodeId| facts.state.nodes.get(n) == Some(&NodeState::Running);
+        let open = |n: &NodeId| facts.state.links.get(n) == Some(&LinkState::Open);
+        let heard = |n: &NodeId| {
+            facts
+                .state
+                .peers
+                .iter()
+                .all(|((from, to), l)| (to != n && from != &n.region) || *l == LinkState::Open)
+        };
+        facts.plan.topology.of(region, store).all(|n| up(n) && open(n) && heard(n))
+    };
+    let regions: Vec<&String> = facts.plan.topology.regions.iter().filter(reached).collect();
+    if regions.len() < 2 {
         return None;
     }
-    let finding = Finding::new("references", "object to vector", "every reference finds its target");
-    Some(match &facts.dangling {
-        None => finding.because(Unknown, "the stores could not both be read back in full"),
-        Some(gone) if gone.is_empty() => {
-            finding.measured("none dangling").because(Pass, "every object's vector is there")
-        }
-        Some(gone) => {
-            let measured = format!("{} objects refer to a vector that is gone", gone.len());
-            finding.measured(measured).because(Fail, "the stores no longer agree with each other")
-        }
+    let finding = Finding::new("convergence", store.word(), "every region's copy holds the same");
+    let copies: Vec<_> = facts.copies.iter().filter(|c| c.store == store).collect();
+    let finding = finding.evidence(copies.iter().flat_map(|c| c.evidence.iter().copied()));
+    if copies.len() < regions.len() || copies.iter().any(|c| !c.survivors.complete()) {
+        return Some(finding.because(Unknown, "not every region's copy could be read in full"));
+    }
+    let differ: usize = copies.windows(2).map(|w| w[0].survivors.differing(&w[1].survivors).len()).sum();
+    let finding = finding.measured(format!("{differ} records differ between {} regions", copies.len()));
+    Some(if differ == 0 {
+        finding.because(Pass, "the copies have converged")
+    } else {
+        finding.because(Fail, "the regions do not hold the same, long after the load has stopped")
     })
 }

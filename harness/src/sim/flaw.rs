@@ -25,11 +25,13 @@ pub enum Flaw {
     CorruptsValues,
     /// Some records are there twice after a restart.
     DuplicatesRecords,
+    /// A job goes on without a shard whose worker was lost.
+    LostShard,
 }
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: [Flaw; 10] = [
+    pub const ALL: [Flaw; 11] = [
         Flaw::ForgetsAcked,
         Flaw::NeverWakes,
         Flaw::Flaps,
@@ -40,6 +42,7 @@ impl Flaw {
         Flaw::SilentFault,
         Flaw::CorruptsValues,
         Flaw::DuplicatesRecords,
+        Flaw::LostShard,
     ];
 
     /// The word on the command line.
@@ -55,6 +58,7 @@ impl Flaw {
             Flaw::SilentFault => "silent-fault",
             Flaw::CorruptsValues => "corrupts-values",
             Flaw::DuplicatesRecords => "duplicates-records",
+            Flaw::LostShard => "lost-shard",
         }
     }
 }

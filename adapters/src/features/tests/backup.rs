@@ -22,9 +22,9 @@ pub(super) struct Stack {
 pub(super) async fn stack() -> Stack {
     let dir = tempfile::tempdir().unwrap();
     let keys = Keys::new("gameday", "not-a-secret");
-    let config =
-        ServerConfig { port: 0, data: dir.path().join("objects"), keys: keys.clone(), lifeline: false };
-    let objects = ObjectServer::bind(config).unwrap();
+    let data = dir.path().join("objects");
+    let config = ServerConfig { port: 0, data, keys: keys.clone(), lifeline: false, replica: None };
+    let objects = ObjectServer::bind(config).await.unwrap();
     let endpoint = format!("http://{}", objects.addr());
     let s3 = S3::new(&endpoint, "gameday-backups", &keys).unwrap();
     tokio::spawn(objects.run(std::future::pending()));
@@ -362,20 +362,19 @@ proptest! {
     }
 }
 
-#[test]
-fn garbage_is_contained() {
+#[tokio::test]
+async fn garbage_is_contained() {
     use crate::features::backup::tests_only::decode;
-    let (runtime, stack) = shared();
-    let objects = runtime.block_on(stack.objects());
+    let stack = stack().await.filled().await;
+    stack.back_up().await;
+    let objects = stack.objects().await;
     let good = objects.iter().find(|(name, _)| name.ends_with(".parquet")).unwrap().1;
-    runtime.block_on(async {
-        assert_eq!(decode(good.clone()).await.unwrap().len(), 100);
-        // Behind a checksum nothing of this gets here. Whatever it is, it comes to an end.
-        for at in 0..good.len() {
-            let mut bad = good.to_vec();
-            bad[at] ^= 0x55;
-            drop(decode(bad.into()).await);
-            decode(good.slice(..at)).await.unwrap_err();
-        }
-    });
+    assert_eq!(decode(good.clone()).await.unwrap().len(), 100);
+    // Behind a checksum nothing of this gets here. Whatever it is, it comes to an end.
+    for at in 0..good.len() {
+        let mut bad = good.to_vec();
+        bad[at] ^= 0x55;
+        drop(decode(bad.into()).await);
+        decode(good.slice(..at)).await.unwrap_err();
+    }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod process;
+mod replicated;
 mod store;
 mod system;
 

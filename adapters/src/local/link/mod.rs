@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - In an open connection no byte is ever lost, repeated or reordered, whatever the modes were in between. Bytes
-//!   held while a link was dark are delivered when it is mended, as TCP would by retransmitting.
+//!   held while a link was dark are delivered when it is mended, as TCP would by retransmitting. A reset
+//!   passes as a reset; what it finds held in the dark, or without room on the far side, is thrown away.
 //! - Once a mode is set, no byte passes that the mode forbids: a byte is written while the mode is held still.
 //! - [`Link::set`] answers only after the effect was observed on connections of its own through the same path.
 //! - No task outlives the link.
@@ -69,7 +70,7 @@ impl Mode {
     }
 
     /// True if a handshake would get through, which needs both directions.
-    fn connects(self) -> bool {
+    pub(super) fn connects(self) -> bool {
         matches!(self, Mode::Open | Mode::Delay(_))
     }
 }

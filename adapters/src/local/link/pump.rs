@@ -1,15 +1,17 @@
 //! One direction of one connection: a queue of chunks, each with the time it arrived.
 //!
 //! A chunk leaves when it is at the front, its arrival plus the delay in force has passed, and the mode lets bytes
-//! pass. The end of the stream and a reset travel in the same queue, so they are late and held like bytes. The queue
-//! is bounded: when it is full the pump stops reading and TCP holds the sender back.
+//! pass. The end of the stream and a reset travel in the same queue, so they are late and held like bytes. But a reset
+//! does not wait for room: what the far side cannot take by then is thrown away, and so is what a dark link held when
+//! it came, as the sender's TCP would do. The queue is bounded: when it is full the pump stops reading and TCP holds
+//! the sender back.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -42,6 +44,19 @@ struct Queue {
 }
 
 impl Queue {
+    /// What was held in the dark when the sender gave up never leaves.
+    fn reset(&mut self, dark: bool) {
+        if dark {
+            self.items.clear();
+        }
+        self.push(Item::Reset);
+    }
+
+    /// When a reset came; nothing comes after it.
+    fn reset_at(&self) -> Option<Instant> {
+        self.items.back().filter(|(_, item)| matches!(item, Item::Reset)).map(|(arrived, _)| *arrived)
+    }
+
     fn push(&mut self, item: Item) {
         match &item {
             Item::Bytes(bytes) => self.cost += bytes.len() + ENTRY,
@@ -71,6 +86,7 @@ pub(super) async fn pump(
         // The front item and when it may leave; nothing leaves a dark link.
         let due = queue.items.front().zip(delay).map(|((arrived, _), delay)| *arrived + delay);
         let ripe = due.is_some_and(|due| due <= Instant::now());
+        let reset_due = queue.reset_at().zip(delay).map(|(arrived, delay)| arrived + delay);
         let is_bytes = matches!(queue.items.front(), Some((_, Item::Bytes(_))));
         if ripe && !is_bytes {
             let open = mode.borrow();
@@ -84,10 +100,20 @@ pub(super) async fn pump(
             let _ = dst.shutdown().now_or_never();
             return Ok(());
         }
+        if ripe && reset_due.is_some_and(|due| due <= Instant::now()) {
+            let held = queue.cost;
+            if write(&dst, &mut queue, mode, way, passed).is_err() || queue.cost == held {
+                queue.items.drain(..queue.items.len() - 1);
+            }
+            continue;
+        }
+        // Ripe bytes wait for room, and no longer than until the reset behind them.
+        let wake = if ripe { reset_due } else { due };
         tokio::select! {
             changed = modes.changed() => changed.map_err(|_| Ended::Reset)?,
-            _ = src.readable(), if queue.reads() => read(&src, &mut buffer, &mut queue),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !ripe => {}
+            _ = src.readable(), if queue.reads() => read(&src, &mut buffer, &mut queue, delay.is_none()),
+            _ = src.ready(Interest::ERROR), if !queue.ended && !queue.reads() => queue.reset(delay.is_none()),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             _ = dst.writable(), if ripe => {
                 if write(&dst, &mut queue, mode, way, passed).is_err() {
                     // The far side is gone. That news travels against this direction.
@@ -100,13 +126,13 @@ pub(super) async fn pump(
     }
 }
 
-fn read(src: &ReadHalf<'_>, buffer: &mut BytesMut, queue: &mut Queue) {
+fn read(src: &ReadHalf<'_>, buffer: &mut BytesMut, queue: &mut Queue, dark: bool) {
     buffer.reserve(READ);
     match src.try_read_buf(buffer) {
         Ok(0) => queue.push(Item::Eof),
         Ok(_) => queue.push(Item::Bytes(buffer.split().freeze())),
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-        Err(_) => queue.push(Item::Reset),
+        Err(_) => queue.reset(dark),
     }
 }
 

@@ -113,6 +113,46 @@ async fn ends_and_resets_wait_in_the_dark_too() {
     assert_eq!(beyond.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
+/// Whether the end has been reset, without reading from it.
+async fn reset(end: &TcpStream) {
+    let ready = timeout(SOON, end.ready(tokio::io::Interest::ERROR)).await;
+    assert!(ready.expect("a reset in time").unwrap().is_error());
+}
+
+#[tokio::test]
+async fn a_reset_throws_away_what_was_held_in_the_dark() {
+    let (link, node) = linked().await;
+    let (mut near, mut far) = connect(&link, &node).await;
+    link.set(DARK).await.unwrap();
+    near.write_all(b"stale request").await.unwrap();
+    silent(&mut far).await;
+    near.set_zero_linger().unwrap();
+    drop(near);
+    silent(&mut far).await;
+    link.set(Mode::Open).await.unwrap();
+    assert_eq!(far.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_reset_overtakes_what_a_frozen_node_has_no_room_for() {
+    let (link, node) = linked().await;
+    for full in [false, true] {
+        let (near, far) = connect(&link, &node).await;
+        let chunk = vec![7; 1 << 20];
+        let mut sent = 0;
+        // Nobody reads at the far end: its buffers fill, then the link's, then those of the near end.
+        while full || sent < 8 << 20 {
+            if timeout(Duration::from_millis(300), near.writable()).await.is_err() {
+                break;
+            }
+            sent += near.try_write(&chunk).unwrap_or(0);
+        }
+        near.set_zero_linger().unwrap();
+        drop(near);
+        reset(&far).await;
+    }
+}
+
 #[tokio::test]
 async fn a_connection_given_up_in_the_dark_never_reaches_the_node() {
     let (link, node) = linked().await;

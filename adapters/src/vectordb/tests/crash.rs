@@ -102,9 +102,8 @@ fn a_crash_during_a_merge_loses_nothing() {
 #[test]
 fn a_crash_during_a_restore_leaves_the_old_data_or_the_new() {
     at_every_step(|engine| {
-        let backup = contents(engine).unwrap();
         let import = engine.import_begin();
-        engine.import_page(import, backup.into_values().collect()).unwrap();
+        engine.import_page(import, history(engine)).unwrap();
         engine.import_commit(import, None).unwrap();
     });
 }
@@ -162,7 +161,7 @@ fn an_index_of_replaced_data_is_not_installed() {
     let engine = open(dir.path());
     fill(&engine, 0..20, 1);
     let import = engine.import_begin();
-    engine.import_page(import, vec![record(1, 2)]).unwrap();
+    engine.import_page(import, vec![record(1, 2).at(1)]).unwrap();
     let replaced = std::sync::Once::new();
     let result = engine.core.build(spec(), BuildEngine::Cpu, |ids| {
         replaced.call_once(|| assert_eq!(engine.import_commit(import, None).unwrap().live, 1));

@@ -2,15 +2,17 @@
 
 mod crash;
 mod damage;
+mod feed;
 mod flawed;
 mod model;
 mod network;
 mod process;
+mod replicated;
 mod restore;
 
 use super::codec::Entry;
 use super::files::{Folder, Watch};
-use super::{Config, Engine, EngineError, IndexSpec, Kind, Record};
+use super::{Change, Config, Engine, EngineError, IndexSpec, Kind, Point, Record};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
@@ -71,6 +73,14 @@ fn contents(engine: &Engine) -> Result<Model, EngineError> {
             None => return Ok(all),
         }
     }
+}
+
+/// Everything a node ever told its followers.
+fn history(engine: &Engine) -> Vec<Change> {
+    let timeline = engine.status().point.timeline;
+    let told = engine.changes(Point { timeline, lsn: 0 }, usize::MAX).unwrap();
+    assert!(!told.more);
+    told.records
 }
 
 fn model(records: impl IntoIterator<Item = (u64, u64)>) -> Model {

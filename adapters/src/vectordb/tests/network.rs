@@ -3,6 +3,7 @@
 use super::*;
 use crate::vectordb::{CallError, Client, Server, State};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,6 +42,15 @@ async fn everything_over_the_wire() {
         assert_eq!(client.put(record(key, 1)).await.unwrap(), key + 1);
     }
     assert_eq!(client.delete(3, 2).await.unwrap(), 21);
+    let timeline = client.status().await.unwrap().point.timeline;
+    let told = client.changes(Point { timeline, lsn: 19 }, 1).await.unwrap();
+    assert_eq!((told.records, told.point.lsn, told.more), (vec![record(19, 1).at(20)], 20, true));
+    let told = client.changes(told.point, 9).await.unwrap();
+    assert_eq!(told.records, [super::super::Change { lsn: 21, key: 3, ver: 2, vector: None }]);
+    assert_eq!((told.more, told.census.unwrap().live), (false, 19));
+    assert_eq!(client.apply(told.records).await.unwrap().stored, 0);
+    let other = client.changes(Point { timeline: !timeline, lsn: 0 }, 9).await.unwrap_err();
+    assert!(other.is_definite() && matches!(other, CallError::Resync(_)), "{other}");
     assert_eq!(client.get(3).await.unwrap(), None);
     assert_eq!(client.get(4).await.unwrap(), Some(record(4, 1)));
     assert_eq!(client.flush().await.unwrap(), 21);
@@ -53,7 +63,7 @@ async fn everything_over_the_wire() {
     let status = client.reload().await.unwrap();
     assert_eq!((status.state, status.live, status.unindexed), (State::Healthy, 19, 0));
     let import = client.import_begin().await.unwrap();
-    assert_eq!(client.import_page(import, vec![record(9, 9)]).await.unwrap(), 1);
+    assert_eq!(client.import_page(import, vec![record(9, 9).at(1)]).await.unwrap(), 1);
     assert_eq!(client.import_commit(import, None).await.unwrap().live, 1);
     let short = Record { key: 1, ver: 1, vector: vec![1.0] };
     let refused = client.put(short).await.unwrap_err();
@@ -225,4 +235,88 @@ async fn a_restarted_node_is_found_again() {
     }
     assert_eq!(client.get(1).await.unwrap(), Some(record(1, 1)));
     second.end().await;
+}
+
+/// A peer that answers pings and nothing else, and counts its connections.
+async fn picky() -> (SocketAddr, Arc<AtomicUsize>) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = made.clone();
+    let addr = peer(move |mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut frame = [0; 4];
+            while stream.read_exact(&mut frame).await.is_ok() {
+                let mut body = vec![0; u32::from_be_bytes(frame) as usize];
+                stream.read_exact(&mut body).await.unwrap();
+                // Ids stay below 128, one byte each; variant 0 is a ping, and its answer.
+                if body[1] == 0 {
+                    stream.write_all(&[0, 0, 0, 2, body[0], 0]).await.unwrap();
+                }
+            }
+        }
+    })
+    .await;
+    (addr, made)
+}
+
+async fn abandon(client: &Client, calls: usize) {
+    for _ in 0..calls {
+        let mut call = Box::pin(client.get(1));
+        // Not its first poll: connecting needs some.
+        let waits = tokio::time::timeout(Duration::from_millis(2), call.as_mut());
+        assert!(waits.await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_silence_spends_a_connection() {
+    let (addr, made) = picky().await;
+    let client = Client::new(addr, LIMIT);
+    for _ in 0..4 {
+        client.ping().await.unwrap();
+        abandon(&client, 15).await;
+    }
+    client.ping().await.unwrap();
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    abandon(&client, 16).await;
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    client.ping().await.unwrap();
+    assert_eq!(made.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_on_a_spent_connection_is_indefinite() {
+    let (addr, made) = picky().await;
+    let client = Client::new(addr, LIMIT);
+    client.ping().await.unwrap();
+    let write = tokio::spawn({
+        let client = client.within(SHORT * 2);
+        async move { client.put(record(1, 1)).await }
+    });
+    abandon(&client, 16).await;
+    client.ping().await.unwrap();
+    assert_eq!(made.load(Ordering::SeqCst), 2);
+    let error = write.await.unwrap().unwrap_err();
+    assert!(!error.is_definite(), "{error}");
+}
+
+/// The longer the silence, the more calls a connection has to collect: the queue of a frozen node's listener is finite.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_makes_few_connections() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = made.clone();
+    let addr = peer(move |mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
+    })
+    .await;
+    let client = Client::new(addr, LIMIT);
+    for _ in 0..200 {
+        let calls = futures::future::join_all((0..100).map(|_| client.ping()));
+        assert!(tokio::time::timeout(Duration::from_millis(5), calls).await.is_err());
+    }
+    let made = made.load(Ordering::SeqCst);
+    assert!((2..150).contains(&made), "{made} connections");
 }

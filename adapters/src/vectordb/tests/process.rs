@@ -20,7 +20,7 @@ fn a_node() {
     std::process::exit(0);
 }
 
-struct Process(Child, Client);
+pub(super) struct Process(Child, pub(super) Client);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -30,7 +30,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn start(config: &Config) -> Self {
+    pub(super) fn start(config: &Config) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "vectordb::tests::process::a_node"])
             .env(NODE, serde_json::to_string(config).unwrap())
@@ -41,7 +41,7 @@ impl Process {
         Self(child, Client::new(([127, 0, 0, 1], config.port).into(), LIMIT))
     }
 
-    async fn ready(self) -> Self {
+    pub(super) async fn ready(self) -> Self {
         let deadline = Instant::now() + LIMIT;
         while self.1.ping().await.is_err() {
             assert!(Instant::now() < deadline, "the node does not answer");
@@ -50,8 +50,19 @@ impl Process {
         self
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // The signal is sent, not yet felt.
+        let stat = format!("/proc/{}/stat", self.0.id());
+        let deadline = Instant::now() + LIMIT;
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            assert!(Instant::now() < deadline, "it never stops");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn ended(&mut self) -> bool {
@@ -66,7 +77,7 @@ impl Process {
     }
 }
 
-fn somewhere(dir: &Path) -> Config {
+pub(super) fn somewhere(dir: &Path) -> Config {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     Config { port, lifeline: true, ..config(dir) }
 }
@@ -136,19 +147,52 @@ async fn abandoned_it_leaves() {
 async fn stopped_it_is_silent_and_then_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let node = Process::start(&somewhere(dir.path())).ready().await;
-    node.signal(Signal::STOP);
-    // The signal is sent, not yet felt.
-    let stat = format!("/proc/{}/stat", node.0.id());
-    let deadline = Instant::now() + LIMIT;
-    while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
-        assert!(Instant::now() < deadline, "it never stops");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    node.freeze().await;
     let error = node.1.within(Duration::from_millis(200)).put(record(1, 1)).await.unwrap_err();
     assert!(!error.is_definite(), "{error}");
     node.signal(Signal::CONT);
     node.1.put(record(2, 1)).await.unwrap();
     assert_eq!(node.1.get(2).await.unwrap(), Some(record(2, 1)));
+}
+
+/// A probe every few milliseconds, each with a deadline, while the node is frozen: nobody waits for most of them.
+async fn thawed_after_a_thousand_abandoned_calls(node: &Process, client: &Client) {
+    client.ping().await.unwrap();
+    let before = client.status().await.unwrap().requests;
+    node.freeze().await;
+    let patient = tokio::spawn({
+        let client = client.clone();
+        async move { client.put(record(1, 1)).await }
+    });
+    for key in 0..100_u64 {
+        let calls = (0..10).map(|n| client.put(record(1000 + key * 10 + n, 1)));
+        let all = futures::future::join_all(calls);
+        assert!(tokio::time::timeout(Duration::from_millis(5), all).await.is_err());
+    }
+    node.signal(Signal::CONT);
+    client.get(1).await.unwrap();
+    patient.await.unwrap().unwrap();
+    // What was abandoned on the connections of the last few calls is all that it may have begun.
+    let status = client.status().await.unwrap();
+    let begun = status.requests - before;
+    assert!(begun < 100, "it began {begun} requests");
+    assert!(status.writes < 100, "it stored {}", status.writes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thawed_it_serves_no_backlog() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&somewhere(dir.path())).ready().await;
+    thawed_after_a_thousand_abandoned_calls(&node, &node.1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thawed_it_serves_no_backlog_behind_a_link_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = somewhere(dir.path());
+    let node = Process::start(&config).ready().await;
+    let link = crate::local::link::Link::open(([127, 0, 0, 1], config.port).into()).unwrap();
+    thawed_after_a_thousand_abandoned_calls(&node, &Client::new(link.addr(), LIMIT)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

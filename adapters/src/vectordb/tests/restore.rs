@@ -1,12 +1,14 @@
 //! A backup comes back, and the node's own newer writes on top of it as far as they are intact.
 
 use super::*;
-use crate::vectordb::{BuildEngine, Imported, Point, State};
+use crate::vectordb::{BuildEngine, Imported, State};
 use std::fs;
 
+/// The backups of these tests hold records whose key is one less than their lsn.
 fn restore(engine: &Engine, backup: &Model, since: Option<Point>) -> Imported {
     let import = engine.import_begin();
-    for page in backup.values().cloned().collect::<Vec<_>>().chunks(3) {
+    let changes: Vec<_> = backup.values().map(|record| record.clone().at(record.key + 1)).collect();
+    for page in changes.chunks(3) {
         engine.import_page(import, page.to_vec()).unwrap();
     }
     engine.import_commit(import, since).unwrap()
@@ -103,6 +105,7 @@ fn a_damaged_manifest_leaves_backup_and_log() {
     let engine = open(dir.path());
     let imported = restore(&engine, &backup, Some(point));
     assert!(!imported.complete, "writes 11 and 12 are sealed in segments nobody names");
+    assert_ne!(imported.point.timeline, point.timeline, "who saw them has to start over");
     let mut expected = all.clone();
     expected.insert(3, record(3, 1));
     expected.insert(4, record(4, 1));
@@ -141,11 +144,27 @@ fn imports_that_do_not_fit_are_refused() {
     put(&engine, 1, 1).unwrap();
     let first = engine.import_begin();
     let second = engine.import_begin();
-    let short = Record { key: 1, ver: 1, vector: vec![1.0] };
+    let short = Record { key: 1, ver: 1, vector: vec![1.0] }.at(1);
     assert!(matches!(engine.import_page(second, vec![short]), Err(EngineError::Refused { .. })));
-    assert!(matches!(engine.import_page(first, vec![record(2, 1)]), Err(EngineError::Refused { .. })));
+    assert!(matches!(engine.import_page(first, vec![record(2, 1).at(1)]), Err(EngineError::Refused { .. })));
     assert!(matches!(engine.import_commit(first, None), Err(EngineError::Refused { .. })));
     assert_eq!(contents(&engine).unwrap(), model([(1, 1)]));
     engine.import_commit(second, None).unwrap();
     assert!(matches!(engine.import_commit(second, None), Err(EngineError::Refused { .. })));
+}
+
+#[test]
+fn imports_without_a_possible_history_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    put(&engine, 1, 1).unwrap();
+    let point = engine.status().point;
+    for lsns in [[0, 1], [1, 1], [1, 2], [1, u64::MAX]] {
+        let import = engine.import_begin();
+        let changes = (5..).zip(lsns).map(|(key, lsn)| record(key, 1).at(lsn)).collect();
+        engine.import_page(import, changes).unwrap();
+        let refused = engine.import_commit(import, Some(point));
+        assert!(matches!(refused, Err(EngineError::Refused { .. })), "{lsns:?}: {refused:?}");
+    }
+    assert_eq!((contents(&engine).unwrap(), engine.status().point), (model([(1, 1)]), point));
 }

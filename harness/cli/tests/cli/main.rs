@@ -4,4 +4,5 @@ mod contract;
 mod desk;
 mod flaws;
 mod local;
+mod negative;
 mod sessions;
