@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let mut failed = Vec::new();
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| chosen(name)) {
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
