@@ -6,10 +6,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use harness::job::Job;
+
 use super::client::Client;
+use super::step::SHARD_LIMIT;
 
 /// How long a worker that failed gets no work.
 const FAILED_FOR: Duration = Duration::from_millis(50);
@@ -109,12 +112,29 @@ impl Roster {
         standing.probe_at = Instant::now() + PROBED_EVERY;
     }
 
-    pub(super) fn reinstate(&self, worker: usize) {
+    fn reinstate(&self, worker: usize) {
         self.standing(worker).quarantined = false;
     }
 
-    /// Quarantined workers whose time has come to be asked what is known.
-    pub(super) fn to_probe(&self) -> Vec<usize> {
+    /// Asks quarantined workers what is known, now and then, without waiting for them.
+    pub(super) fn probe_quarantined(self: &Arc<Self>, job: Job) {
+        for worker in self.to_probe() {
+            let roster = self.clone();
+            tokio::spawn(async move {
+                let start = job.start();
+                let said = roster.client(worker).shard(start.bytes(), 0, SHARD_LIMIT).await;
+                let known = tokio::task::spawn_blocking(move || job.shard(&start, 0)).await;
+                if let (Ok(said), Ok(known)) = (said, known)
+                    && said == known
+                {
+                    roster.reinstate(worker);
+                }
+            });
+        }
+    }
+
+    /// Quarantined workers whose time has come.
+    fn to_probe(&self) -> Vec<usize> {
         let now = Instant::now();
         let due = |w: &usize| {
             let mut standing = self.standing(*w);

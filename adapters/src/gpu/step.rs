@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use super::roster::Roster;
 
 /// A worker that has had a shard for so long hangs.
-const SHARD_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const SHARD_LIMIT: Duration = Duration::from_secs(1);
 /// A shard under way for so long is given to an idle worker as well.
 const BACKUP_AFTER: Duration = Duration::from_millis(40);
 /// A worker that takes longer to compute a shard of the sample is not waited for.
@@ -69,7 +69,7 @@ impl Steps {
         let mut tasks: Vec<Task> = Vec::new();
         let mut answers = FuturesUnordered::new();
         while spread.sums.len() < SHARDS as usize {
-            self.probe_quarantined();
+            self.roster.probe_quarantined(self.job);
             for worker in self.roster.ready() {
                 if tasks.iter().any(|t| t.worker == worker) {
                     continue;
@@ -145,23 +145,6 @@ impl Steps {
     async fn own(&self, before: &Checkpoint, shard: u32) -> Option<Sums> {
         let (job, before) = (self.job, before.clone());
         tokio::task::spawn_blocking(move || job.shard(&before, shard)).await.ok()
-    }
-
-    /// Asks quarantined workers what is known, now and then, without waiting for them.
-    fn probe_quarantined(&self) {
-        for worker in self.roster.to_probe() {
-            let (roster, job) = (self.roster.clone(), self.job);
-            tokio::spawn(async move {
-                let start = job.start();
-                let said = roster.client(worker).shard(start.bytes(), 0, SHARD_LIMIT).await;
-                let known = tokio::task::spawn_blocking(move || job.shard(&start, 0)).await;
-                if let (Ok(said), Ok(known)) = (said, known)
-                    && said == known
-                {
-                    roster.reinstate(worker);
-                }
-            });
-        }
     }
 }
 

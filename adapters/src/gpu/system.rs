@@ -139,6 +139,7 @@ impl System for GpuSystem {
     /// Asks the workers in turn; one that does not answer soon is not waited for alone (hedged requests: Dean and
     /// Barroso, "The tail at scale", CACM 2013).
     async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {
+        self.roster.probe_quarantined(self.job);
         let mut rest = self.roster.by_trust().into_iter();
         let mut asked = FuturesUnordered::new();
         let mut why = "every worker is quarantined: it computed wrong".to_owned();

@@ -4,16 +4,39 @@ use std::sync::{MutexGuard, PoisonError};
 
 use harness::act::BackupKind;
 use harness::ports::Effect;
-use harness::topology::NodeId;
+use harness::scenario::Pattern;
+use harness::topology::{NodeId, Role};
 
+use super::feeder::{Fed, Feeder};
 use super::host::LocalHost;
-use super::product::{BACKUPS, COLLECTION, words};
+use super::product::{BACKUPS, COLLECTION, Product, words};
 use crate::backup;
 
 impl LocalHost {
     /// The node that was backed up last.
     fn backed_up(&self) -> MutexGuard<'_, Option<NodeId>> {
         self.backed_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to feed the standby of a warm pattern, if this is one.
+    pub(super) fn feed_standby(&self) -> Result<(), Effect> {
+        let stack = &self.plan.scenario.stack;
+        let standby = self
+            .nodes
+            .iter()
+            .find(|n| n.id.role == Role::Vector && stack.regions.first() != Some(&n.id.region));
+        let Some(node) = standby.filter(|_| stack.pattern == Pattern::WarmStandby) else { return Ok(()) };
+        let (Product::Vector(vector), Some(control)) = (&node.product, node.control()) else { return Ok(()) };
+        let backups = self.object_store(&node.id.region)?.backups.clone();
+        let fed = Fed::new(vector.client.clone(), control, backups);
+        let feeder = Feeder::start(fed.clone(), self.operator.clone());
+        *self.feeding.lock().unwrap_or_else(PoisonError::into_inner) = Some((fed, feeder));
+        Ok(())
+    }
+
+    fn fed(&self) -> Option<Fed> {
+        let feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+        feeding.as_ref().map(|(fed, _)| fed.clone())
     }
 
     pub(super) async fn back_up(&self, id: &NodeId, kind: BackupKind) -> Result<Effect, Effect> {
@@ -36,6 +59,13 @@ impl LocalHost {
 
     pub(super) async fn restore(&self, id: &NodeId) -> Result<Effect, Effect> {
         let (vector, store) = (self.vector(id).await?, self.object_store(&id.region)?);
+        let _turn = self.operator.turn(id.role).await;
+        let fed = self.fed().filter(|_| self.plan.topology.primary(id.role) != Some(id));
+        if let Some(fed) = fed
+            && let Some(done) = fed.finish().await
+        {
+            return done.map_err(|e| Effect::failed(e.to_string()));
+        }
         // What another node holds beside the backup is not of the backup's history.
         let own = self.backed_up().as_ref().is_none_or(|last| last == id);
         let (client, s3) = (&vector.client, &store.backups);

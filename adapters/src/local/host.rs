@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::defect::Defect;
 use super::environment;
+use super::feeder::{Fed, Feeder};
 use super::gpu;
 use super::heal;
 use super::health::{Monitor, Patient};
@@ -62,8 +63,10 @@ pub struct LocalHost {
     pub(super) plan: Plan,
     pub(super) nodes: Vec<Node>,
     pub(super) router: Arc<Router>,
-    pub(super) operator: Operator,
+    pub(super) operator: Arc<Operator>,
     pub(super) backed_up: Mutex<Option<NodeId>>,
+    /// A warm standby, and who feeds it.
+    pub(super) feeding: Mutex<Option<(Fed, Feeder)>>,
     silent: bool,
     flaw_of_driver: Option<crate::gpu::Flaw>,
     pub(super) gate: Gate,
@@ -121,8 +124,9 @@ impl LocalHost {
             exe,
             corpus: Arc::new(Corpus::of(&config.plan.scenario)),
             router: Router::new(&config.plan),
-            operator: Operator::new(),
+            operator: Arc::new(Operator::new()),
             backed_up: Mutex::default(),
+            feeding: Mutex::default(),
             plan: config.plan,
             nodes,
             silent: defect.silent,
@@ -255,6 +259,7 @@ impl Host for LocalHost {
         // A second launch keeps the doors of the first.
         self.systems.get_or_init(|| systems);
         self.observe()?;
+        self.feed_standby().map_err(|e| environment(e.outcome.text(), SEE_LOGS))?;
         Ok(lines)
     }
 
@@ -282,6 +287,7 @@ impl Host for LocalHost {
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         self.gate.close();
         self.monitor().take();
+        self.feeding.lock().unwrap_or_else(PoisonError::into_inner).take();
         join_all(self.nodes.iter().map(Node::end)).await;
         self.clear().await?;
         let watchdog = self.watchdog().take();

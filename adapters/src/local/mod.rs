@@ -8,6 +8,7 @@
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | acts on one node |
 //! | `backups` | acts between a node and its backups |
+//! | `feeder` | puts backups on a warm standby |
 //! | `regions` | acts between regions: promote, fence, rejoin |
 //! | `health` | asks every node how it is, for the router |
 //! | `node` | one node: process, ports |
@@ -28,6 +29,7 @@ mod command;
 pub mod damage;
 mod defect;
 mod features;
+mod feeder;
 mod gpu;
 mod heal;
 mod health;

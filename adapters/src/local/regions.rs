@@ -50,7 +50,7 @@ impl Operator {
         self.epoch.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    async fn turn(&self, role: Role) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self, role: Role) -> Option<SemaphorePermit<'_>> {
         self.turns.get(&role)?.acquire().await.ok()
     }
 

@@ -36,6 +36,8 @@ const TESTS: &[Test] = &[
     ("partition", regions::a_partitioned_primary_stays_fenced_when_the_network_heals),
     ("behind", regions::a_standby_falls_behind_and_catches_up),
     ("active_active", regions::users_of_two_active_regions_move_by_themselves),
+    ("region_drills", regions::the_loss_of_a_region_passes_in_every_pattern),
+    ("partition_drill", regions::a_partition_passes),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),

@@ -8,8 +8,10 @@ use harness::corpus::LOADED_KEYS;
 use harness::plan::{Plan, StepKind};
 use harness::ports::{Page, PortError, Reading, System, Write};
 use harness::topology::{NodeId, Role};
+use harness::verdict::Verdict::Pass;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::drills::play_until;
 use crate::stand::{Stand, block_on, plan_of};
 
 const REGIONS: &[u8] = include_bytes!("regions.toml");
@@ -251,4 +253,15 @@ pub(crate) fn a_wiped_node_starts_empty() {
         }
         stand.tear_down().await;
     });
+}
+
+pub(crate) fn the_loss_of_a_region_passes_in_every_pattern() {
+    for pattern in ["hot-standby", "active-active", "warm-standby", "cold-standby"] {
+        play_until(&plan(pattern, &[]), None, |report| report.verdict == Pass);
+    }
+}
+
+pub(crate) fn a_partition_passes() {
+    let partition = plan("hot-standby", &[("fault.0.inject.region.how", "partition")]);
+    play_until(&partition, None, |report| report.verdict == Pass);
 }

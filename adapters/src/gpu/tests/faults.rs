@@ -66,6 +66,17 @@ async fn a_liar_that_is_cured_works_again() {
     })
     .await;
     region.is_undisturbed(n).await;
+    // Users of inference alone are enough to bring one back.
+    lie(&region, 0, true).await;
+    system.must(n + 2).await;
+    lie(&region, 0, false).await;
+    let inferences = async || region.client(0).status(LIMIT).await.unwrap().inferences;
+    let before = inferences().await;
+    until("it answers inferences again", async || {
+        system.infer(&corpus().inference_input(0)).await.unwrap();
+        inferences().await > before
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
