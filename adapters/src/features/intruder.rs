@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rusqlite::{Transaction, params};
 
-use super::store::{ROWS, Store, StoreError};
+use super::query::ROWS;
+use super::store::{Store, StoreError};
 use super::wire::{Strike, Struck};
 
 /// The role an intruder leaves behind.
