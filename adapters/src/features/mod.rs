@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `item` | rows and catalogue records, their digests, and which of two states is the newer one |
-//! | `schema` | the tables, and the migration from the schema before |
+//! | `schema` | the tables |
 //! | `store`, `query` | the database: one writer, several readers |
 //! | `commit` | writes: many in one transaction, the newest state of a key wins |
 //! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
