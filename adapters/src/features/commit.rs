@@ -9,8 +9,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::item::{Item, Key, Table};
+use super::query::{ROWS, begin_timeline, get, last_lsn, unsigned};
 use super::schema::VALUES;
-use super::store::{Core, ROWS, StoreError, begin_timeline, get, last_lsn, unsigned};
+use super::store::{Core, StoreError};
 use super::wire::{Applied, Point};
 
 /// Writes of one transaction.

@@ -8,7 +8,8 @@ use rusqlite::{Transaction, params};
 
 use super::commit::store_newer;
 use super::item::{Item, Key};
-use super::store::{ROWS, Store, StoreError, get};
+use super::query::{ROWS, get};
+use super::store::{Store, StoreError};
 use super::wire::{Strike, Struck};
 
 /// The role an intruder leaves behind.

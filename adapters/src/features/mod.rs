@@ -3,8 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | `item` | rows and catalogue records, their digests, and which of two states is the newer one |
-//! | `schema` | the tables, and the migration from the schema before |
-//! | `store` | the database: one writer, several readers |
+//! | `schema` | the tables |
+//! | `store`, `query` | the database: one writer, several readers |
 //! | `commit` | writes: many in one transaction, the newest state of a key wins |
 //! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
 //! | `system` | the store as a drill's users reach it |
@@ -35,6 +35,7 @@ mod drift;
 mod flaws;
 mod intruder;
 mod item;
+mod query;
 mod replace;
 mod replicated;
 mod schema;

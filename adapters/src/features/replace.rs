@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{log, put};
 use super::item::{Digest, Item, Key, Row, Stored, Table};
-use super::store::{ROWS, Store, StoreError, all_stored, begin_timeline, missing_keys};
+use super::query::{ROWS, all_stored, begin_timeline, missing_keys, unsigned};
+use super::store::{Store, StoreError};
 
 /// Items that a restore may stage.
 const STAGED_MAX: usize = 4_000_000;
@@ -120,7 +121,7 @@ fn replace(tx: &Transaction<'_>, staged: Vec<Item>, rules: Rules) -> rusqlite::R
     begin_timeline(tx)?;
     let count = |table: &str| tx.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
     let counts = std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)).map(count);
-    done.items = counts.map(|count| count.and_then(super::store::unsigned)).sum::<rusqlite::Result<u64>>()?;
+    done.items = counts.map(|count| count.and_then(unsigned)).sum::<rusqlite::Result<u64>>()?;
     Ok(done)
 }
 

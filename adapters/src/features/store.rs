@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use harness::corpus::FEATURES;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commit::{Job, commit_all};
-use super::item::{Digest, Item, Key, Record, Row, Stored, Table};
-use super::schema::{self, VALUES};
+use super::item::{Item, Key, Stored, Table};
+use super::query::{ROWS, get, key_of, last_lsn, missing_keys, point, records, rows_between, unsigned};
+use super::schema;
 use super::wire::{Applied, Changes, Point, Rows, Status};
 use crate::replica::BATCH_BYTES;
 
@@ -26,10 +26,6 @@ const READERS: usize = 4;
 const PAGE_MAX: usize = 50_000;
 /// Records of the catalogue that are told; an intruder could add any number.
 const CATALOGUE_MAX: usize = 20_000;
-/// The name of the table of rows. Its keys are numbers and those of the catalogue texts, so `changes.id` has no affinity;
-/// it is compared with `+key`, which has none either, or its index would be of no use.
-pub(super) const ROWS: &str = "entity_rows";
-
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -286,152 +282,4 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
-}
-
-/// Where the history is; a new database begins one.
-fn point(db: &mut Connection) -> rusqlite::Result<Point> {
-    let tx = db.transaction()?;
-    let known = tx.query_row("SELECT value FROM meta WHERE name = 'timeline'", [], |row| row.get(0));
-    let timeline = match known.optional()? {
-        Some(timeline) => unsigned(timeline)?,
-        None => begin_timeline(&tx)?,
-    };
-    let lsn = last_lsn(&tx)?;
-    tx.commit()?;
-    Ok(Point { timeline, lsn })
-}
-
-/// Begins a history that nobody else has.
-pub(super) fn begin_timeline(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
-    // 62 bits of chance; never 0, which stands for no history.
-    let sql = "INSERT OR REPLACE INTO meta VALUES ('timeline', (random() & 4611686018427387903) | 1) RETURNING value";
-    unsigned(tx.query_row(sql, [], |row| row.get(0))?)
-}
-
-/// The number of the newest change there ever was, whether or not a newer one of its key has replaced it.
-pub(super) fn last_lsn(db: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'";
-    unsigned(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-}
-
-/// A number that is never negative.
-pub(super) fn unsigned(number: i64) -> rusqlite::Result<u64> {
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, number))
-}
-
-/// What is stored under a key.
-pub(super) fn get(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>> {
-    match key {
-        Key::Row(key) => {
-            let Ok(key) = i64::try_from(*key) else { return Ok(None) };
-            let sql = format!(
-                "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key WHERE key = ?1"
-            );
-            db.prepare_cached(&sql)?.query_row([key], stored_row).optional()
-        }
-        Key::Record(table, name) => {
-            let sql = record_query(*table, "WHERE name = ?1");
-            db.prepare_cached(&sql)?.query_row([name], |row| stored_record(*table, row)).optional()
-        }
-    }
-}
-
-fn rows_between(db: &Connection, from: i64, to: i64, limit: i64) -> rusqlite::Result<Vec<Stored>> {
-    let mut found = db.prepare_cached(&format!(
-        "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-         LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key
-         WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
-    ))?;
-    found.query_map(params![from, to, limit], stored_row)?.collect()
-}
-
-/// The whole catalogue, in the order of tables and names, up to so many of each table.
-fn records(db: &Connection, most: usize) -> rusqlite::Result<Vec<Stored>> {
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut all = Vec::new();
-    for table in Table::ALL {
-        let mut found = db.prepare_cached(&record_query(table, "ORDER BY name LIMIT ?1"))?;
-        for record in found.query_map(params![most], |row| stored_record(table, row))? {
-            all.push(record?);
-        }
-    }
-    Ok(all)
-}
-
-/// Everything that is stored.
-pub(super) fn all_stored(db: &Connection) -> rusqlite::Result<Vec<Stored>> {
-    let mut all = rows_between(db, 0, i64::MAX, i64::MAX)?;
-    all.extend(records(db, usize::MAX)?);
-    Ok(all)
-}
-
-/// Keys that were written and are not there, with the number of their newest write.
-pub(super) fn missing_keys(db: &Connection) -> rusqlite::Result<Vec<(Key, u64)>> {
-    let mut keys = Vec::new();
-    for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
-        let id = if name == ROWS { "key" } else { "name" };
-        let mut gone = db.prepare_cached(&format!(
-            "SELECT id, ver FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
-        ))?;
-        for key in gone.query_map([], |row| Ok((key_of(name, row.get_ref(0)?)?, unsigned(row.get(1)?)?)))? {
-            let (key, ver) = key?;
-            keys.extend(key.map(|key| (key, ver)));
-        }
-    }
-    Ok(keys)
-}
-
-fn record_query(table: Table, rest: &str) -> String {
-    let name = table.sql();
-    format!(
-        "SELECT name, r.ver, event_us, digest, body, c.ver FROM {name} r
-         LEFT JOIN changes c ON c.tab = '{name}' AND c.id = +name {rest}"
-    )
-}
-
-fn key_of(table: &str, id: rusqlite::types::ValueRef<'_>) -> rusqlite::Result<Option<Key>> {
-    if table == ROWS {
-        return Ok(Some(Key::Row(unsigned(id.as_i64()?)?)));
-    }
-    let table = Table::ALL.into_iter().find(|t| t.sql() == table);
-    Ok(table.zip(Some(id.as_str()?)).map(|(table, name)| Key::Record(table, name.to_owned())))
-}
-
-fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    let mut values = [0.0; FEATURES];
-    let mut there = true;
-    for (at, value) in values.iter_mut().enumerate() {
-        match row.get::<_, Option<f64>>(4 + at)? {
-            Some(found) => *value = found,
-            None => there = false,
-        }
-    }
-    let item = Item::Row(Row {
-        key: unsigned(row.get(0)?)?,
-        ver: unsigned(row.get(1)?)?,
-        event_us: row.get(2)?,
-        values: there.then_some(values),
-    });
-    Ok(Stored { item, digest: digest(row)?, logged: logged(row.get(4 + FEATURES)?)? })
-}
-
-fn stored_record(table: Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    let item = Item::Record(Record {
-        table,
-        name: row.get(0)?,
-        ver: unsigned(row.get(1)?)?,
-        event_us: row.get(2)?,
-        body: row.get(4)?,
-    });
-    Ok(Stored { item, digest: digest(row)?, logged: logged(row.get(5)?)? })
-}
-
-/// A digest of another length is none that a write made.
-fn digest(row: &rusqlite::Row<'_>) -> rusqlite::Result<Digest> {
-    Ok(row.get_ref(3)?.as_blob()?.try_into().unwrap_or_default())
-}
-
-fn logged(ver: Option<i64>) -> rusqlite::Result<Option<u64>> {
-    ver.map(unsigned).transpose()
 }

@@ -159,11 +159,8 @@ pub async fn restore(
     flaw: Option<Flaw>,
 ) -> Result<Restored, BackupError> {
     let began = Instant::now();
-    let mut content = newest(s3).await?;
+    let content = newest(s3).await?;
     content.fits(model_version)?;
-    if let Some(flaw) = flaw {
-        flaw.spoil(&mut content);
-    }
     let patient = client.within(LONG);
     let restore = client.begin().await?;
     for chunk in content.rows.chunks(STAGE).chain(content.records.chunks(STAGE)) {

@@ -255,7 +255,7 @@ async fn planted_flaws_do_what_they_say() {
     let rows = stack.node.client.rows(0, u64::MAX, 1000).await.unwrap().rows;
     assert_eq!(
         rows.into_iter().map(|stored| stored.item).collect::<Vec<_>>(),
-        (0..90).map(|key| row(key, 1)).collect::<Vec<_>>()
+        (0..100).map(|key| row(key, 1)).collect::<Vec<_>>()
     );
 }
 
