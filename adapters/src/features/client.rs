@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::item::{Item, Key, Stored, Table};
+use super::replace::{Replaced, Rules};
 use super::wire::{Applied, Changes, Request, Response, Rows, Status, Strike, Struck};
 use crate::rpc::{Caller, Unanswered};
 
@@ -86,6 +87,16 @@ questions! {
     }
     /// Lets an intruder strike. Answered after the database was read again.
     strike(strike: Strike, seed: u64) -> Struck { Request::Strike { strike, seed } => Response::Struck(struck) => struck }
+    /// Begins a restore, and ends any that is under way. Answers its number.
+    begin() -> u64 { Request::Begin => Response::Begun(restore) => restore }
+    /// Hands over a part of a backup. Answers how many items are staged.
+    stage(restore: u64, items: Vec<Item>) -> u64 {
+        Request::Stage { restore, items } => Response::Staged(count) => count
+    }
+    /// Replaces what the node holds by what was staged, in one transaction.
+    replace(restore: u64, rules: Rules) -> Replaced {
+        Request::Replace { restore, rules } => Response::Replaced(replaced) => replaced
+    }
 }
 
 impl Client {

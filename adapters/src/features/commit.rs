@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::item::{Item, Key};
+use super::item::{Item, Key, Table};
 use super::schema::VALUES;
-use super::store::{Core, ROWS, StoreError, get, last_lsn};
-use super::wire::Applied;
+use super::store::{Core, ROWS, StoreError, begin_timeline, get, last_lsn, unsigned};
+use super::wire::{Applied, Point};
 
 /// Writes of one transaction.
 const GROUP: usize = 1024;
@@ -60,7 +60,7 @@ impl Core {
         match stored {
             Ok(stored) => {
                 self.commits.fetch_add(1, Ordering::Relaxed);
-                let lsn = *self.durable.borrow();
+                let lsn = self.point().lsn;
                 for ((items, done), stored) in group.into_iter().zip(stored) {
                     self.writes.fetch_add(items.len() as u64, Ordering::Relaxed);
                     let _ = done.send(Ok(Applied { stored, lsn }));
@@ -86,8 +86,7 @@ impl Core {
         let timeline: i64 =
             tx.query_row("SELECT value FROM meta WHERE name = 'timeline'", [], |r| r.get(0))?;
         tx.commit()?;
-        self.timeline.store(super::store::unsigned(timeline)?, Ordering::Release);
-        self.durable.send_replace(lsn);
+        self.reached(Point { timeline: unsigned(timeline)?, lsn });
         Ok(done)
     }
 }
@@ -137,6 +136,14 @@ pub(super) fn log(tx: &Transaction<'_>, item: &Item) -> rusqlite::Result<()> {
         Key::Record(table, name) => log.execute(params![table.sql(), name, ver])?,
     };
     Ok(())
+}
+
+/// Drops everything and begins another history.
+pub(super) fn clear(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    for table in ["changes", ROWS].into_iter().chain(Table::ALL.map(Table::sql)) {
+        tx.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    begin_timeline(tx).map(drop)
 }
 
 /// Checked before anything gets here: see [`Item::checked`].

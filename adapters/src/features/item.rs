@@ -165,6 +165,14 @@ impl Item {
         }
     }
 
+    /// About how many bytes it travels as.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Row(_) => 100,
+            Self::Record(record) => 32 + record.name.len() + record.body.as_ref().map_or(0, String::len),
+        }
+    }
+
     /// Over a canonical form: every field with a fixed width or with its length before it.
     pub fn digest(&self) -> Digest {
         let mut sha = Sha256::new();

@@ -9,6 +9,11 @@
 //! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
 //! | `system` | the store as a drill's users reach it |
 //! | `intruder` | damage by direct SQL, past digests and log |
+//! | `backup` | backups in an object store, and restores from them |
+//! | `replace` | the node's side of a restore |
+//! | `replicated` | the store as a product that can be replicated |
+//! | `audit`, `drift` | every detector of compromise by itself |
+//! | `flaws` | defects planted on purpose |
 //!
 //! # What holds
 //!
@@ -22,10 +27,16 @@
 //! The tables follow Feast's online store and MLflow's registry; definitions, dependencies, compatibility and roles
 //! lie beside them, since a restore that brings back values only is no restore.
 
+mod audit;
+pub mod backup;
 mod client;
 mod commit;
+mod drift;
+mod flaws;
 mod intruder;
 mod item;
+mod replace;
+mod replicated;
 mod schema;
 mod server;
 mod store;
@@ -34,15 +45,21 @@ mod system;
 mod tests;
 mod wire;
 
+pub use audit::{Audit, AuditError, audit};
 pub use client::{CallError, Client};
+pub use flaws::Flaw;
 pub use item::{Digest, Item, Key, Record, Row, Stored, Table};
+pub use replace::{Replaced, Rules};
 pub use server::{ServeError, Server, serve};
 pub use store::{Store, StoreError};
 pub use system::FeatureSystem;
 pub use wire::{Applied, Changes, Point, Rows, Status, Strike, Struck};
 
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::replica::ReplicaConfig;
 
 /// How a node runs. Serialisable, so that it can be handed to the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,11 +72,14 @@ pub struct Config {
     /// Leave when standard input ends: whoever started the node is gone.
     #[serde(default)]
     pub lifeline: bool,
+    /// The node's part in replication; none, if it has none.
+    #[serde(default)]
+    pub replica: Option<ReplicaConfig>,
 }
 
 impl Config {
-    /// A node without lifeline, on a port the system chooses.
+    /// A node without lifeline and replication, on a port the system chooses.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), port: 0, lifeline: false }
+        Self { dir: dir.into(), port: 0, lifeline: false, replica: None }
     }
 }

@@ -16,6 +16,7 @@ use super::commit::{Job, commit_all};
 use super::item::{Digest, Item, Key, Record, Row, Stored, Table};
 use super::schema::{self, VALUES};
 use super::wire::{Applied, Changes, Point, Rows, Status};
+use crate::replica::BATCH_BYTES;
 
 /// Writes that may wait for the writer.
 const QUEUE: usize = 4096;
@@ -25,7 +26,8 @@ const READERS: usize = 4;
 const PAGE_MAX: usize = 50_000;
 /// Records of the catalogue that are told; an intruder could add any number.
 const CATALOGUE_MAX: usize = 20_000;
-/// The name of the table of rows.
+/// The name of the table of rows. Its keys are numbers and those of the catalogue texts, so `changes.id` has no affinity;
+/// it is compared with `+key`, which has none either, or its index would be of no use.
 pub(super) const ROWS: &str = "entity_rows";
 
 /// Why the store did not do it.
@@ -50,8 +52,8 @@ impl From<rusqlite::Error> for StoreError {
 pub(super) struct Core {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
-    pub(super) timeline: AtomicU64,
-    pub(super) durable: watch::Sender<u64>,
+    point: Mutex<Point>,
+    durable: watch::Sender<u64>,
     pub(super) writes: AtomicU64,
     pub(super) commits: AtomicU64,
 }
@@ -88,7 +90,7 @@ impl Store {
         let core = Arc::new(Core {
             path,
             readers: Mutex::default(),
-            timeline: AtomicU64::new(point.timeline),
+            point: Mutex::new(point),
             durable: watch::Sender::new(point.lsn),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -136,8 +138,7 @@ impl Store {
 
     /// Which history this is, and its newest durable change.
     pub fn point(&self) -> Point {
-        let lsn = *self.core.durable.borrow();
-        Point { timeline: self.core.timeline.load(Ordering::Acquire), lsn }
+        self.core.point()
     }
 
     /// One entity.
@@ -165,15 +166,7 @@ impl Store {
         let asked = i64::try_from(limit).unwrap_or(i64::MAX);
         let bound = |key: u64| i64::try_from(key).unwrap_or(i64::MAX);
         let point = self.point();
-        let rows = self.core.read(|db| {
-            let mut found = db.prepare_cached(&format!(
-                "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = key
-                 WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
-            ))?;
-            let rows = found.query_map(params![bound(from), bound(to), asked], stored_row)?;
-            rows.collect::<Result<Vec<_>, _>>()
-        })?;
+        let rows = self.core.read(|db| rows_between(db, bound(from), bound(to), asked))?;
         let more = rows.len() == limit;
         Ok(Rows { rows, more, point })
     }
@@ -183,18 +176,7 @@ impl Store {
     /// # Errors
     /// SQLite's; or there is more of it than can be told.
     pub fn catalogue(&self) -> Result<Vec<Stored>, StoreError> {
-        let all = self.core.read(|db| {
-            let mut all = Vec::new();
-            for table in Table::ALL {
-                let mut found =
-                    db.prepare_cached(&format!("{} LIMIT ?1", record_query(table, "ORDER BY name")))?;
-                let most = i64::try_from(CATALOGUE_MAX + 1).unwrap_or(i64::MAX);
-                for record in found.query_map(params![most], |row| stored_record(table, row))? {
-                    all.push(record?);
-                }
-            }
-            Ok(all)
-        })?;
+        let all = self.core.read(|db| records(db, CATALOGUE_MAX + 1))?;
         match all.len() {
             0..=CATALOGUE_MAX => Ok(all),
             _ => Err(StoreError::Refused(format!("the catalogue has more than {CATALOGUE_MAX} records"))),
@@ -206,19 +188,8 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn missing(&self) -> Result<Vec<Key>, StoreError> {
-        self.core.read(|db| {
-            let mut keys = Vec::new();
-            for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
-                let id = if name == ROWS { "key" } else { "name" };
-                let mut gone = db.prepare_cached(&format!(
-                    "SELECT id FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT {id} FROM {name}) ORDER BY id"
-                ))?;
-                for key in gone.query_map([], |row| key_of(name, row.get_ref(0)?))? {
-                    keys.extend(key?);
-                }
-            }
-            Ok(keys)
-        })
+        let missing = self.core.read(missing_keys)?;
+        Ok(missing.into_iter().map(|(key, _)| key).collect())
     }
 
     /// The newest state of keys that changed after `since`, oldest change first. What does not verify is left out:
@@ -237,16 +208,18 @@ impl Store {
             let listed = listed.query_map(params![since, asked], |row| {
                 Ok((unsigned(row.get(0)?)?, key_of(row.get_ref(1)?.as_str()?, row.get_ref(2)?)?))
             })?;
-            let (mut items, mut upto, mut more) = (Vec::new(), None, false);
+            let (mut items, mut upto, mut more, mut bytes) = (Vec::new(), None, false, 0);
             for (seen, change) in listed.enumerate() {
                 let (lsn, key) = change?;
-                more = seen == limit;
+                more = seen == limit || bytes >= BATCH_BYTES;
                 if more {
                     break;
                 }
                 upto = Some(lsn);
                 let Some(key) = key else { continue };
-                items.extend(get(&tx, &key)?.filter(Stored::verifies).map(|stored| stored.item));
+                let found = get(&tx, &key)?.filter(Stored::verifies).map(|stored| stored.item);
+                bytes += found.as_ref().map_or(0, Item::size);
+                items.extend(found);
             }
             let upto = match upto {
                 Some(upto) if more => upto,
@@ -278,6 +251,16 @@ impl Store {
 }
 
 impl Core {
+    pub(super) fn point(&self) -> Point {
+        *self.point.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A transaction is durable.
+    pub(super) fn reached(&self, now: Point) {
+        *self.point.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.durable.send_replace(now.lsn);
+    }
+
     /// Reads over a connection nobody else uses.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let pool = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -343,7 +326,7 @@ pub(super) fn get(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>
             let Ok(key) = i64::try_from(*key) else { return Ok(None) };
             let sql = format!(
                 "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
-                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = key WHERE key = ?1"
+                 LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key WHERE key = ?1"
             );
             db.prepare_cached(&sql)?.query_row([key], stored_row).optional()
         }
@@ -354,11 +337,56 @@ pub(super) fn get(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>
     }
 }
 
+fn rows_between(db: &Connection, from: i64, to: i64, limit: i64) -> rusqlite::Result<Vec<Stored>> {
+    let mut found = db.prepare_cached(&format!(
+        "SELECT key, r.ver, event_us, digest, {VALUES}, c.ver FROM {ROWS} r
+         LEFT JOIN changes c ON c.tab = '{ROWS}' AND c.id = +key
+         WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
+    ))?;
+    found.query_map(params![from, to, limit], stored_row)?.collect()
+}
+
+/// The whole catalogue, in the order of tables and names, up to so many of each table.
+fn records(db: &Connection, most: usize) -> rusqlite::Result<Vec<Stored>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut all = Vec::new();
+    for table in Table::ALL {
+        let mut found = db.prepare_cached(&record_query(table, "ORDER BY name LIMIT ?1"))?;
+        for record in found.query_map(params![most], |row| stored_record(table, row))? {
+            all.push(record?);
+        }
+    }
+    Ok(all)
+}
+
+/// Everything that is stored.
+pub(super) fn all_stored(db: &Connection) -> rusqlite::Result<Vec<Stored>> {
+    let mut all = rows_between(db, 0, i64::MAX, i64::MAX)?;
+    all.extend(records(db, usize::MAX)?);
+    Ok(all)
+}
+
+/// Keys that were written and are not there, with the number of their newest write.
+pub(super) fn missing_keys(db: &Connection) -> rusqlite::Result<Vec<(Key, u64)>> {
+    let mut keys = Vec::new();
+    for name in std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)) {
+        let id = if name == ROWS { "key" } else { "name" };
+        let mut gone = db.prepare_cached(&format!(
+            "SELECT id, ver FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
+        ))?;
+        for key in gone.query_map([], |row| Ok((key_of(name, row.get_ref(0)?)?, unsigned(row.get(1)?)?)))? {
+            let (key, ver) = key?;
+            keys.extend(key.map(|key| (key, ver)));
+        }
+    }
+    Ok(keys)
+}
+
 fn record_query(table: Table, rest: &str) -> String {
     let name = table.sql();
     format!(
         "SELECT name, r.ver, event_us, digest, body, c.ver FROM {name} r
-         LEFT JOIN changes c ON c.tab = '{name}' AND c.id = name {rest}"
+         LEFT JOIN changes c ON c.tab = '{name}' AND c.id = +name {rest}"
     )
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, Key, Stored, Table};
+use super::replace::{Replaced, Rules};
 
 /// A moment in a node's history. Log sequence numbers of different timelines cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +100,9 @@ pub(super) enum Request {
     Missing,
     Changes { since: u64, limit: u32 },
     Strike { strike: Strike, seed: u64 },
+    Begin,
+    Stage { restore: u64, items: Vec<Item> },
+    Replace { restore: u64, rules: Rules },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,6 +116,9 @@ pub(super) enum Response {
     Missing(Vec<Key>),
     Changes(Changes),
     Struck(Struck),
+    Begun(u64),
+    Staged(u64),
+    Replaced(Replaced),
     /// Definitely not done.
     Refused {
         why: String,

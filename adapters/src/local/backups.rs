@@ -2,7 +2,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use harness::act::BackupKind;
+use harness::act::{BackupKind, RestoreScope};
 use harness::ports::Effect;
 use harness::scenario::Pattern;
 use harness::topology::{NodeId, Role};
@@ -40,7 +40,12 @@ impl LocalHost {
     }
 
     pub(super) async fn back_up(&self, id: &NodeId, kind: BackupKind) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(id).await?, self.object_store(&id.region)?);
+        let store = self.object_store(&id.region)?;
+        if id.role == Role::Feature {
+            self.node(id)?.ready().await?;
+            return Ok(self.features(id)?.back_up(store).await);
+        }
+        let vector = self.vector(id).await?;
         let (client, s3) = (&vector.client, &store.backups);
         let done = match kind {
             BackupKind::Full => backup::back_up(client, s3, COLLECTION).await,
@@ -57,8 +62,13 @@ impl LocalHost {
         Ok(effect.with("changes", changes).with("bytes", done.bytes))
     }
 
-    pub(super) async fn restore(&self, id: &NodeId) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(id).await?, self.object_store(&id.region)?);
+    pub(super) async fn restore(&self, id: &NodeId, scope: RestoreScope) -> Result<Effect, Effect> {
+        let store = self.object_store(&id.region)?;
+        if id.role == Role::Feature {
+            self.node(id)?.ready().await?;
+            return Ok(self.features(id)?.restore(store, scope).await);
+        }
+        let vector = self.vector(id).await?;
         let _turn = self.operator.turn(id.role).await;
         let fed = self.fed().filter(|_| self.plan.topology.primary(id.role) != Some(id));
         if let Some(fed) = fed

@@ -77,6 +77,11 @@ impl Links {
         mode.is_some_and(Mode::connects)
     }
 
+    /// Whether the network lets a region follow the node.
+    pub(super) fn passes_to(&self, region: &str) -> bool {
+        self.slot().peers.get(region).is_some_and(|link| link.mode().connects())
+    }
+
     /// Whether the node is fenced at the network.
     pub(super) fn fenced(&self) -> bool {
         self.slot().beneath.is_some()

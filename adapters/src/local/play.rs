@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use harness::act::{Act, Artifact, Damage};
 use harness::ports::{Effect, Host as _};
-use harness::topology::NodeId;
+use harness::topology::{NodeId, Role};
 
 use super::artifact::{Order, Other};
 use super::command;
+use super::features::FeatureNode;
 use super::gpu::GpuNode;
 use super::hidden::state_of;
 use super::host::{LocalHost, logs};
@@ -37,6 +38,14 @@ impl LocalHost {
         match &node.product {
             Product::Vector(vector) => node.ready().await.map(|()| vector),
             _ => Err(Effect::failed(format!("{id} is no vector node"))),
+        }
+    }
+
+    /// A feature node, whether or not it answers.
+    pub(super) fn features(&self, id: &NodeId) -> Result<&FeatureNode, Effect> {
+        match &self.node(id)?.product {
+            Product::Feature(store) => Ok(store),
+            _ => Err(Effect::failed(format!("{id} is no feature node"))),
         }
     }
 
@@ -74,6 +83,9 @@ impl LocalHost {
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
                 model::swap(self.node(node)?.product.object()?, *seed).await
             }
+            Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
+                self.features(node)?.damage(*what, *how, *fraction, *seed).await
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 let other = self.other();
@@ -82,7 +94,13 @@ impl LocalHost {
             Act::Discard { .. } => Effect::observed("goes with the stack"),
             Act::Wipe { node } => self.wipe(self.node(node)?).await,
             Act::Backup { node, kind } => self.back_up(node, *kind).await?,
-            Act::Restore { node, .. } => self.restore(node).await?,
+            Act::Restore { node, scope } => self.restore(node, *scope).await?,
+            Act::Intrude { node } => self.features(node)?.intrude().await,
+            Act::Audit { node } => {
+                let store = self.object_store(&node.region)?;
+                self.node(node)?.ready().await?;
+                self.features(node)?.audit(store).await
+            }
             Act::Rebuild { node, engine } => {
                 self.follow_up(self.node(node)?).await?;
                 self.vector(node).await?.rebuild(*engine).await
@@ -96,7 +114,6 @@ impl LocalHost {
             Act::Command { run } => self.command(run).await?,
             Act::Miscompute { node } => self.worker(node)?.miscompute(true).await,
             Act::Compute { node } => self.worker(node)?.miscompute(false).await,
-            Act::Intrude { .. } | Act::Audit { .. } => Effect::failed("world local cannot do this yet"),
             Act::Teardown => match self.teardown().await {
                 Ok(()) => Effect::observed("every process is gone, and the state removed"),
                 Err(e) => Effect::failed(e.to_string()),
@@ -110,6 +127,7 @@ impl LocalHost {
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
                 Ok(model::look(self.node(node)?.product.object()?, *seed).await)
             }
+            Act::Damage { node, .. } if node.role == Role::Feature => Ok(self.node(node)?.look().await),
             Act::Damage { node, what, how, fraction, seed } => {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)

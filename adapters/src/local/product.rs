@@ -112,7 +112,9 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature => Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT))),
+            Role::Feature => {
+                Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT, defect.features)))
+            }
             Role::Gpu => Ok(Product::Gpu(GpuNode::new(dir, port.addr(), plan))),
         }
     }
@@ -162,7 +164,7 @@ impl Product {
                 secret: node.keys.secret.clone(),
                 replica,
             },
-            Product::Feature(node) => NodeConfig::Feature(node.config(port)),
+            Product::Feature(node) => NodeConfig::Feature(node.config(port, replica)),
             Product::Gpu(node) => NodeConfig::Gpu(node.config(port)),
         }
     }

@@ -211,6 +211,9 @@ impl LocalHost {
             return Err(failed(format!("{} does not take the writes: {}", other.id, role_of(&status))));
         }
         self.ask(node, &control).await.map_err(failed)?;
+        if !other.links.passes_to(&id.region) {
+            return Err(failed(format!("the network does not let it follow {}", other.id)));
+        }
         let link = other.links.peer(&id.region).map_err(failed)?;
         let refused = |e: replica::ReplicaError| failed(e.to_string());
         // A follower that knew a higher epoch than its source would depose it: the source begins a new one first.
@@ -237,13 +240,14 @@ impl LocalHost {
         (self.plan.scenario.stack.replication() == Some(Replication::Sync)).then_some(Mode::Sync)
     }
 
-    /// Waits until a node that follows has what its source has, so that an index of it is one of everything.
+    /// Waits until a node that follows has what its source has, so that an index of it is one of everything. One that
+    /// cannot follow now is not waited for.
     pub(super) async fn follow_up(&self, node: &Node) -> Result<(), Effect> {
-        let source = self.counterpart(node).filter(|_| self.plan.scenario.stack.followed(node.id.role));
+        let source = self.counterpart(node).filter(|other| other.links.passes_to(&node.id.region));
         let Some((control, source)) = node.control().zip(source.and_then(Node::control)) else {
             return Ok(());
         };
-        let follows = control.status().await.is_ok_and(|s| s.following.is_some());
+        let follows = control.status().await.is_ok_and(|s| s.following.is_some() && !s.stalled);
         if !follows || source.status().await.is_err() {
             return Ok(());
         }

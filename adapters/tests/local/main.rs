@@ -43,6 +43,9 @@ const TESTS: &[Test] = &[
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
     ("feature_drill", features::a_killed_store_comes_back),
+    ("feature_strikes", features::strikes_are_answered_with_what_was_seen),
+    ("feature_compromise", features::a_compromised_store_is_restored),
+    ("feature_flaws", features::bad_restores_are_found),
     ("gpu_broken", gpu::broken_workers_are_masked_until_all_are),
     ("gpu_lost", gpu::a_job_goes_on_whatever_becomes_of_its_workers),
     ("gpu_drill", gpu::the_loss_of_all_workers_passes),
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
     let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let mut failed = Vec::new();
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| chosen(name)) {
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());

@@ -1,6 +1,9 @@
 //! Tests of the feature store as a whole.
 
+mod audit;
+mod backup;
 mod process;
+mod replicated;
 mod store;
 mod system;
 

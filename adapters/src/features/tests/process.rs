@@ -21,7 +21,7 @@ fn a_node() {
     std::process::exit(0);
 }
 
-struct Process(Child, Client);
+pub(super) struct Process(Child, pub(super) Client);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -31,7 +31,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn start(config: &Config) -> Self {
+    pub(super) fn start(config: &Config) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "features::tests::process::a_node"])
             .env(NODE, serde_json::to_string(config).unwrap())
@@ -42,7 +42,7 @@ impl Process {
         Self(child, Client::new(([127, 0, 0, 1], config.port).into(), LIMIT))
     }
 
-    async fn ready(self) -> Self {
+    pub(super) async fn ready(self) -> Self {
         let deadline = Instant::now() + LIMIT;
         while self.1.ping().await.is_err() {
             assert!(Instant::now() < deadline, "the node does not answer");
@@ -51,7 +51,7 @@ impl Process {
         self
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
@@ -67,7 +67,7 @@ impl Process {
     }
 }
 
-fn somewhere(dir: &Path) -> Config {
+pub(super) fn somewhere(dir: &Path) -> Config {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     Config { port, lifeline: true, ..Config::new(dir) }
 }
