@@ -123,7 +123,9 @@ fn at_any_moment(scenario: &str, until_ms: u64, step: usize) {
     let mut endings = Vec::new();
     for ms in (0..until_ms).step_by(step) {
         let (ending, journal) = stopped_after(ms, scenario);
-        let events: Vec<Event> = Reader::new(Cursor::new(&journal)).collect::<Result<_, _>>().expect("a fresh journal can be read");
+        let events: Vec<Event> = Reader::new(Cursor::new(&journal))
+            .collect::<Result<_, _>>()
+            .expect("a fresh journal can be read");
         assert_eq!(open_debts(&events), vec![], "stopped after {ms} ms");
         let report = Report::read(Cursor::new(&journal)).expect("a fresh journal can be read");
         assert_eq!(
