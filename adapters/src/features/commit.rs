@@ -92,7 +92,7 @@ impl Core {
 }
 
 /// Stores a state if it is newer than what is there; answers how many it stored, 0 or 1.
-fn store_newer(tx: &Transaction<'_>, item: &Item) -> rusqlite::Result<u64> {
+pub(super) fn store_newer(tx: &Transaction<'_>, item: &Item) -> rusqlite::Result<u64> {
     let old = get(tx, &item.key())?;
     let newer = old.is_none_or(|old| item.newer_than(old.item.event_us(), old.item.ver(), &old.digest));
     if newer {

@@ -6,7 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rusqlite::{Transaction, params};
 
-use super::store::{ROWS, Store, StoreError};
+use super::commit::store_newer;
+use super::item::{Item, Key};
+use super::store::{ROWS, Store, StoreError, get};
 use super::wire::{Strike, Struck};
 
 /// The role an intruder leaves behind.
@@ -55,6 +57,7 @@ fn blow(tx: &Transaction<'_>, strike: Strike, seed: u64) -> Sql<Option<Blow>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     match strike {
         Strike::ShiftValues(fraction) => shift(tx, fraction, &mut rng),
+        Strike::ForgeValues(fraction) => forge(tx, fraction, &mut rng),
         Strike::SwapValues(fraction) => swap(tx, fraction, &mut rng),
         Strike::DeleteRows(fraction) => delete(tx, ROWS, "key", "f0", fraction, &mut rng),
         Strike::AlterDefinitions(fraction) => alter(tx, fraction, &mut rng),
@@ -113,6 +116,27 @@ fn shift(tx: &Transaction<'_>, fraction: f64, rng: &mut ChaCha8Rng) -> Sql<Optio
     }
     let text = format!("rows have the values of feature_{a} and feature_{b} moved by a constant");
     Ok((!keys.is_empty()).then_some(Blow { text, seen }))
+}
+
+/// What somebody with a stolen account does: ordinary writes of wrong values, a moment newer than the right ones.
+fn forge(tx: &Transaction<'_>, fraction: f64, rng: &mut ChaCha8Rng) -> Sql<Option<Blow>> {
+    let mut seen = Vec::new();
+    for victim in victims(tx, ROW, (fraction, 1), rng)? {
+        let rusqlite::types::Value::Integer(key) = victim else { continue };
+        let found = get(tx, &Key::Row(key.unsigned_abs()))?;
+        let Some(Item::Row(mut row)) = found.map(|stored| stored.item) else { continue };
+        let Some(values) = &mut row.values else { continue };
+        values.iter_mut().for_each(|value| *value *= 1.0 + SHIFT);
+        let wanted = vec![victim, values[0].into(), values[7].into()];
+        row.event_us += 1;
+        store_newer(tx, &Item::Row(row))?;
+        seen.push((
+            format!("SELECT count(*) = 1 FROM {ROWS} WHERE key = ?1 AND f0 = ?2 AND f7 = ?3"),
+            wanted,
+        ));
+    }
+    let text = "rows have other values, with digests that fit".to_owned();
+    Ok((!seen.is_empty()).then_some(Blow { text, seen }))
 }
 
 fn swap(tx: &Transaction<'_>, fraction: f64, rng: &mut ChaCha8Rng) -> Sql<Option<Blow>> {

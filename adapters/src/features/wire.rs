@@ -67,6 +67,8 @@ pub struct Status {
 pub enum Strike {
     /// Adds a constant to two features of a share of the rows.
     ShiftValues(f64),
+    /// Values of a share of the rows are overwritten through the store's own door: digests and log are right.
+    ForgeValues(f64),
     /// Lets a share of the rows exchange their values, two at a time.
     SwapValues(f64),
     /// Removes a share of the rows.

@@ -92,7 +92,7 @@ impl Order {
                 How::Zero => Damage::Zero,
                 How::Delete => Damage::Delete,
                 How::Swap => Damage::Swap(swaps[n].clone()),
-                How::Shift => return Err("files are not shifted".into()),
+                How::Shift | How::Forge => return Err("files are not shifted".into()),
             };
             done.push(damage(&self.folder, file, &how, fraction, seed).map_err(|e| e.to_string())?);
         }

@@ -43,6 +43,7 @@ impl FeatureNode {
     pub(super) async fn damage(&self, what: Artifact, how: Damage, fraction: f64, seed: u64) -> Effect {
         let strike = match (what, how) {
             (Artifact::Values, Damage::Shift) => Strike::ShiftValues(fraction),
+            (Artifact::Values, Damage::Forge) => Strike::ForgeValues(fraction),
             (Artifact::Values, Damage::Swap) => Strike::SwapValues(fraction),
             (Artifact::Values, Damage::Delete) => Strike::DeleteRows(fraction),
             (Artifact::Definitions, Damage::Shift) => Strike::AlterDefinitions(fraction),

@@ -57,8 +57,8 @@ impl SimNode {
         } else {
             self.cells.spoil(&keys);
         }
-        // Shifted values are written through the store, so its replicas take them for ordinary changes.
-        let through = what == Artifact::Values && how == Damage::Shift;
+        // Forged values are written through the store, so its replicas take them for ordinary changes.
+        let through = what == Artifact::Values && how == Damage::Forge;
         let spread = keys.iter().filter(|_| through).filter_map(|key| Some((*key, self.cells.cell(*key)?)));
         let things = if matches!(what, Artifact::Object | Artifact::Model) { "files" } else { "records" };
         let words = format!("{} {things} have other checksums", keys.len());
