@@ -123,9 +123,11 @@ fn at_any_moment(scenario: &str, until_ms: u64, step: usize) {
     let mut endings = Vec::new();
     for ms in (0..until_ms).step_by(step) {
         let (ending, journal) = stopped_after(ms, scenario);
-        let events: Vec<Event> = Reader::new(Cursor::new(&journal)).collect::<Result<_, _>>().unwrap();
+        let events: Vec<Event> = Reader::new(Cursor::new(&journal))
+            .collect::<Result<_, _>>()
+            .expect("a fresh journal can be read");
         assert_eq!(open_debts(&events), vec![], "stopped after {ms} ms");
-        let report = Report::read(Cursor::new(&journal)).unwrap();
+        let report = Report::read(Cursor::new(&journal)).expect("a fresh journal can be read");
         assert_eq!(
             ending == Ending::Complete,
             report.verdict == Verdict::Pass,

@@ -3,7 +3,10 @@
 //! A deleted record leaves a tombstone with the number of its delete, so that a replica or a restore never takes an
 //! older value for a newer one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     corpus::{Corpus, squared_distance},
@@ -44,21 +47,43 @@ impl Cell {
 
 /// All records of a store.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Cells(BTreeMap<u64, Cell>);
+pub(super) struct Cells {
+    all: BTreeMap<u64, Cell>,
+    /// Keys of vectors by their first coordinate, so that a search need not look at those that are too far off.
+    order: BTreeSet<(i64, u64)>,
+}
+
+/// Coordinates are multiples of 1/1024.
+fn place(coordinate: f32) -> i64 {
+    (coordinate * 1024.0) as i64
+}
 
 impl Cells {
     pub(super) fn get(&self, key: u64) -> Option<Reading> {
-        self.0.get(&key)?.reading
+        self.all.get(&key)?.reading
     }
 
     /// Stores a record, and answers with what it replaced.
     pub(super) fn put(&mut self, key: u64, cell: Cell) -> Option<Cell> {
-        self.0.insert(key, cell)
+        let before = self.remove(key);
+        if let Some(x) = cell.vector.first() {
+            self.order.insert((place(*x), key));
+        }
+        self.all.insert(key, cell);
+        before
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Cell> {
+        let cell = self.all.remove(&key)?;
+        if let Some(x) = cell.vector.first() {
+            self.order.remove(&(place(*x), key));
+        }
+        Some(cell)
     }
 
     /// Stores a record unless a later write is there already: the last writer wins.
     pub(super) fn put_newer(&mut self, key: u64, cell: Cell) -> Option<Cell> {
-        match self.0.get(&key) {
+        match self.all.get(&key) {
             Some(held) if held.ver > cell.ver => Some(held.clone()),
             _ => self.put(key, cell),
         }
@@ -67,13 +92,13 @@ impl Cells {
     /// Makes a key what it was.
     pub(super) fn put_back(&mut self, key: u64, before: Option<Cell>) {
         match before {
-            Some(cell) => self.0.insert(key, cell),
-            None => self.0.remove(&key),
+            Some(cell) => self.put(key, cell),
+            None => self.remove(key),
         };
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Cells::default();
     }
 
     /// How many records are stored.
@@ -82,7 +107,7 @@ impl Cells {
     }
 
     fn live(&self, from: u64) -> impl Iterator<Item = (u64, Reading, &Cell)> {
-        self.0.range(from..).filter_map(|(key, cell)| Some((*key, cell.reading?, cell)))
+        self.all.range(from..).filter_map(|(key, cell)| Some((*key, cell.reading?, cell)))
     }
 
     /// Keys that hold something, from one key up to another.
@@ -92,19 +117,19 @@ impl Cells {
 
     /// A copy of one record, or of its tombstone.
     pub(super) fn cell(&self, key: u64) -> Option<Cell> {
-        self.0.get(&key).cloned()
+        self.all.get(&key).cloned()
     }
 
     /// Turns records into values that nobody wrote.
     pub(super) fn spoil(&mut self, keys: &[u64]) {
         for key in keys {
-            self.0.entry(*key).and_modify(|c| c.reading = Some(Reading::Corrupt));
+            self.all.entry(*key).and_modify(|c| c.reading = Some(Reading::Corrupt));
         }
     }
 
     /// Removes records without a trace.
     pub(super) fn erase(&mut self, keys: &[u64]) {
-        keys.iter().for_each(|key| drop(self.0.remove(key)));
+        keys.iter().for_each(|key| drop(self.remove(*key)));
     }
 
     /// How many records have values that nobody wrote, from one key up to another.
@@ -115,29 +140,29 @@ impl Cells {
 
     /// What is newer in `held`, and can be believed, is stored on top.
     pub(super) fn overlay(&mut self, held: Cells) {
-        for (key, cell) in held.0 {
-            let older = self.0.get(&key).is_none_or(|own| own.ver < cell.ver);
+        for (key, cell) in held.all {
+            let older = self.all.get(&key).is_none_or(|own| own.ver < cell.ver);
             if older && key < STRANGERS && cell.reading != Some(Reading::Corrupt) {
-                self.0.insert(key, cell);
+                self.put(key, cell);
             }
         }
     }
 
     /// Everything of `other` that can be believed and that no later write of its own overrules.
     pub(super) fn merge(&mut self, other: &Cells) {
-        for (key, cell) in other.0.range(..STRANGERS).filter(|(_, c)| c.reading != Some(Reading::Corrupt)) {
+        for (key, cell) in other.all.range(..STRANGERS).filter(|(_, c)| c.reading != Some(Reading::Corrupt)) {
             self.put_newer(*key, cell.clone());
         }
     }
 
     /// Strangers of `other`.
     pub(super) fn adopt_strangers(&mut self, other: &Cells) {
-        self.0.extend(other.0.range(STRANGERS..).map(|(key, cell)| (*key, cell.clone())));
+        self.all.extend(other.all.range(STRANGERS..).map(|(key, cell)| (*key, cell.clone())));
     }
 
     /// How many records differ from those of an earlier copy.
     pub(super) fn changed_since(&self, before: &Cells) -> usize {
-        self.0.iter().filter(|(key, cell)| before.0.get(key) != Some(cell)).count()
+        self.all.iter().filter(|(key, cell)| before.all.get(key) != Some(cell)).count()
     }
 
     /// A page of records after a key, and where the next page begins.
@@ -161,16 +186,62 @@ impl Cells {
         (items, more)
     }
 
-    /// The nearest records, nearest first.
+    /// The nearest records, nearest first; of equally near ones, the lower key.
     pub(super) fn nearest(&self, query: &[f32], k: usize) -> Vec<u64> {
-        let mut all: Vec<(f32, u64)> =
-            self.live(0).map(|(key, _, cell)| (squared_distance(query, &cell.vector), key)).collect();
-        let wanted = k.min(all.len());
-        if wanted > 0 && wanted < all.len() {
-            all.select_nth_unstable_by(wanted - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut best: Vec<(f32, u64)> = Vec::new();
+        let Some(x) = query.first().copied().filter(|_| k > 0) else { return Vec::new() };
+        let mut right = self.order.range((place(x), 0)..).peekable();
+        let mut left = self.order.range(..(place(x), 0)).rev().peekable();
+        // From the query's place outwards, the nearer side first.
+        loop {
+            let to_right = right.peek().map(|(at, _)| at - place(x));
+            let to_left = left.peek().map(|(at, _)| place(x) - at);
+            let next = match (to_right, to_left) {
+                (Some(r), Some(l)) if r <= l => right.next(),
+                (_, Some(_)) => left.next(),
+                (_, None) => right.next(),
+            };
+            let Some(cell) = next.and_then(|(_, key)| Some((*key, self.all.get(key)?))) else { break };
+            let (key, vector) = (cell.0, &cell.1.vector);
+            let apart = vector.first().map_or(0.0, |v| (x - v) * (x - v));
+            if best.len() >= k && best.last().is_some_and(|worst| apart > worst.0) {
+                break;
+            }
+            let found = (squared_distance(query, vector), key);
+            let at = best.partition_point(|b| b.0.total_cmp(&found.0).then(b.1.cmp(&found.1)).is_lt());
+            best.insert(at, found);
+            best.truncate(k);
         }
-        all.truncate(wanted);
-        all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        all.into_iter().map(|(_, key)| key).collect()
+        best.into_iter().map(|(_, key)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_finds_what_comparing_them_all_finds() {
+        let drill = include_bytes!("../../../scenarios/vector_index_corruption.toml");
+        let small = [("data.vectors.count", "500"), ("data.vectors.dim", "8")];
+        let small = small.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let corpus = Corpus::of(&crate::diagnose::load(drill, &small).unwrap().scenario);
+        let mut cells = Cells::default();
+        for key in 0..500 {
+            cells.put(key, Cell::of(Role::Vector, Write { key, ver: 0, delete: false }, &corpus));
+        }
+        for key in (0..500).step_by(7) {
+            let write = Write { key, ver: 1 + key, delete: key % 2 == 0 };
+            cells.put(key, Cell::of(Role::Vector, write, &corpus));
+        }
+        for n in 0..200 {
+            let query = corpus.query(n);
+            let mut all: Vec<(f32, u64)> =
+                cells.live(0).map(|(key, _, cell)| (squared_distance(&query, &cell.vector), key)).collect();
+            all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let expected: Vec<u64> = all.iter().take(10).map(|(_, key)| *key).collect();
+            assert_eq!(cells.nearest(&query, 10), expected, "query {n}");
+        }
+        assert_eq!(cells.nearest(&corpus.query(0), 1000).len(), cells.len());
     }
 }
