@@ -107,10 +107,10 @@ fn node(pattern: Pattern) -> impl Strategy<Value = String> {
 
 fn damage(pattern: Pattern) -> impl Strategy<Value = Fault> {
     use Artifact::{Backup, Definitions, Index, Log, Manifest, Model, Object, Segment, Values};
-    use Damage::{Delete, Flip, Shift, Swap, Zero};
+    use Damage::{Delete, Flip, Forge, Shift, Swap, Zero};
     let files = [(Index, Flip), (Segment, Zero), (Log, Flip), (Manifest, Delete)].map(|f| ("vector", f));
     let objects = [(Object, Zero), (Object, Delete), (Backup, Flip), (Backup, Delete), (Model, Swap)];
-    let features = [(Values, Shift), (Values, Swap), (Values, Delete), (Definitions, Shift)];
+    let features = [(Values, Shift), (Values, Forge), (Values, Swap), (Values, Delete), (Definitions, Shift)];
     let objects = objects.map(|f| ("object", f)).into_iter();
     let all = files.into_iter().chain(objects).chain(features.map(|f| ("feature", f)));
     (region(pattern), select(all.collect::<Vec<_>>()), select(vec![0.01, 0.3, 1.0])).prop_map(

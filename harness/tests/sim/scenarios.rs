@@ -242,7 +242,7 @@ pub(super) fn poisoned_standby() -> String {
     let more = r#"
 [[fault]]
 at = "3s"
-inject = { corrupt = { node = "east/feature", what = "values", how = "shift", fraction = 0.8 } }
+inject = { corrupt = { node = "east/feature", what = "values", how = "forge", fraction = 0.8 } }
 [[recover]]
 when = "detected"
 act = { failover = { to = "west" } }
