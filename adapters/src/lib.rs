@@ -3,7 +3,10 @@
 //! A new system is one module here and one word in the catalogue of the worlds that offer it.
 
 pub mod backup;
+pub mod features;
+pub mod gpu;
 pub mod local;
 pub mod replica;
+mod rpc;
 pub mod s3;
 pub mod vectordb;

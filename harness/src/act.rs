@@ -343,6 +343,9 @@ words! {
         Swap = "swap",
         /// Feature values are moved by a constant, definitions are altered.
         Shift = "shift",
+        /// Feature values are overwritten through the store's own door, as with a stolen account: their checksums are
+        /// right, and standbys copy them.
+        Forge = "forge",
     }
 }
 

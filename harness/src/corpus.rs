@@ -13,6 +13,7 @@ mod features;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::{ports::Write, scenario::Scenario, topology::Role};
 
@@ -27,7 +28,7 @@ const ASIDE: i32 = 4000;
 pub const LOADED_KEYS: u64 = 1 << 40;
 
 /// The data of one drill.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Corpus {
     seed: u64,
     /// Dimensions of a vector.

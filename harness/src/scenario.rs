@@ -414,10 +414,19 @@ impl Default for SearchProbe {
 #[serde(deny_unknown_fields)]
 pub struct GetProbe {}
 
-/// An entity whose feature values are known.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LookupProbe {}
+/// Entities whose feature values are known; one wrong value among them is a bad answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LookupProbe {
+    /// Entities of one request, as a ranking of candidates asks for.
+    pub batch: u32,
+}
+
+impl Default for LookupProbe {
+    fn default() -> Self {
+        LookupProbe { batch: 16 }
+    }
+}
 
 /// An inference whose result is known.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]

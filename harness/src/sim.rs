@@ -2,10 +2,19 @@
 //!
 //! It models effects (down, slow, wrong, lossy, damaged), never products, so it teaches nothing about a real stack:
 //! it is there to rehearse a scenario in a moment, and to test gameday itself. With a [`Flaw`] the world has one
-//! defect, and gameday must find it. Data is scaled down, since effects do not depend on size.
+//! defect, and gameday must find it. Data is scaled down as far as effects do not depend on its size.
 
+mod acts;
+mod backup;
+mod cells;
+mod damage;
 mod flaw;
+mod health;
 mod node;
+mod peers;
+mod recovery;
+mod store;
+mod workers;
 mod world;
 
 pub use flaw::Flaw;
@@ -31,6 +40,7 @@ const VECTORS_MAX: u64 = 1000;
 const DIM_MAX: u32 = 8;
 const OBJECTS_MAX: u64 = 100;
 const OBJECT_SIZE_MAX: u32 = 128;
+const ENTITIES_MAX: u64 = 5000;
 
 /// Plays a scenario in `sim` and answers with its journal. Blocks, on a runtime of its own.
 pub fn rehearse(loaded: &Loaded, began: Began, flaw: Option<Flaw>, observer: Option<Observer>) -> Vec<u8> {
@@ -75,5 +85,6 @@ fn scaled(scenario: &Scenario) -> Scenario {
     s.data.vectors.dim = s.data.vectors.dim.min(DIM_MAX);
     s.data.objects.count = s.data.objects.count.min(OBJECTS_MAX);
     s.data.objects.size = s.data.objects.size.min(OBJECT_SIZE_MAX);
+    s.data.features.entities = s.data.features.entities.min(ENTITIES_MAX);
     s
 }

@@ -43,6 +43,49 @@ rpo = "0s"
 stable_for = "500ms"
 "#;
 
+const REGIONS: &str = r#"
+name = "stopped-regions"
+[stack]
+regions = ["east", "west"]
+roles = ["vector", "object", "feature", "gpu"]
+pattern = "hot-standby"
+[data]
+vectors = { count = 100, dim = 4, queries = 200 }
+objects = { count = 20, size = 64 }
+features = { entities = 20 }
+[load]
+vector = "40/s"
+object = "10/s"
+feature = "20/s"
+gpu = "10/s"
+[[service]]
+name = "rag"
+uses = ["vector", "object"]
+probe = { search = { k = 1 }, get = {}, every = "50ms", timeout = "300ms" }
+[[service]]
+name = "recommendation"
+uses = ["feature", "gpu"]
+probe = { lookup = {}, infer = {}, every = "50ms", timeout = "300ms" }
+[[fault]]
+at = "300ms"
+for = "400ms"
+inject = { split = { regions = ["east", "west"] } }
+[[fault]]
+at = "800ms"
+for = "600ms"
+inject = { stall = { node = "west/feature" } }
+[[fault]]
+at = "1500ms"
+inject = { region = { region = "east" } }
+[[recover]]
+when = "detected"
+act = { failover = { to = "west" } }
+[objectives]
+rto = "6s"
+rpo = "1s"
+stable_for = "500ms"
+"#;
+
 fn stopped_after(ms: u64, scenario: &str) -> (Ending, Vec<u8>) {
     let loaded = load(scenario.as_bytes(), &[]).expect("the scenario is valid");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,9 +111,18 @@ fn stopped_after(ms: u64, scenario: &str) -> (Ending, Vec<u8>) {
 
 #[test]
 fn stopping_at_any_moment_pays_every_debt_and_never_passes() {
+    at_any_moment(SCENARIO, 9000, 75);
+}
+
+#[test]
+fn so_it_does_with_two_regions() {
+    at_any_moment(REGIONS, 12_000, 200);
+}
+
+fn at_any_moment(scenario: &str, until_ms: u64, step: usize) {
     let mut endings = Vec::new();
-    for ms in (0..9000).step_by(75) {
-        let (ending, journal) = stopped_after(ms, SCENARIO);
+    for ms in (0..until_ms).step_by(step) {
+        let (ending, journal) = stopped_after(ms, scenario);
         let events: Vec<Event> = Reader::new(Cursor::new(&journal)).collect::<Result<_, _>>().unwrap();
         assert_eq!(open_debts(&events), vec![], "stopped after {ms} ms");
         let report = Report::read(Cursor::new(&journal)).unwrap();

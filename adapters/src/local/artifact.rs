@@ -1,8 +1,9 @@
 //! Which files an act means, and what damaging them looks like.
 //!
 //! A vector node stores one index, one log, one manifest and several segments, of which the largest is hit. Of an
-//! object store as many objects are hit as the fraction says, each from end to end; which ones follows from the
-//! seed. A swap puts a valid file of other data in place, made by the same code as the node's own.
+//! object store, or of the backups in it, as many objects are hit as the fraction says, each from end to end; which
+//! ones follows from the seed. A swap puts a valid file of other data in place: another object as it was before
+//! any was hit, or a file made by the same code as the vector node's own.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::damage::{Damage, Damaged, damage};
+use super::product::BACKUPS;
 use crate::s3::key_of;
 use crate::vectordb::{BuildEngine, Config, Engine, IndexSpec, Record};
 
@@ -78,17 +80,19 @@ impl Order {
 
     fn damage_all(&self, other: &Other) -> Result<Vec<Damaged>, String> {
         let files = self.files()?;
-        let whole = self.what == Artifact::Object || matches!(self.how, How::Delete | How::Swap);
+        let whole = self.objects() || matches!(self.how, How::Delete | How::Swap);
         let fraction = if whole { 1.0 } else { self.fraction };
+        let swaps = if self.how == How::Swap { self.substitutes(&files, other)? } else { Vec::new() };
         let mut done = Vec::with_capacity(files.len());
-        for (seed, file) in (self.seed..).zip(&files) {
+        for (n, file) in files.iter().enumerate() {
+            let seed = self.seed.wrapping_add(n as u64);
             let how = match self.how {
                 How::Flip => Damage::FlipBits,
                 How::Truncate => Damage::Truncate,
                 How::Zero => Damage::Zero,
                 How::Delete => Damage::Delete,
-                How::Swap => Damage::Swap(self.substitute(file, other)?),
-                How::Shift => return Err("files are not shifted".into()),
+                How::Swap => Damage::Swap(swaps[n].clone()),
+                How::Shift | How::Forge => return Err("files are not shifted".into()),
             };
             done.push(damage(&self.folder, file, &how, fraction, seed).map_err(|e| e.to_string())?);
         }
@@ -102,9 +106,14 @@ impl Order {
             Artifact::Log => Ok(vec![self.folder.join("wal.log")]),
             Artifact::Manifest => Ok(vec![self.folder.join("MANIFEST")]),
             Artifact::Segment => largest(&self.folder.join("segments")).map(|file| vec![file]),
-            Artifact::Object => self.some_objects(),
+            Artifact::Object | Artifact::Backup => self.some_objects(),
             what => Err(format!("{what} is not stored as a file of its own")),
         }
+    }
+
+    /// Whether files are objects of a store, of which the fraction says how many are hit.
+    fn objects(&self) -> bool {
+        matches!(self.what, Artifact::Object | Artifact::Backup)
     }
 
     fn some_objects(&self) -> Result<Vec<PathBuf>, String> {
@@ -120,31 +129,51 @@ impl Order {
         Ok(all)
     }
 
-    /// Object files in the order of their keys, sidecars left aside; never none.
+    /// Object files in the order of their keys; never none.
     fn all_objects(&self) -> Result<Vec<PathBuf>, String> {
-        let object = |path: &Path| path.file_name().and_then(|n| n.to_str()).and_then(key_of).is_some();
-        let mut all: Vec<PathBuf> =
-            listed(&self.objects)?.into_iter().map(|(path, _)| path).filter(|p| object(p)).collect();
+        let mut all = Vec::new();
+        if self.what == Artifact::Backup {
+            below(&self.folder.join(BACKUPS), &mut all)?;
+        } else {
+            let object = |path: &Path| path.file_name().and_then(|n| n.to_str()).and_then(key_of).is_some();
+            all.extend(listed(&self.objects)?.into_iter().map(|(path, _)| path).filter(|p| object(p)));
+        }
         all.sort();
-        if all.is_empty() { Err("no object is stored".into()) } else { Ok(all) }
+        if all.is_empty() { Err(format!("no {} is stored", self.what)) } else { Ok(all) }
     }
 
-    /// A valid file of other data for this one's place.
-    fn substitute(&self, file: &Path, other: &Other) -> Result<PathBuf, String> {
-        if self.what == Artifact::Object {
+    /// Valid files of other data for these ones' places.
+    fn substitutes(&self, files: &[PathBuf], other: &Other) -> Result<Vec<PathBuf>, String> {
+        if self.objects() {
             let all = self.all_objects()?;
-            let at = all.iter().position(|o| o == file).unwrap_or(0);
-            let next = all[(at + 1) % all.len()].clone();
-            return if next == *file { Err("there is only one object".into()) } else { Ok(next) };
+            return (0..).zip(files).map(|(n, file)| self.another(n, file, &all)).collect();
         }
         let dir = self.scratch.join("other");
         if !dir.exists() {
             other.make(&dir)?;
         }
-        if self.what == Artifact::Segment {
-            return largest(&dir.join("segments"));
+        let substitute = |file: &PathBuf| match self.what {
+            Artifact::Segment => largest(&dir.join("segments")),
+            _ => Ok(dir.join(file.file_name().unwrap_or_default())),
+        };
+        files.iter().map(substitute).collect()
+    }
+
+    /// A copy of the next object whose bytes differ: the object itself may be hit before its bytes are needed.
+    fn another(&self, n: usize, file: &Path, all: &[PathBuf]) -> Result<PathBuf, String> {
+        let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+        let mine = read(file)?;
+        let at = all.iter().position(|o| o == file).unwrap_or(0);
+        for next in all[at..].iter().chain(&all[..at]).skip(1) {
+            let bytes = read(next)?;
+            if bytes != mine {
+                let copy = self.scratch.join(format!("swap-{n}"));
+                std::fs::create_dir_all(&self.scratch).map_err(|e| e.to_string())?;
+                std::fs::write(&copy, bytes).map_err(|e| format!("{}: {e}", copy.display()))?;
+                return Ok(copy);
+            }
         }
-        Ok(dir.join(file.file_name().unwrap_or_default()))
+        Err(format!("there is no other {} than {}", self.what, name(&self.folder, file)))
     }
 }
 
@@ -170,6 +199,21 @@ fn listed(folder: &Path) -> Result<Vec<(PathBuf, u64)>, String> {
     let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let entry = |e: std::fs::DirEntry| Some((e.path(), e.metadata().ok()?.len()));
     Ok(entries.flatten().filter_map(entry).collect())
+}
+
+/// Every file below a folder. Links are not followed.
+fn below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
+    let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() {
+            below(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn largest(folder: &Path) -> Result<PathBuf, String> {
@@ -198,3 +242,6 @@ fn seen(folder: &Path, done: &[Damaged]) -> Effect {
         .with("files_changed", done.len())
         .with("bytes_changed", bytes)
 }
+
+#[cfg(test)]
+mod tests;

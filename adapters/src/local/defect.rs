@@ -3,10 +3,14 @@
 use harness::ports::EnvironmentError;
 use harness::sim::Flaw as Word;
 
+use crate::features;
+use crate::gpu;
 use crate::vectordb::Flaw;
 
 /// Acknowledged writes that a forgetful node keeps out of its log.
 const FORGOTTEN: u32 = 25;
+/// A restore leaves an intruder's role where it is. Only worlds with a real feature store know it.
+const KEEPS_ROLE: &str = "keeps-role";
 /// How long a flapping node is good, and then bad.
 const FLAP_MS: u32 = 400;
 
@@ -19,16 +23,23 @@ pub(super) struct Defect {
     restarted: Vec<Flaw>,
     /// Faults are issued to nothing.
     pub(super) silent: bool,
+    /// Planted in restores of the feature node.
+    pub(super) features: Option<features::Flaw>,
+    /// Planted in the driver of workers.
+    pub(super) driver: Option<gpu::Flaw>,
 }
 
 impl Defect {
     /// The defect of that word.
     pub(super) fn of(word: Option<&str>) -> Result<Self, EnvironmentError> {
         let Some(word) = word else { return Ok(Self::default()) };
+        if word == KEEPS_ROLE {
+            return Ok(Self { features: Some(features::Flaw::KeepsRole), ..Self::default() });
+        }
         let known = word.parse().ok().and_then(Self::planted);
         known.ok_or_else(|| {
             let all = Word::ALL.into_iter().filter(|w| Self::planted(*w).is_some());
-            let all: Vec<&str> = all.map(Word::word).collect();
+            let all: Vec<&str> = all.map(Word::word).chain([KEEPS_ROLE]).collect();
             EnvironmentError {
                 what: format!("the local world has no flaw `{word}`"),
                 remedy: format!("choose one of: {}; or run the drill in world sim", all.join(", ")),
@@ -47,7 +58,11 @@ impl Defect {
             Word::ResurrectsRefused => {
                 Some(Self { restarted: vec![Flaw::ResurrectRefused], ..Self::default() })
             }
+            Word::StaleRestore => {
+                Some(Self { features: Some(features::Flaw::StaleRestore), ..Self::default() })
+            }
             Word::SilentFault => Some(Self { silent: true, ..Self::default() }),
+            Word::LostShard => Some(Self { driver: Some(gpu::Flaw::LostShard), ..Self::default() }),
             _ => None,
         }
     }

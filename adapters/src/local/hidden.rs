@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Guarded, watch};
-use crate::{s3, vectordb};
+use crate::replica::ReplicaConfig;
+use crate::{features, gpu, s3, vectordb};
 
 /// The word that makes the binary a node; a configuration file follows.
 pub(super) const NODE: &str = "__node";
@@ -38,7 +39,14 @@ pub(super) enum NodeConfig {
         access: String,
         /// The secret half.
         secret: String,
+        /// How it takes part in replication, if it does.
+        #[serde(default)]
+        replica: Option<ReplicaConfig>,
     },
+    /// A feature node.
+    Feature(features::Config),
+    /// A worker.
+    Gpu(gpu::Config),
 }
 
 /// Where the nodes' state lies in a run's folder.
@@ -81,10 +89,13 @@ fn node(config: &Path) -> Done {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = match config {
         NodeConfig::Vector(config) => runtime.block_on(vectordb::serve(config)).map_err(Into::into),
-        NodeConfig::Object { port, data, access, secret } => {
-            let config = s3::ServerConfig { port, data, keys: s3::Keys::new(access, secret), lifeline: true };
+        NodeConfig::Object { port, data, access, secret, replica } => {
+            let keys = s3::Keys::new(access, secret);
+            let config = s3::ServerConfig { port, data, keys, lifeline: true, replica };
             runtime.block_on(s3::serve(config)).map_err(Into::into)
         }
+        NodeConfig::Feature(config) => runtime.block_on(features::serve(config)).map_err(Into::into),
+        NodeConfig::Gpu(config) => runtime.block_on(gpu::serve(config)).map_err(Into::into),
     };
     // Blocking threads may still wait for input that never comes.
     runtime.shutdown_background();

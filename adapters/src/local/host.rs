@@ -4,33 +4,35 @@
 //! to be gone; every process bears the run's mark; an act is answered only after its effect was observed; dropping
 //! an act half-way leaves nothing that [`Host::teardown`] does not find.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use harness::act::{Act, Artifact, Damage};
+use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
+use harness::router::{Routed, Router};
 use harness::topology::{NodeId, Role};
 use tokio::sync::watch;
 
-use super::artifact::{Order, Other};
 use super::defect::Defect;
 use super::environment;
+use super::feeder::{Fed, Feeder};
+use super::gpu;
+use super::heal;
+use super::health::{Monitor, Patient};
 use super::hidden::{state_of, watchdog_args};
-use super::link::Mode;
-use super::node::{Gate, Node, Setup, cut};
+use super::node::{Gate, Node, Setup};
 use super::port::Port;
-use super::proc::Spawn;
-use super::product::{BACKUPS, BUCKET, COLLECTION, ObjectNode, Product, VectorNode, spec, words};
+use super::product::Product;
+use super::regions::Operator;
 use super::sweep;
 use super::watchdog::Watchdog;
-use super::{command, heal};
-use crate::backup;
 
 /// How often the removal of the state is tried: a call that nobody waits for may still write into it.
 const REMOVALS: u32 = 50;
@@ -54,16 +56,23 @@ pub struct LocalConfig {
 /// The local world.
 #[derive(Debug)]
 pub struct LocalHost {
-    run: String,
-    folder: PathBuf,
+    pub(super) run: String,
+    pub(super) folder: PathBuf,
     exe: PathBuf,
-    corpus: Arc<Corpus>,
-    plan: Plan,
-    nodes: Vec<Node>,
+    pub(super) corpus: Arc<Corpus>,
+    pub(super) plan: Plan,
+    pub(super) nodes: Vec<Node>,
+    pub(super) router: Arc<Router>,
+    pub(super) operator: Arc<Operator>,
+    pub(super) backed_up: Mutex<Option<NodeId>>,
+    /// A warm standby, and who feeds it.
+    pub(super) feeding: Mutex<Option<(Fed, Feeder)>>,
     silent: bool,
-    gate: Gate,
-    commands: AtomicU32,
-    systems: OnceLock<Vec<(Role, Arc<dyn System>)>>,
+    flaw_of_driver: Option<crate::gpu::Flaw>,
+    pub(super) gate: Gate,
+    pub(super) commands: AtomicU32,
+    systems: OnceLock<BTreeMap<Role, Routed>>,
+    monitor: Mutex<Option<Monitor>>,
     watchdog: Mutex<Option<Watchdog>>,
     /// Why it is no longer safe to go on.
     unsafe_since: watch::Sender<Option<String>>,
@@ -71,6 +80,7 @@ pub struct LocalHost {
 
 const SEE_LOGS: &str = "look at the nodes' logs in the run's folder";
 const SEE_FOLDER: &str = "check that the run's folder exists and can be written";
+const FREE_PORTS: &str = "free some ports of 127.0.0.1";
 const HEAL: &str = "run `gameday heal` on the run's folder";
 
 impl LocalHost {
@@ -102,21 +112,29 @@ impl LocalHost {
                 config: state_of(&folder).join(format!("{slug}.json")),
                 log: logs(&folder).join(format!("{slug}.log")),
             };
-            let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            let product = Product::of(id.role, &port, state_of(&folder).join(&slug), &config.plan, &defect)?;
-            nodes.push(Node::new(id.clone(), product, port, setup, gate.clone()));
+            let port = || Port::reserve().map_err(|e| environment(e, FREE_PORTS));
+            let ports = [port()?, port()?];
+            let dir = state_of(&folder).join(&slug);
+            let product = Product::of(id.role, &ports[0], dir, &config.plan, &defect)?;
+            nodes.push(Node::new(id.clone(), product, ports, setup, gate.clone()));
         }
         Ok(Arc::new(LocalHost {
             run: config.run,
             folder,
             exe,
             corpus: Arc::new(Corpus::of(&config.plan.scenario)),
+            router: Router::new(&config.plan),
+            operator: Arc::new(Operator::new()),
+            backed_up: Mutex::default(),
+            feeding: Mutex::default(),
             plan: config.plan,
             nodes,
             silent: defect.silent,
+            flaw_of_driver: defect.driver,
             gate,
             commands: AtomicU32::new(0),
             systems: OnceLock::new(),
+            monitor: Mutex::default(),
             watchdog: Mutex::default(),
             unsafe_since: watch::Sender::new(None),
         }))
@@ -126,28 +144,50 @@ impl LocalHost {
         self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn node(&self, id: &NodeId) -> Result<&Node, Effect> {
-        self.nodes
-            .iter()
-            .find(|node| node.id == *id)
-            .ok_or_else(|| Effect::failed(format!("there is no node {id}")))
+    fn monitor(&self) -> MutexGuard<'_, Option<Monitor>> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A vector node, once it answers.
-    async fn vector(&self, id: &NodeId) -> Result<&VectorNode, Effect> {
-        let node = self.node(id)?;
-        match &node.product {
-            Product::Vector(vector) => node.ready().await.map(|()| vector),
-            Product::Object(_) => Err(Effect::failed(format!("{id} is no vector node"))),
+    /// Opens every link and tells each node its part in replication. Answers with the stores, behind the router.
+    fn connect(&self) -> Result<BTreeMap<Role, Routed>, EnvironmentError> {
+        let mut systems: BTreeMap<Role, BTreeMap<String, Arc<dyn System>>> = BTreeMap::new();
+        for node in &self.nodes {
+            let link = node.links.users().map_err(|e| environment(e, FREE_PORTS))?;
+            if let Some(part) = self.part(node).map_err(|e| environment(e, FREE_PORTS))? {
+                node.join(part);
+            }
+            // Workers are reached through their driver.
+            if node.id.role == Role::Gpu {
+                continue;
+            }
+            let system = node.product.system(link.addr(), self.corpus.clone());
+            let system = system.map_err(|e| environment(e, SEE_LOGS))?;
+            systems.entry(node.id.role).or_default().entry(node.id.region.clone()).or_insert(system);
         }
+        for region in &self.plan.topology.regions {
+            let driver = gpu::of_region(&self.nodes, region, gpu::job(&self.plan), self.flaw_of_driver)?;
+            if let Some(driver) = driver {
+                systems.entry(Role::Gpu).or_default().insert(region.clone(), driver);
+            }
+        }
+        let routed = |(role, systems)| (role, Routed::new(self.router.clone(), role, systems));
+        Ok(systems.into_iter().map(routed).collect())
     }
 
-    fn object_store(&self) -> Result<&ObjectNode, Effect> {
-        let store = |node: &&Node| matches!(node.product, Product::Object(_));
-        match self.nodes.iter().find(store).map(|node| &node.product) {
-            Some(Product::Object(store)) => Ok(store),
-            _ => Err(Effect::failed("there is no object store for backups")),
+    /// Starts the health monitor, where there is a region to choose.
+    fn observe(&self) -> Result<(), EnvironmentError> {
+        let regions = self.plan.topology.regions.clone();
+        if regions.len() < 2 {
+            return Ok(());
         }
+        let mut patients = Vec::new();
+        for node in &self.nodes {
+            let link = node.links.users().map_err(|e| environment(e, FREE_PORTS))?.addr();
+            let pulse = node.product.pulse(link).map_err(|e| environment(e, SEE_LOGS))?;
+            patients.push(Patient::new(node.id.clone(), link, pulse));
+        }
+        *self.monitor() = Some(Monitor::start(patients, regions, self.router.clone()));
+        Ok(())
     }
 
     async fn guard(&self) -> Result<(), EnvironmentError> {
@@ -163,128 +203,6 @@ impl LocalHost {
         });
         *self.watchdog() = Some(watchdog);
         Ok(())
-    }
-
-    async fn play(&self, act: &Act) -> Result<Effect, Effect> {
-        Ok(match act {
-            Act::Kill { node } => self.node(node)?.kill().await,
-            Act::Stop { node } => self.node(node)?.stop().await,
-            Act::Start { node } => self.node(node)?.start().await,
-            Act::Restart { node } => self.node(node)?.restart().await,
-            Act::Pause { node } => self.node(node)?.pause().await,
-            Act::Resume { node } => self.node(node)?.resume().await,
-            Act::Cut { to, mode, direction, .. } => self.node(to)?.set_link(cut(*mode, *direction)).await,
-            Act::Delay { to, by, .. } => self.node(to)?.set_link(Mode::Delay(by.std())).await,
-            Act::Mend { to, .. } => self.node(to)?.set_link(Mode::Open).await,
-            Act::Damage { node, what, how, fraction, seed } => {
-                let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
-                let other = self.other();
-                blocking(move || order.execute(&other)).await
-            }
-            Act::Discard { .. } => Effect::observed("goes with the stack"),
-            Act::Backup { node, .. } => self.back_up(node).await?,
-            Act::Restore { node, .. } => self.restore(node).await?,
-            Act::Rebuild { node, engine } => self.vector(node).await?.rebuild(*engine).await,
-            Act::Command { run } => self.command(run).await?,
-            Act::Wipe { .. }
-            | Act::Intrude { .. }
-            | Act::Stall { .. }
-            | Act::Unstall { .. }
-            | Act::Miscompute { .. }
-            | Act::Compute { .. }
-            | Act::Audit { .. }
-            | Act::Promote { .. }
-            | Act::Fence { .. }
-            | Act::Rejoin { .. }
-            | Act::Route { .. } => Effect::failed("world local cannot do this yet"),
-            Act::Teardown => match self.teardown().await {
-                Ok(()) => Effect::observed("every process is gone, and the state removed"),
-                Err(e) => Effect::failed(e.to_string()),
-            },
-        })
-    }
-
-    /// A fault that is acknowledged and does nothing, and what is seen of it.
-    async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
-        match act {
-            Act::Damage { node, what, how, fraction, seed } => {
-                let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
-                Ok(blocking(move || order.execute_on_nothing()).await)
-            }
-            Act::Kill { node } | Act::Stop { node } | Act::Pause { node } => {
-                Ok(self.node(node)?.look().await)
-            }
-            Act::Cut { to, .. } | Act::Delay { to, .. } => Ok(self.node(to)?.look().await),
-            harmless => self.play(harmless).await,
-        }
-    }
-
-    fn order(&self, node: &Node, what: Artifact, how: Damage, fraction: f64, seed: u64) -> Order {
-        let folder = node.product.dir().clone();
-        let scratch = state_of(&self.folder).join(format!("{}.scratch", node.id.slug()));
-        Order { objects: folder.join(BUCKET), folder, scratch, what, how, fraction, seed }
-    }
-
-    fn other(&self) -> Other {
-        let v = &self.plan.scenario.data.vectors;
-        let spec = spec(v.index, v.count, self.plan.scenario.seed);
-        Other { collection: COLLECTION.into(), corpus: (*self.corpus).clone(), spec }
-    }
-
-    async fn back_up(&self, node: &NodeId) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(node).await?, self.object_store()?);
-        let done = backup::back_up(&vector.client, &store.backups, COLLECTION).await;
-        let done = done.map_err(|e| Effect::failed(e.to_string()))?;
-        let (at, records) = (&done.timestamp, done.records);
-        let text = format!("{records} records in {} objects of {BACKUPS}, backup {at}", done.objects);
-        Ok(Effect::observed(text).with("backup", at).with("records", records).with("bytes", done.bytes))
-    }
-
-    async fn restore(&self, node: &NodeId) -> Result<Effect, Effect> {
-        let (vector, store) = (self.vector(node).await?, self.object_store()?);
-        let done = backup::restore(&vector.client, &store.backups, COLLECTION).await;
-        let done = done.map_err(|e| Effect::failed(e.to_string()))?;
-        let replayed = done.imported.replayed;
-        let whole = if done.imported.complete { "all of them" } else { "some may be lost" };
-        let text = format!(
-            "{} records of backup {} verified and imported, {replayed} newer writes replayed ({whole}), {} live",
-            done.records, done.timestamp, done.imported.live
-        );
-        let effect = Effect::observed(text)
-            .with("backup", &done.timestamp)
-            .with("records", done.records)
-            .with("replayed", replayed)
-            .with("log_complete", done.imported.complete)
-            .with("unfinished_backups", done.unfinished.len());
-        Ok(match &done.index {
-            Some(index) => effect
-                .with("engine", "cpu")
-                .with("kind", words(&index.spec))
-                .with("vectors", index.records)
-                .with("build_seconds", format!("{:.3}", index.build_seconds)),
-            None => effect.with("index", "none was there"),
-        })
-    }
-
-    async fn command(&self, run: &[String]) -> Result<Effect, Effect> {
-        let (program, args) = run.split_first().ok_or_else(|| Effect::failed("no command is given"))?;
-        let n = self.commands.fetch_add(1, Ordering::Relaxed);
-        let log = logs(&self.folder).join(format!("command-{n}.log"));
-        let mut env = vec![("GAMEDAY_RUN_DIR".into(), self.folder.clone().into())];
-        for node in &self.nodes {
-            let name = node.id.slug().replace('-', "_").to_uppercase();
-            env.push((format!("GAMEDAY_{name}_ADDR").into(), node.port.addr().to_string().into()));
-        }
-        let spec = Spawn {
-            program: program.into(),
-            args: args.iter().map(Into::into).collect(),
-            env,
-            dir: Some(self.folder.clone()),
-            run: self.run.clone(),
-            log: log.clone(),
-        };
-        let proc = self.gate.spawn(&spec).map_err(Effect::failed)?;
-        Ok(command::finish(proc, &log).await)
     }
 
     /// Everything that is left of the run is killed, and its state removed.
@@ -319,44 +237,57 @@ impl Host for LocalHost {
         for folder in [&state, &logs(&self.folder)] {
             std::fs::create_dir_all(folder).map_err(|e| environment(e, SEE_FOLDER))?;
         }
-        let mut systems: Vec<(Role, Arc<dyn System>)> = Vec::new();
-        for node in &self.nodes {
-            let link = node.link().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            if self.plan.topology.primary(node.id.role) == Some(&node.id) {
-                let system = node.product.system(link.addr(), self.corpus.clone());
-                systems.push((node.id.role, system.map_err(|e| environment(e, SEE_LOGS))?));
+        let systems = self.connect()?;
+        let stack = &self.plan.scenario.stack;
+        let started = join_all(self.nodes.iter().map(|node| async move {
+            match stack.runs_at_launch(&node.id) {
+                true => Some(node.start().await),
+                false => None,
             }
-        }
-        let started = join_all(self.nodes.iter().map(Node::start)).await;
+        }));
         let mut lines = Vec::new();
-        for (node, effect) in self.nodes.iter().zip(started) {
+        for (node, effect) in self.nodes.iter().zip(started.await) {
+            let Some(effect) = effect else {
+                lines.push(format!("{}: not started; it waits for a failover", node.id));
+                continue;
+            };
             if !effect.outcome.observed() {
                 return Err(environment(format!("{}: {}", node.id, effect.outcome.text()), SEE_LOGS));
-            }
-            if let Product::Object(store) = &node.product {
-                for bucket in [&store.data, &store.backups] {
-                    bucket.create_bucket().await.map_err(|e| environment(e, SEE_LOGS))?;
-                }
             }
             lines.push(node.line(&effect));
         }
         // A second launch keeps the doors of the first.
         self.systems.get_or_init(|| systems);
+        self.observe()?;
+        self.feed_standby().map_err(|e| environment(e.outcome.text(), SEE_LOGS))?;
         Ok(lines)
     }
 
     async fn act(&self, act: &Act) -> Effect {
         let played = if self.silent { self.play_to_nothing(act).await } else { self.play(act).await };
-        played.unwrap_or_else(|effect| effect)
+        let effect = played.unwrap_or_else(|effect| effect);
+        if effect.outcome.observed() {
+            self.router.apply(act);
+        }
+        effect
     }
 
     fn system(&self, role: Role) -> Option<Arc<dyn System>> {
-        let found = self.systems.get()?.iter().find(|(r, _)| *r == role);
-        found.map(|(_, system)| system.clone())
+        Some(Arc::new(self.systems.get()?.get(&role)?.clone()))
+    }
+
+    fn system_for(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
+        Some(Arc::new(self.systems.get()?.get(&role)?.of_service(service)))
+    }
+
+    fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
+        self.systems.get()?.get(&role)?.in_region(region)
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         self.gate.close();
+        self.monitor().take();
+        self.feeding.lock().unwrap_or_else(PoisonError::into_inner).take();
         join_all(self.nodes.iter().map(Node::end)).await;
         self.clear().await?;
         let watchdog = self.watchdog().take();
@@ -379,10 +310,6 @@ impl Host for LocalHost {
     }
 }
 
-fn logs(folder: &Path) -> PathBuf {
+pub(super) fn logs(folder: &Path) -> PathBuf {
     folder.join("logs")
-}
-
-async fn blocking(work: impl FnOnce() -> Effect + Send + 'static) -> Effect {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Effect::failed(e.to_string()))
 }

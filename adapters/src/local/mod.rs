@@ -5,29 +5,46 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `host` | the world: launch, acts, teardown |
-//! | `node` | one node: process, port, link |
+//! | `host` | the world: launch, teardown, the doors to its stores |
+//! | `play` | acts on one node |
+//! | `backups` | acts between a node and its backups |
+//! | `feeder` | puts backups on a warm standby |
+//! | `regions` | acts between regions: promote, fence, rejoin |
+//! | `health` | asks every node how it is, for the router |
+//! | `node` | one node: process, ports |
+//! | `links` | the links in front of it, and its fence |
 //! | `product` | what runs on it, asked directly |
+//! | `gpu` | workers: their product, their acts, and who drives them |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
+//! | `features` | a feature node, and the acts that only it knows |
 //! | `defect` | what is wrong with the world on purpose |
 //! | `hidden` | the subcommands that make the binary a node or the watchdog |
 //! | `heal` | cleaning up a run by hand |
 
 mod artifact;
+mod backups;
 mod child;
 mod command;
 pub mod damage;
 mod defect;
+mod features;
+mod feeder;
+mod gpu;
 mod heal;
+mod health;
 mod hidden;
 mod host;
 pub mod lifeline;
 pub mod link;
+mod links;
+mod model;
 mod node;
+mod play;
 pub mod port;
 pub mod proc;
 mod product;
+mod regions;
 pub mod sweep;
 pub mod watchdog;
 

@@ -1,23 +1,23 @@
-//! One node: a process, its files, its port, and the link in front of it.
+//! One node: a process, its files, its ports, and the links in front of them.
 //!
-//! The port is held for as long as the node lives, so it survives restarts. Processes are started under the run's
+//! The ports are held for as long as the node lives, so they survive restarts. Processes are started under the run's
 //! [`Gate`], so that none can be started once the teardown has begun. No lock is held while an act waits.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::act::{CutMode, Direction};
 use harness::ports::Effect;
 use harness::topology::NodeId;
 use tokio::time::sleep;
 
 use super::command::tail;
 use super::hidden::NODE;
-use super::link::{Link, LinkError, Mode, Way};
+use super::links::Links;
 use super::port::Port;
 use super::proc::{Proc, ProcError, Spawn};
 use super::product::Product;
+use crate::replica::{ReplicaClient, ReplicaConfig};
 
 /// How long a node may take to load its files and answer.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a node that was asked to stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
+/// One question or order at the replication port.
+const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Closed by the teardown: nothing is started any more.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +67,6 @@ pub(super) struct Setup {
 #[derive(Debug, Default)]
 struct Slot {
     proc: Option<Arc<Proc>>,
-    link: Option<Arc<Link>>,
     starts: u32,
 }
 
@@ -75,14 +76,34 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) product: Product,
     pub(super) port: Port,
+    pub(super) links: Links,
+    replication: Port,
+    /// Its part in replication, if it has one; from the launch on.
+    part: OnceLock<ReplicaConfig>,
     setup: Setup,
     gate: Gate,
     slot: Mutex<Slot>,
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, product: Product, port: Port, setup: Setup, gate: Gate) -> Self {
-        Self { id, product, port, setup, gate, slot: Mutex::default() }
+    /// A node that was not started yet, with its users' port and that of its followers.
+    pub(super) fn new(id: NodeId, product: Product, ports: [Port; 2], setup: Setup, gate: Gate) -> Self {
+        let [port, replication] = ports;
+        let links = Links::new(gate.clone(), port.addr(), replication.addr());
+        let (part, slot) = (OnceLock::new(), Mutex::default());
+        Self { id, product, port, links, replication, part, setup, gate, slot }
+    }
+
+    /// From its first start on, the node takes part in replication.
+    pub(super) fn join(&self, mut part: ReplicaConfig) {
+        part.port = self.replication.addr().port();
+        // A second launch changes nothing.
+        self.part.get_or_init(|| part);
+    }
+
+    /// Whoever orders the node to take writes, or none, asks here; `None` if it takes no part in replication.
+    pub(super) fn control(&self) -> Option<ReplicaClient> {
+        self.part.get().map(|_| ReplicaClient::new(self.replication.addr(), CONTROL_LIMIT))
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
@@ -94,20 +115,8 @@ impl Node {
     }
 
     /// The process, if one runs.
-    fn running(&self) -> Option<Arc<Proc>> {
+    pub(super) fn running(&self) -> Option<Arc<Proc>> {
         self.proc().filter(|proc| proc.exit().is_none())
-    }
-
-    /// The link in front of the node; opened by the first call, which must be inside a runtime.
-    pub(super) fn link(&self) -> Result<Arc<Link>, String> {
-        let mut slot = self.slot();
-        if let Some(link) = &slot.link {
-            return Ok(link.clone());
-        }
-        let open = || Link::open(self.port.addr()).map_err(|e| e.to_string());
-        let link = Arc::new(self.gate.pass(open)?);
-        slot.link = Some(link.clone());
-        Ok(link)
     }
 
     /// The process, and whether it was started by this call.
@@ -124,7 +133,7 @@ impl Node {
 
     /// Starts a process, for the n-th time.
     fn spawn(&self, start: u32) -> Result<Proc, String> {
-        let config = self.product.config(self.port.addr().port(), start);
+        let config = self.product.config(self.port.addr().port(), start, self.part.get().cloned());
         let written = serde_json::to_vec(&config)
             .map_err(std::io::Error::other)
             .and_then(|bytes| std::fs::write(&self.setup.config, bytes));
@@ -155,6 +164,9 @@ impl Node {
             }
             let silence = match self.product.status().await {
                 Ok(state) => {
+                    if let Err(why) = self.product.provide().await {
+                        return Effect::failed(format!("process {pid} answers, and lacks something: {why}"));
+                    }
                     let how = if fresh { "answers" } else { "already runs and answers" };
                     let took = began.elapsed().as_secs_f64();
                     return Effect::observed(format!("process {pid} {how} after {took:.2} s: {state}"))
@@ -223,21 +235,9 @@ impl Node {
         }
     }
 
-    pub(super) async fn set_link(&self, mode: Mode) -> Effect {
-        let link = match self.link() {
-            Ok(link) => link,
-            Err(why) => return Effect::failed(why),
-        };
-        match link.set(mode).await {
-            Ok(seen) => Effect::observed(seen.to_string()),
-            Err(e @ LinkError::NotObserved { .. }) => Effect::not_observed(e.to_string()),
-            Err(e) => Effect::failed(e.to_string()),
-        }
-    }
-
     /// Where the node is, and what runs there.
     pub(super) fn line(&self, effect: &Effect) -> String {
-        let link = self.link().map_or_else(|why| why, |link| link.addr().to_string());
+        let link = self.links.users().map_or_else(|why| why, |link| link.addr().to_string());
         let what = self.product.name();
         format!("{}: {what} at {}, reached at {link}; {}", self.id, self.port.addr(), effect.outcome.text())
     }
@@ -254,16 +254,14 @@ impl Node {
         Effect::not_observed(format!("{process} and {answer}"))
     }
 
-    /// Ends process and link. May be called at any time, and more than once; the gate has to be closed.
+    /// Ends process and links. May be called at any time, and more than once; the gate has to be closed.
     pub(super) async fn end(&self) {
-        let Slot { proc, link, .. } = std::mem::take(&mut *self.slot());
+        let Slot { proc, .. } = std::mem::take(&mut *self.slot());
         if let Some(proc) = proc {
             // An error means that it has ended already, or that the sweep that follows has to find it.
             let _ = proc.kill().await;
         }
-        if let Some(link) = link.and_then(Arc::into_inner) {
-            link.shutdown().await;
-        }
+        self.links.end().await;
     }
 }
 
@@ -282,18 +280,5 @@ fn gone(seen: Result<super::Observed, ProcError>) -> Effect {
             Effect::not_observed(format!("process {pid} had ended before, with {exit}"))
         }
         seen => said(seen),
-    }
-}
-
-/// The mode of a cut link.
-pub(super) fn cut(mode: CutMode, direction: Direction) -> Mode {
-    let way = match direction {
-        Direction::Both => Way::Both,
-        Direction::ToNode => Way::ToNode,
-        Direction::FromNode => Way::FromNode,
-    };
-    match mode {
-        CutMode::Refuse => Mode::Refuse,
-        CutMode::Blackhole => Mode::Blackhole(way),
     }
 }

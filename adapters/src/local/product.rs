@@ -1,4 +1,5 @@
-//! What runs on a node: gameday's own vector database, or its object store. Asked directly, past the link.
+//! What runs on a node: gameday's own vector database, object store, feature store, or a worker. Asked directly, past
+//! the link.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +14,13 @@ use harness::topology::Role;
 
 use super::defect::Defect;
 use super::environment;
+use super::features::FeatureNode;
+use super::gpu::{CHECKPOINTS, GpuNode};
 use super::hidden::NodeConfig;
 use super::port::Port;
+use crate::features::{self, FeatureSystem};
+use crate::gpu;
+use crate::replica::ReplicaConfig;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 use crate::vectordb::{self, BuildEngine, CallError, Client, IndexSpec, State, VectorSystem};
 
@@ -41,6 +47,10 @@ pub(super) enum Product {
     Vector(VectorNode),
     /// The object store.
     Object(ObjectNode),
+    /// The feature store.
+    Feature(FeatureNode),
+    /// A worker.
+    Gpu(GpuNode),
 }
 
 /// A vector database.
@@ -63,14 +73,17 @@ pub(super) struct ObjectNode {
     pub(super) data: S3,
     /// Past the link.
     pub(super) backups: S3,
+    /// Past the link.
+    checkpoints: S3,
 }
 
 impl ObjectNode {
     /// A store at `addr`, which does not have to run yet.
     pub(super) fn new(dir: PathBuf, addr: std::net::SocketAddr, keys: Keys) -> Result<Self, S3Error> {
         let endpoint = format!("http://{addr}");
-        let (data, backups) = (S3::new(&endpoint, BUCKET, &keys)?, S3::new(&endpoint, BACKUPS, &keys)?);
-        Ok(Self { dir, keys, data, backups })
+        let bucket = |name| S3::new(&endpoint, name, &keys);
+        let (data, backups, checkpoints) = (bucket(BUCKET)?, bucket(BACKUPS)?, bucket(CHECKPOINTS)?);
+        Ok(Self { dir, keys, data, backups, checkpoints })
     }
 }
 
@@ -99,10 +112,18 @@ impl Product {
                     .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature | Role::Gpu => {
-                let what = format!("the local world cannot play the role `{role}` yet");
-                Err(environment(what, "leave it out of `stack.roles`, or run the drill in world sim"))
+            Role::Feature => {
+                Ok(Product::Feature(FeatureNode::new(dir, port.addr(), OWN_LIMIT, defect.features)))
             }
+            Role::Gpu => Ok(Product::Gpu(GpuNode::new(dir, port.addr(), plan))),
+        }
+    }
+
+    /// The object store, if it is one.
+    pub(super) fn object(&self) -> Result<&ObjectNode, Effect> {
+        match self {
+            Product::Object(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} stores no objects", other.name()))),
         }
     }
 
@@ -111,6 +132,8 @@ impl Product {
         match self {
             Product::Vector(_) => "gameday's vector node",
             Product::Object(_) => "gameday's object node",
+            Product::Feature(_) => "gameday's feature node",
+            Product::Gpu(_) => "gameday's worker",
         }
     }
 
@@ -119,16 +142,19 @@ impl Product {
         match self {
             Product::Vector(node) => &node.dir,
             Product::Object(node) => &node.dir,
+            Product::Feature(node) => &node.dir,
+            Product::Gpu(node) => &node.dir,
         }
     }
 
     /// What its process is told at its n-th start.
-    pub(super) fn config(&self, port: u16, start: u32) -> NodeConfig {
+    pub(super) fn config(&self, port: u16, start: u32, replica: Option<ReplicaConfig>) -> NodeConfig {
         match self {
             Product::Vector(node) => NodeConfig::Vector(vectordb::Config {
                 port,
                 lifeline: true,
                 flaws: node.defect.at_start(start),
+                replica,
                 ..vectordb::Config::new(&node.dir, COLLECTION, node.dim)
             }),
             Product::Object(node) => NodeConfig::Object {
@@ -136,7 +162,23 @@ impl Product {
                 data: node.dir.clone(),
                 access: node.keys.access.clone(),
                 secret: node.keys.secret.clone(),
+                replica,
             },
+            Product::Feature(node) => NodeConfig::Feature(node.config(port, replica)),
+            Product::Gpu(node) => NodeConfig::Gpu(node.config(port)),
+        }
+    }
+
+    /// Makes what its users find there from the first moment on; what is there already stays.
+    pub(super) async fn provide(&self) -> Result<(), String> {
+        match self {
+            Product::Vector(_) | Product::Feature(_) | Product::Gpu(_) => Ok(()),
+            Product::Object(node) => {
+                for bucket in [&node.data, &node.backups, &node.checkpoints] {
+                    bucket.create_bucket().await.map_err(|e| e.to_string())?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -149,7 +191,22 @@ impl Product {
                 let asked = node.data.within(STATUS_LIMIT).head("status").await;
                 asked.map(|_| "healthy".into()).map_err(|e| e.to_string())
             }
+            Product::Feature(node) => node.status(STATUS_LIMIT).await,
+            Product::Gpu(node) => node.status().await.map_err(|e| e.to_string()),
         }
+    }
+
+    /// The product as the health monitor reaches it, at the far end of a link.
+    pub(super) fn pulse(&self, link: std::net::SocketAddr) -> Result<Pulse, S3Error> {
+        Ok(match self {
+            Product::Vector(_) => Pulse::Vector(Client::new(link, STATUS_LIMIT)),
+            Product::Object(node) => {
+                let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
+                Pulse::Object(s3.within(STATUS_LIMIT))
+            }
+            Product::Feature(_) => Pulse::Feature(features::Client::new(link, STATUS_LIMIT)),
+            Product::Gpu(_) => Pulse::Gpu(gpu::Client::new(link)),
+        })
     }
 
     /// The product as its users reach it, at the far end of a link.
@@ -164,7 +221,45 @@ impl Product {
                 let s3 = S3::new(&format!("http://{link}"), BUCKET, &node.keys)?;
                 Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus))
             }
+            Product::Feature(_) => {
+                Arc::new(FeatureSystem::new(features::Client::new(link, USERS_LIMIT), corpus))
+            }
+            Product::Gpu(_) => {
+                return Err(S3Error::Config("workers are reached through their driver".into()));
+            }
         })
+    }
+}
+
+/// A node as the health monitor asks it, at the far end of its link.
+#[derive(Debug)]
+pub(super) enum Pulse {
+    /// A vector database.
+    Vector(Client),
+    /// An object store.
+    Object(S3),
+    /// A feature store.
+    Feature(features::Client),
+    /// A worker.
+    Gpu(gpu::Client),
+}
+
+impl Pulse {
+    /// How well the node is, from 0 to 1. The caller sets the limit.
+    pub(super) async fn feel(&self) -> Result<f64, String> {
+        match self {
+            Pulse::Vector(client) => {
+                let status = client.status().await.map_err(|e| e.to_string())?;
+                Ok(match status.state {
+                    State::Healthy => 1.0,
+                    State::IndexDamaged => 0.5,
+                    State::Degraded => 0.0,
+                })
+            }
+            Pulse::Object(s3) => s3.head("status").await.map(|_| 1.0).map_err(|e| e.to_string()),
+            Pulse::Feature(client) => client.status().await.map(|_| 1.0).map_err(|e| e.to_string()),
+            Pulse::Gpu(client) => client.status(STATUS_LIMIT).await.map(|_| 1.0).map_err(|e| e.to_string()),
+        }
     }
 }
 

@@ -3,12 +3,23 @@
 //! The client knows nothing of the node: the same code talks to a product, and the tests of this module are the
 //! contract both sides keep.
 
+mod catalog;
+mod change;
+mod changelog;
 mod client;
 mod durable;
 mod error;
+mod places;
 #[cfg(test)]
 mod process_tests;
+#[cfg(test)]
+mod replica_tests;
+mod replicated;
 mod server;
+mod staging;
+mod store;
+#[cfg(test)]
+mod store_tests;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -17,7 +28,7 @@ pub use client::{Head, Listed, Page, S3};
 pub use error::S3Error;
 pub use server::{Server, ServerConfig, ServerError, serve};
 pub use system::ObjectSystem;
-pub(crate) use system::key_of;
+pub(crate) use system::{key_of, name as name_of};
 
 use std::fmt;
 

@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Keys;
 use super::durable::Durable;
+use super::replicated::{Replicated, Rights};
+use super::store::Store;
 use crate::local::lifeline::stop_requested;
+use crate::replica::{Replica, ReplicaConfig, StartError};
 
 /// Connections served at a time; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 512;
@@ -42,6 +45,8 @@ pub struct ServerConfig {
     pub keys: Keys,
     /// Stop when standard input ends.
     pub lifeline: bool,
+    /// How it takes part in replication, if it does.
+    pub replica: Option<ReplicaConfig>,
 }
 
 /// Why an object node could not run.
@@ -63,6 +68,9 @@ pub enum ServerError {
         /// What failed.
         source: io::Error,
     },
+    /// The node cannot take part in replication.
+    #[error("object node: {0}")]
+    Replica(#[from] StartError),
     /// Signals or standard input cannot be watched.
     #[error("object node: cannot watch for the order to stop: {0}")]
     Stop(#[source] io::Error),
@@ -71,7 +79,7 @@ pub enum ServerError {
 /// Runs an object node until `SIGTERM` or, if so configured, the end of standard input.
 pub async fn serve(config: ServerConfig) -> Result<(), ServerError> {
     let lifeline = config.lifeline;
-    let server = Server::bind(config)?;
+    let server = Server::bind(config).await?;
     let mut watched = Ok(());
     server
         .run(async {
@@ -89,6 +97,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     service: S3Service,
+    replica: Option<Replica>,
 }
 
 impl std::fmt::Debug for Server {
@@ -98,17 +107,31 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Opens the data folder and binds the port. Must be called inside a runtime.
-    pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+    /// Opens the data folder and binds the port; takes its part in replication from now on.
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
         let bad_data = |why: String| ServerError::Data { path: config.data.clone(), why };
         std::fs::create_dir_all(&config.data).map_err(|e| bad_data(e.to_string()))?;
-        let store = Durable::open(&config.data).map_err(|e| bad_data(format!("{e:?}")))?;
+        let store = Store::open(&config.data).map_err(|e| bad_data(e.to_string()))?;
+        let replica = match &config.replica {
+            Some(replica) => {
+                let product = Arc::new(Replicated(store.clone()));
+                Some(Replica::start(replica, &config.data, product).await?)
+            }
+            None => None,
+        };
+        let rights = Rights(replica.as_ref().map(Replica::standing));
+        let store = Durable::new(&config.data, store, rights).map_err(bad_data)?;
         let mut builder = S3ServiceBuilder::new(store);
         builder.set_auth(SimpleAuth::from_single(config.keys.access, config.keys.secret));
         let service = builder.build();
         let (listener, addr) =
             listen(config.port).map_err(|source| ServerError::Listen { port: config.port, source })?;
-        Ok(Self { listener, addr, service })
+        Ok(Self { listener, addr, service, replica })
+    }
+
+    /// Its replication port.
+    pub fn replica_addr(&self) -> Option<SocketAddr> {
+        self.replica.as_ref().map(Replica::addr)
     }
 
     /// Where it listens.
@@ -148,6 +171,9 @@ impl Server {
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(GRACE, all).await;
         connections.shutdown().await;
+        if let Some(replica) = self.replica {
+            replica.stop().await;
+        }
     }
 }
 

@@ -16,9 +16,10 @@ fn keys() -> Keys {
 }
 
 /// A real server on a free port, over `data`; it stops when the guard is dropped.
-fn start(data: &Path) -> (SocketAddr, DropGuard) {
-    let config = ServerConfig { port: 0, data: data.to_owned(), keys: keys(), lifeline: false };
-    let server = Server::bind(config).unwrap();
+async fn start(data: &Path) -> (SocketAddr, DropGuard) {
+    let config =
+        ServerConfig { port: 0, data: data.to_owned(), keys: keys(), lifeline: false, replica: None };
+    let server = Server::bind(config).await.unwrap();
     let addr = server.addr();
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -32,7 +33,7 @@ fn client(addr: SocketAddr) -> S3 {
 
 async fn node() -> (tempfile::TempDir, S3, DropGuard) {
     let dir = tempfile::tempdir().unwrap();
-    let (addr, guard) = start(dir.path());
+    let (addr, guard) = start(dir.path()).await;
     let s3 = client(addr);
     s3.create_bucket().await.unwrap();
     (dir, s3, guard)
@@ -115,18 +116,18 @@ async fn large_objects_pass_and_the_limit_holds() {
 #[tokio::test]
 async fn a_restarted_server_has_what_was_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
-    let (addr, guard) = start(dir.path());
+    let (addr, guard) = start(dir.path()).await;
     client(addr).create_bucket().await.unwrap();
     client(addr).put("k", "kept").await.unwrap();
     drop(guard);
-    let (addr, _guard) = start(dir.path());
+    let (addr, _guard) = start(dir.path()).await;
     assert_eq!(client(addr).get("k").await.unwrap().unwrap(), "kept");
 }
 
 #[tokio::test]
 async fn wrong_keys_and_missing_buckets_are_definite_refusals() {
     let dir = tempfile::tempdir().unwrap();
-    let (addr, _guard) = start(dir.path());
+    let (addr, _guard) = start(dir.path()).await;
     client(addr).create_bucket().await.unwrap();
     let intruder = S3::new(&format!("http://{addr}"), "drill", &Keys::new("gameday", "guess")).unwrap();
     let refused = intruder.put("k", "x").await.unwrap_err();
@@ -289,7 +290,7 @@ async fn a_reset_after_the_request_is_indefinite() {
 #[tokio::test]
 async fn a_client_outlives_its_server() {
     let dir = tempfile::tempdir().unwrap();
-    let (addr, guard) = start(dir.path());
+    let (addr, guard) = start(dir.path()).await;
     let s3 = client(addr);
     s3.create_bucket().await.unwrap();
     s3.put("k", "1").await.unwrap();
@@ -302,9 +303,14 @@ async fn a_client_outlives_its_server() {
         }
     };
     assert!(error.definite(), "{error}");
-    let config =
-        ServerConfig { port: addr.port(), data: dir.path().to_owned(), keys: keys(), lifeline: false };
-    let server = Server::bind(config).unwrap();
+    let config = ServerConfig {
+        port: addr.port(),
+        data: dir.path().to_owned(),
+        keys: keys(),
+        lifeline: false,
+        replica: None,
+    };
+    let server = Server::bind(config).await.unwrap();
     tokio::spawn(server.run(std::future::pending()));
     s3.put("k", "3").await.unwrap();
     assert_eq!(s3.get("k").await.unwrap().unwrap(), "3");

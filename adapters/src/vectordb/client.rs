@@ -1,26 +1,12 @@
-//! The client: one connection, kept while it is good, opened again by the next call when it is not.
-//!
-//! Every call ends within its limit. Its error answers the one question a ledger asks: could it have happened?
-//! Connecting is a task of its own, shared by all calls that wait for it: a call that gives up does not undo the
-//! progress of the others.
+//! The client: the questions that a node answers. Each error says whether the call could have happened.
 
-use super::link::{Link, LinkError};
 use super::wire::{
     BuildEngine, Change, Changes, Hit, Imported, IndexInfo, IndexSpec, Merged, Page, Point, Record, Request,
     Response, State, Status,
 };
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use crate::rpc::{Caller, Unanswered};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::timeout;
-
-/// A connection nobody used for so long is not trusted any more.
-const IDLE_MICROS: u64 = 60_000_000;
-/// A connection attempt that takes longer is begun anew.
-const CONNECT: Duration = Duration::from_secs(2);
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,119 +37,38 @@ impl CallError {
     }
 }
 
-type Attempt = Shared<BoxFuture<'static, Result<Arc<Link>, CallError>>>;
-
-#[derive(Debug)]
-struct Slot {
-    link: Option<Arc<Link>>,
-    attempt: Option<Attempt>,
+impl From<Unanswered> for CallError {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::NotSent(why) => Self::NotSent(why),
+            Unanswered::Indefinite(why) => Self::Indefinite(why),
+        }
+    }
 }
 
 /// A handle to a node. Clones share the connection.
 #[derive(Debug, Clone)]
-pub struct Client {
-    addr: SocketAddr,
-    limit: Duration,
-    slot: Arc<Mutex<Slot>>,
-    /// Calls abandoned since the node was last heard.
-    silence: Arc<AtomicU64>,
-}
+pub struct Client(Caller<Response>);
 
 impl Client {
     /// A client of the node at `addr`, each of whose calls ends within `limit`. Connects with the first call.
     pub fn new(addr: SocketAddr, limit: Duration) -> Self {
-        let slot = Arc::new(Mutex::new(Slot { link: None, attempt: None }));
-        Self { addr, limit, slot, silence: Arc::default() }
+        Self(Caller::new(addr, limit))
     }
 
     /// The same connection with another limit.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        Self { limit, ..self.clone() }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        Self(self.0.within(limit))
     }
 
     async fn call(&self, request: Request) -> Result<Response, CallError> {
-        let mut used = None;
-        match timeout(self.limit, self.exchange(request, &mut used)).await {
-            Ok(Ok(Response::Refused { state, why })) => Err(CallError::Refused { state, why }),
-            Ok(Ok(Response::Resync { why })) => Err(CallError::Resync(why)),
-            Ok(Ok(Response::Failed { why })) => Err(CallError::Indefinite(why)),
-            Ok(result) => result,
-            Err(_) => {
-                if let Some((link, began)) = used {
-                    self.give_up_silent(&link, began);
-                }
-                Err(CallError::Indefinite(format!("none within {:?}", self.limit)))
-            }
+        match self.0.call(request).await? {
+            Response::Refused { state, why } => Err(CallError::Refused { state, why }),
+            Response::Resync { why } => Err(CallError::Resync(why)),
+            Response::Failed { why } => Err(CallError::Indefinite(why)),
+            answer => Ok(answer),
         }
-    }
-
-    async fn exchange(
-        &self,
-        request: Request,
-        used: &mut Option<(Arc<Link>, u64)>,
-    ) -> Result<Response, CallError> {
-        let link = self.link().await?;
-        let (link, _) = used.insert((link.clone(), link.now()));
-        link.call(request).await.map_err(|error| match error {
-            LinkError::NotSent(why) => CallError::NotSent(why),
-            LinkError::Broken => CallError::Indefinite("the connection broke".into()),
-        })
-    }
-
-    /// A link that said nothing during a whole call may be dead: the next call opens another. Calls that still
-    /// wait on this one keep it.
-    fn give_up_silent(&self, link: &Arc<Link>, began: u64) {
-        if link.heard() <= began {
-            self.slot().link.take_if(|current| Arc::ptr_eq(current, link));
-        }
-    }
-
-    async fn link(&self) -> Result<Arc<Link>, CallError> {
-        let attempt = {
-            let mut slot = self.slot();
-            let usable = |link: &&Arc<Link>| {
-                // While calls wait on it (or hold it), silence is judged by them.
-                let idle =
-                    Arc::strong_count(link) == 1 && link.now().saturating_sub(link.heard()) > IDLE_MICROS;
-                !link.is_dead() && !link.is_spent() && !idle
-            };
-            if let Some(link) = slot.link.as_ref().filter(usable) {
-                return Ok(link.clone());
-            }
-            slot.link = None;
-            slot.attempt.get_or_insert_with(|| self.attempt()).clone()
-        };
-        attempt.await
-    }
-
-    /// Connects in a task; whoever starts it does not have to wait for its end.
-    fn attempt(&self) -> Attempt {
-        let (addr, slot, silence) = (self.addr, self.slot.clone(), self.silence.clone());
-        let task = tokio::spawn(async move {
-            let result = match timeout(CONNECT, Link::connect(addr, silence)).await {
-                Ok(Ok(link)) => Ok(Arc::new(link)),
-                Ok(Err(error)) => Err(CallError::NotSent(format!("{addr}: {error}"))),
-                Err(_) => Err(CallError::NotSent(format!("{addr}: no connection within {CONNECT:?}"))),
-            };
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.link = result.as_ref().ok().cloned();
-            slot.attempt = None;
-            result
-        });
-        let slot = self.slot.clone();
-        async move {
-            task.await.unwrap_or_else(|error| {
-                slot.lock().unwrap_or_else(PoisonError::into_inner).attempt = None;
-                Err(CallError::NotSent(format!("connecting was interrupted: {error}")))
-            })
-        }
-        .boxed()
-        .shared()
     }
 }
 

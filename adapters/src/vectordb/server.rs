@@ -1,42 +1,26 @@
 //! The node's process: a listener on loopback in front of the engine.
 //!
-//! Every request is a task of its own, so nothing slow holds up anything else; whatever blocks runs on blocking
-//! threads. Connections, requests in flight and waiting answers are bounded. A frame that is no request closes
-//! its connection and nothing more. A connection that its client has reset is dropped with all that is queued on it.
+//! Whatever blocks runs on blocking threads.
 
 use super::commit::Update;
 use super::engine::{Engine, EngineError, OpenError, refused};
 use super::replicated::Replicated;
-use super::wire::{Message, Record, Request, Response, decode, encode, framing};
+use super::wire::{Record, Request, Response};
 use super::{Config, wire::State};
 use crate::replica::{Replica, Standing, StartError};
-use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::rpc::{asked_to_leave, listen};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
-/// Connections at a time; more are closed at once.
-const CONNECTIONS: usize = 256;
-/// Requests of one connection at a time; more stay unread.
-const IN_FLIGHT: usize = 1024;
 /// Searches and scans at a time: they need a processor each, and others' requests want one too.
 const READERS: usize = 4;
-/// A connection without a request for so long is closed. Clients give up idle ones much earlier.
-const IDLE: Duration = Duration::from_secs(300);
-/// A peer that takes no answer for so long is gone.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -76,16 +60,7 @@ pub struct Server {
 /// # Errors
 /// The folder or the port cannot be used.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let mut term = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
-    let lifeline = lifeline(config.lifeline);
-    let asked = async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            () = lifeline => {}
-        }
-    };
+    let asked = asked_to_leave(config.lifeline).map_err(ServeError::Signals)?;
     tokio::pin!(asked);
     let engine = Engine::open(config)?;
     if let Some(sleep) = engine.core.planted.sleep() {
@@ -94,23 +69,6 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     Server::bind(engine).await?.run(asked).await;
     Ok(())
-}
-
-/// Ends with standard input; never, if there is no lifeline.
-fn lifeline(held: bool) -> impl Future<Output = ()> {
-    let (ended, end) = oneshot::channel();
-    if held {
-        std::thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            let _ = ended.send(());
-        });
-    }
-    async move {
-        match (held, end.await) {
-            (true, _) => {}
-            (false, _) => std::future::pending().await,
-        }
-    }
 }
 
 impl Server {
@@ -149,32 +107,11 @@ impl Server {
         let Self { engine, replica, listener, .. } = self;
         let standing = replica.as_ref().map(Replica::standing);
         let node = Arc::new(Shared { engine: engine.clone(), standing, readers: Semaphore::new(READERS) });
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        if !reset(&stream)
-                            && let Ok(permit) = room.clone().try_acquire_owned()
-                        {
-                            let node = node.clone();
-                            connections.spawn(async move {
-                                connection(stream, node).await;
-                                drop(permit);
-                            });
-                        }
-                    }
-                    // Out of descriptors: accepting again at once would spin.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                },
-            }
-        }
-        drop(listener);
-        connections.shutdown().await;
+        let answers = move |request| {
+            let node = node.clone();
+            async move { answer(&node, request).await }
+        };
+        listen(listener, answers, stop).await;
         if let Some(replica) = replica {
             replica.stop().await;
         }
@@ -190,75 +127,16 @@ async fn close(engine: Arc<Engine>) {
     }
 }
 
-/// What every connection needs.
+/// What every request needs.
 struct Shared {
     engine: Arc<Engine>,
     standing: Option<Arc<Standing>>,
     readers: Semaphore,
 }
 
-/// Whether the peer has reset the connection. The kernel hands out what arrived before that all the same, but nobody
-/// waits for the answers.
-fn reset(stream: &TcpStream) -> bool {
-    let gone = PollFlags::ERR | PollFlags::HUP;
-    let mut fds = [PollFd::new(stream, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(gone)
-}
-
-async fn connection(stream: TcpStream, node: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
-    let mut sink = FramedWrite::new(write, framing());
-    let (answers, mut outgoing) = mpsc::channel::<Bytes>(64);
-    let writer = async move {
-        while let Some(answer) = outgoing.recv().await {
-            if !matches!(timeout(STUCK, sink.send(answer)).await, Ok(Ok(()))) {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        () = writer => {}
-        () = requests(FramedRead::new(read, framing()), node, answers) => {}
-    }
-}
-
-/// Ends when the peer does, or sends what is no request. Requests in flight are dropped then; what they have
-/// already handed to the engine goes on.
-async fn requests(
-    mut frames: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
-    node: Arc<Shared>,
-    answers: mpsc::Sender<Bytes>,
-) {
-    let mut tasks = JoinSet::new();
-    loop {
-        while tasks.try_join_next().is_some() {}
-        if tasks.len() >= IN_FLIGHT {
-            tasks.join_next().await;
-        }
-        let frame = match timeout(IDLE, frames.next()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Err(_) if !tasks.is_empty() => continue,
-            _ => break,
-        };
-        if reset(frames.get_ref().as_ref()) {
-            break;
-        }
-        let Ok(Message { id, body }) = decode::<Request>(&frame) else { break };
-        node.engine.core.requests.fetch_add(1, Ordering::Relaxed);
-        let (node, answers) = (node.clone(), answers.clone());
-        tasks.spawn(async move {
-            let response = answer(&node, body).await;
-            if let Ok(bytes) = encode(id, response) {
-                let _ = answers.send(bytes).await;
-            }
-        });
-    }
-}
-
 async fn answer(node: &Shared, request: Request) -> Response {
     let engine = node.engine.clone();
+    engine.core.requests.fetch_add(1, Ordering::Relaxed);
     let result = match request {
         Request::Ping => Ok(Response::Pong),
         Request::Put(Record { key, ver, vector }) => {

@@ -1,17 +1,9 @@
-//! What travels between client and node: a length, then one postcard value.
-//!
-//! Every request carries an id and its answer repeats it, so one connection serves many calls at once and an
-//! answer nobody waits for any more is simply dropped.
+//! What travels between client and node, by [`crate::rpc`].
 
 use super::census::Census;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio_util::codec::LengthDelimitedCodec;
+use serde::{Deserialize, Serialize};
 
-/// The largest frame either side accepts.
-pub(super) const MAX_FRAME: usize = 32 << 20;
-
-/// A page of records stays well below [`MAX_FRAME`].
+/// A page of records stays well below the largest frame.
 pub(super) const PAGE_BYTES: usize = 8 << 20;
 
 /// One stored vector.
@@ -293,32 +285,4 @@ pub(super) enum Response {
     Failed {
         why: String,
     },
-}
-
-/// A request or response with the id that pairs them.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Message<T> {
-    pub(super) id: u64,
-    pub(super) body: T,
-}
-
-pub(super) fn framing() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec()
-}
-
-pub(super) fn encode<T: Serialize>(id: u64, body: T) -> Result<Bytes, String> {
-    let bytes = postcard::to_stdvec(&Message { id, body }).map_err(|error| error.to_string())?;
-    if bytes.len() > MAX_FRAME {
-        return Err(format!("a message of {} bytes: {MAX_FRAME} at most, send smaller pages", bytes.len()));
-    }
-    Ok(bytes.into())
-}
-
-/// Trailing bytes are garbage too: a frame is one message and nothing else.
-pub(super) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<Message<T>, String> {
-    match postcard::take_from_bytes(frame) {
-        Ok((message, [])) => Ok(message),
-        Ok((_, rest)) => Err(format!("{} bytes after the message", rest.len())),
-        Err(error) => Err(error.to_string()),
-    }
 }

@@ -27,7 +27,7 @@ fn damage(what: Artifact, how: Damage) -> Act {
 }
 
 impl Stand {
-    async fn must(&self, act: Act) -> String {
+    pub(crate) async fn must(&self, act: Act) -> String {
         let effect = self.host.act(&act).await;
         assert!(effect.outcome.observed(), "{act}: {:?}", effect.outcome);
         effect.outcome.text().to_owned()
@@ -228,4 +228,59 @@ pub(crate) fn what_cannot_be_played_is_refused() {
     assert!(refused("nonsense").remedy.contains("forgets-acked"));
     assert!(refused("duplicates-records").what.contains("duplicates-records"));
     assert!(Stand::for_plan(plan("2m"), "/no/such/program".into(), None).is_err());
+}
+
+fn damage_objects(what: Artifact, how: Damage, fraction: f64, seed: u64) -> Act {
+    Act::Damage { node: object(), what, how, fraction, seed }
+}
+
+pub(crate) fn damaged_backups_are_seen_and_not_restored() {
+    for how in [Damage::Flip, Damage::Truncate, Damage::Zero, Damage::Delete, Damage::Swap] {
+        block_on(async {
+            let stand = Stand::new(None);
+            stand.host.launch().await.unwrap();
+            let early = damage_objects(Artifact::Backup, how, 1.0, 1);
+            assert!(!stand.host.act(&early).await.outcome.observed(), "there is no backup yet");
+            for key in 0..200 {
+                stand.write(Role::Vector, key).await;
+            }
+            stand.must(Act::Rebuild { node: vector(), engine: EngineChoice::Cpu }).await;
+            stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
+            let restore = Act::Restore { node: vector(), scope: RestoreScope::Full };
+            stand.must(restore.clone()).await;
+            let effect = stand.host.act(&damage_objects(Artifact::Backup, how, 1.0, 5)).await;
+            assert!(effect.outcome.observed(), "{how}: {effect:?}");
+            let restored = stand.host.act(&restore).await.outcome;
+            assert!(matches!(restored, Outcome::Failed(_)), "{how}: {restored:?}");
+            stand.tear_down().await;
+        });
+    }
+}
+
+pub(crate) fn a_swapped_model_is_a_sound_object_of_another() {
+    block_on(async {
+        let stand = Stand::new(None);
+        stand.host.launch().await.unwrap();
+        let (swap, system) =
+            (damage_objects(Artifact::Model, Damage::Swap, 1.0, 4), stand.host.system(Role::Object).unwrap());
+        assert!(!stand.host.act(&swap).await.outcome.observed(), "there are no models yet");
+        for key in 0..6 {
+            stand.write(Role::Object, key).await;
+        }
+        let text = stand.must(swap).await;
+        assert!(text.contains("model object 1"), "{text}");
+        for key in 0..6 {
+            let expected = if key == 1 { Reading::Corrupt } else { Reading::Ver(1) };
+            assert_eq!(system.read(key).await.unwrap(), Some(expected), "{key}");
+        }
+        stand.tear_down().await;
+        let stand = Stand::new(Some("silent-fault"));
+        stand.host.launch().await.unwrap();
+        for key in 0..3 {
+            stand.write(Role::Object, key).await;
+        }
+        let nothing = stand.host.act(&damage_objects(Artifact::Model, Damage::Swap, 1.0, 4)).await.outcome;
+        assert!(matches!(nothing, Outcome::NotObserved(_)), "{nothing:?}");
+        stand.tear_down().await;
+    });
 }

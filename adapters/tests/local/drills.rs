@@ -6,6 +6,7 @@ use std::sync::Arc;
 use harness::clock::Clock;
 use harness::drill::{drill, stop};
 use harness::journal::{Began, Journal};
+use harness::plan::Plan;
 use harness::report::Report;
 use harness::scenario::WorldName;
 use harness::sim::began;
@@ -16,9 +17,9 @@ use crate::stand::{Stand, block_on, plan};
 /// A busy machine can make the harness late, which makes findings unknown: then the drill is played again.
 const TRIES: u32 = 3;
 
-fn play(rto: &str, flaw: Option<&str>) -> Report {
+fn play(plan: &Plan, flaw: Option<&str>) -> Report {
     block_on(async {
-        let stand = Stand::for_plan(plan(rto), std::env::current_exe().unwrap(), flaw).unwrap();
+        let stand = Stand::for_plan(plan.clone(), std::env::current_exe().unwrap(), flaw).unwrap();
         let world = Began {
             run: stand.run.clone(),
             world: WorldName::Local,
@@ -34,15 +35,15 @@ fn play(rto: &str, flaw: Option<&str>) -> Report {
     })
 }
 
-fn verdicts(report: &Report, verdict: Verdict) -> Vec<String> {
+pub(crate) fn verdicts(report: &Report, verdict: Verdict) -> Vec<String> {
     let of = report.findings.iter().filter(|f| f.verdict == verdict);
     of.map(|f| format!("{} {}", f.objective, f.subject)).collect()
 }
 
-fn play_until(rto: &str, flaw: Option<&str>, expected: impl Fn(&Report) -> bool) {
+pub(crate) fn play_until(plan: &Plan, flaw: Option<&str>, expected: impl Fn(&Report) -> bool) {
     let mut reports = Vec::new();
     for _ in 0..TRIES {
-        let report = play(rto, flaw);
+        let report = play(plan, flaw);
         if expected(&report) {
             return;
         }
@@ -54,7 +55,7 @@ fn play_until(rto: &str, flaw: Option<&str>, expected: impl Fn(&Report) -> bool)
 }
 
 pub(crate) fn a_healthy_stack_passes() {
-    play_until("2m", None, |report| {
+    play_until(&plan("2m"), None, |report| {
         report.verdict == Pass && report.services[0].bad > 0 && report.services[1].absorbed
     });
 }
@@ -68,9 +69,9 @@ pub(crate) fn each_flaw_is_found() {
         ("wrong-after-rebuild", "2m", "quality vector"),
         ("resurrects-refused", "2m", "integrity vector"),
     ] {
-        play_until(rto, Some(flaw), |report| verdicts(report, Fail) == [finding]);
+        play_until(&plan(rto), Some(flaw), |report| verdicts(report, Fail) == [finding]);
     }
-    play_until("2m", Some("silent-fault"), |report| {
+    play_until(&plan("2m"), Some("silent-fault"), |report| {
         report.verdict == Unknown && verdicts(report, Unknown).contains(&"effect bit-rot".to_owned())
     });
 }

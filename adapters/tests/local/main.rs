@@ -7,6 +7,9 @@
 mod acts;
 mod death;
 mod drills;
+mod features;
+mod gpu;
+mod regions;
 mod stand;
 
 use std::ffi::OsString;
@@ -16,7 +19,7 @@ use std::time::Instant;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 13] = [
+const TESTS: &[Test] = &[
     ("contract", acts::the_contract_is_kept),
     ("commands", acts::commands_run_in_the_runs_folder_and_die_with_their_call),
     ("dropped_acts", acts::acts_dropped_half_way_leave_nothing_behind),
@@ -24,12 +27,29 @@ const TESTS: [Test; 13] = [
     ("broken_program", acts::a_program_that_is_no_node_is_an_environment_error),
     ("lost_watchdog", acts::the_loss_of_the_watchdog_is_told),
     ("swapped_files", acts::swapped_files_are_noticed_and_restored),
+    ("damaged_backups", acts::damaged_backups_are_seen_and_not_restored),
+    ("swapped_model", acts::a_swapped_model_is_a_sound_object_of_another),
     ("silent_faults", acts::silent_faults_are_seen_to_do_nothing),
     ("refused_configs", acts::what_cannot_be_played_is_refused),
+    ("wiped_node", regions::a_wiped_node_starts_empty),
+    ("lost_region", regions::a_region_is_lost_fails_over_and_comes_back),
+    ("partition", regions::a_partitioned_primary_stays_fenced_when_the_network_heals),
+    ("behind", regions::a_standby_falls_behind_and_catches_up),
+    ("active_active", regions::users_of_two_active_regions_move_by_themselves),
+    ("region_drills", regions::the_loss_of_a_region_passes_in_every_pattern),
+    ("partition_drill", regions::a_partition_passes),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
+    ("feature_drill", features::a_killed_store_comes_back),
+    ("feature_strikes", features::strikes_are_answered_with_what_was_seen),
+    ("feature_compromise", features::a_compromised_store_is_restored),
+    ("feature_flaws", features::bad_restores_are_found),
+    ("gpu_broken", gpu::broken_workers_are_masked_until_all_are),
+    ("gpu_lost", gpu::a_job_goes_on_whatever_becomes_of_its_workers),
+    ("gpu_drill", gpu::the_loss_of_all_workers_passes),
+    ("gpu_flawed_drill", gpu::a_driver_that_drops_a_shard_is_found),
 ];
 
 fn main() -> ExitCode {
@@ -48,7 +68,7 @@ fn main() -> ExitCode {
     let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let mut failed = Vec::new();
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| chosen(name)) {
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());

@@ -14,8 +14,12 @@ use harness::ports::{EnvironmentError, Host};
 
 /// A drill that takes seconds, with this RTO.
 pub(crate) fn plan(rto: &str) -> Plan {
-    let rto = ("objectives.rto".to_owned(), format!("{rto:?}"));
-    load(include_bytes!("drill.toml"), &[rto]).unwrap().plan
+    plan_of(include_bytes!("drill.toml"), &[("objectives.rto".to_owned(), format!("{rto:?}"))])
+}
+
+/// A scenario with some values changed.
+pub(crate) fn plan_of(scenario: &[u8], set: &[(String, String)]) -> Plan {
+    load(scenario, set).unwrap().plan
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -166,16 +166,25 @@ impl Corpus {
         (0..INPUTS).map(|_| small(&mut rng, 1000) as f32 / 1024.0).collect()
     }
 
+    /// The weights of the network: of each layer, a row of one weight an input for each output.
+    pub fn weights(&self) -> [Vec<Vec<f32>>; 2] {
+        let layer = |n: u64, inputs: usize, outputs: usize| {
+            let mut rng = self.rng(Stream::Weight, n, 0);
+            let mut row = || (0..inputs).map(|_| small(&mut rng, 1000) as f32 / 4096.0).collect();
+            (0..outputs).map(|_| row()).collect()
+        };
+        [layer(0, INPUTS, HIDDEN), layer(1, HIDDEN, OUTPUTS)]
+    }
+
     /// What an inference answers: a small network with one hidden layer, its weights from the seed. Workers may sum
     /// in another order, so answers agree to 1e-5 only.
     pub fn inference(&self, input: &[f32]) -> Vec<f32> {
-        let layer = |n: u64, input: &[f32], outputs: usize| -> Vec<f32> {
-            let mut rng = self.rng(Stream::Weight, n, 0);
-            let mut weigh = |x: &f32| x * (small(&mut rng, 1000) as f32 / 4096.0);
-            (0..outputs).map(|_| input.iter().map(&mut weigh).sum()).collect()
+        let layer = |weights: &[Vec<f32>], input: &[f32]| -> Vec<f32> {
+            weights.iter().map(|row| input.iter().zip(row).map(|(x, w)| x * w).sum()).collect()
         };
-        let hidden: Vec<f32> = layer(0, input, HIDDEN).into_iter().map(|x| x.max(0.0)).collect();
-        layer(1, &hidden, OUTPUTS)
+        let [hidden, output] = self.weights();
+        let hidden: Vec<f32> = layer(&hidden, input).into_iter().map(|x| x.max(0.0)).collect();
+        layer(&output, &hidden)
     }
 }
 

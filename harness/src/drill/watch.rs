@@ -131,10 +131,13 @@ async fn question(stage: &Stage, plan: &ServicePlan, golden: &Golden, n: u64) ->
         let best = ask_vectors(system(Role::Vector)?.as_ref(), golden, k, min, n).await?;
         object = best % stage.corpus.objects.max(1);
     }
-    if plan.probe.lookup.is_some() {
-        // A step that is prime to most counts, so that probes come by every entity.
-        let entity = n.wrapping_mul(7919) % stage.corpus.entities.max(1);
-        ask_record(system(Role::Feature)?.as_ref(), "entity", entity).await?;
+    if let Some(lookup) = &plan.probe.lookup {
+        let (store, batch) = (system(Role::Feature)?, u64::from(lookup.batch));
+        // One batch after the other, so that probes come by every entity.
+        let entities =
+            (0..batch).map(|i| n.wrapping_mul(batch).wrapping_add(i) % stage.corpus.entities.max(1));
+        let asked = entities.map(|entity| ask_record(store.as_ref(), "entity", entity));
+        futures::future::try_join_all(asked).await?;
     }
     if plan.probe.infer.is_some() {
         ask_inference(stage, system(Role::Gpu)?.as_ref(), n).await?;

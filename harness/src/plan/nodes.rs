@@ -172,12 +172,13 @@ impl<'a> NodeRefs<'a> {
             return self.problem(&format!("{word}.what"), format!("`{name}` stores no {what}"), hint);
         }
         let (possible, ways): (bool, &str) = match what {
-            Artifact::Values => {
-                (matches!(how, Damage::Shift | Damage::Swap | Damage::Delete), "shift, swap, delete")
-            }
+            Artifact::Values => (
+                matches!(how, Damage::Shift | Damage::Forge | Damage::Swap | Damage::Delete),
+                "shift, forge, swap, delete",
+            ),
             Artifact::Definitions => (matches!(how, Damage::Shift | Damage::Delete), "shift, delete"),
             Artifact::Model => (how == Damage::Swap, "swap"),
-            _ => (how != Damage::Shift, "flip, truncate, zero, delete, swap"),
+            _ => (!matches!(how, Damage::Shift | Damage::Forge), "flip, truncate, zero, delete, swap"),
         };
         if !possible {
             let hint = format!("how: {ways}");

@@ -131,6 +131,14 @@ fn asked(i: usize, service: &Service, out: &mut Vec<Problem>) {
         let hint = "give it `search = {}`, `get = {}`, `lookup = {}` or `infer = {}`";
         problem(out, format!("{path}.probe"), "the probe asks nothing", hint);
     }
+    if service.probe.lookup.as_ref().is_some_and(|l| !(1..=256).contains(&l.batch)) {
+        problem(
+            out,
+            format!("{path}.probe.lookup.batch"),
+            "out of range",
+            "from 1 to 256 entities a request",
+        );
+    }
     let words =
         [(Role::Vector, "search"), (Role::Object, "get"), (Role::Feature, "lookup"), (Role::Gpu, "infer")];
     for (role, word) in words {

@@ -25,11 +25,21 @@ pub enum Flaw {
     CorruptsValues,
     /// Some records are there twice after a restart.
     DuplicatesRecords,
+    /// A restore of the feature store brings back yesterday's values: writes newer than the backup are gone.
+    StaleFeatures,
+    /// A restore of the feature store leaves the intruder's role in place.
+    KeepsRole,
+    /// When a worker is lost, one shard of the step under way is dropped, and the step counts as done.
+    LostShard,
+    /// A fence is reported and not set: both regions take writes.
+    SplitBrain,
+    /// A standby of the vector store is far behind, and is promoted as if it were not.
+    LaggingStandby,
 }
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: [Flaw; 10] = [
+    pub const ALL: [Flaw; 15] = [
         Flaw::ForgetsAcked,
         Flaw::NeverWakes,
         Flaw::Flaps,
@@ -40,6 +50,11 @@ impl Flaw {
         Flaw::SilentFault,
         Flaw::CorruptsValues,
         Flaw::DuplicatesRecords,
+        Flaw::StaleFeatures,
+        Flaw::KeepsRole,
+        Flaw::LostShard,
+        Flaw::SplitBrain,
+        Flaw::LaggingStandby,
     ];
 
     /// The word on the command line.
@@ -55,6 +70,11 @@ impl Flaw {
             Flaw::SilentFault => "silent-fault",
             Flaw::CorruptsValues => "corrupts-values",
             Flaw::DuplicatesRecords => "duplicates-records",
+            Flaw::StaleFeatures => "stale-features",
+            Flaw::KeepsRole => "keeps-role",
+            Flaw::LostShard => "lost-shard",
+            Flaw::SplitBrain => "split-brain",
+            Flaw::LaggingStandby => "lagging-standby",
         }
     }
 }

@@ -1,11 +1,15 @@
-//! One simulated node: what it holds, and how it behaves in each state.
+//! One simulated node: its process, what it holds, and how it behaves in each state.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Flaw;
+use super::{
+    Flaw,
+    backup::Archive,
+    cells::{Cell, Cells},
+};
 use crate::{
     act::Artifact,
-    corpus::{Corpus, LOADED_KEYS, squared_distance},
+    corpus::{Corpus, LOADED_KEYS},
     ports::{PortError, Reading, Write},
     topology::Role,
 };
@@ -21,43 +25,48 @@ pub(super) struct SimNode {
     pub(super) role: Role,
     pub(super) running: bool,
     pub(super) paused: bool,
+    /// Whether it takes the writes of users.
+    pub(super) leads: bool,
+    pub(super) fenced: bool,
     /// Counts process starts: an answer across a restart is a broken connection.
     pub(super) generation: u64,
     pub(super) damaged: Vec<Artifact>,
+    pub(super) cells: Cells,
+    /// The checkpoints of the region's job, by step. Only object nodes have any, like the archives.
+    pub(super) checkpoints: BTreeMap<u64, Reading>,
+    pub(super) archives: BTreeMap<Role, Archive>,
+    /// A shard of the step under way was dropped.
+    pub(super) shard_lost: bool,
     /// What the running process noticed when it loaded its files.
     index_lost: bool,
     degraded: bool,
-    records: BTreeMap<u64, Record>,
-    backup: Option<BTreeMap<u64, Record>>,
     /// Requests that arrived while the process was frozen: it will act on them when it wakes.
     backlog: Vec<Write>,
     /// The newest acknowledged writes, with what they replaced.
-    newest: VecDeque<(u64, Option<Record>)>,
+    newest: VecDeque<(u64, Option<Cell>)>,
     refused: Vec<Write>,
     doubled: Vec<u64>,
     restarted: bool,
     rebuilt: bool,
-    flaw: Option<Flaw>,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-struct Record {
-    reading: Reading,
-    vector: Vec<f32>,
+    pub(super) flaw: Option<Flaw>,
 }
 
 impl SimNode {
-    pub(super) fn new(role: Role, flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(role: Role, leads: bool, flaw: Option<Flaw>) -> Self {
         SimNode {
             role,
             running: false,
             paused: false,
+            leads,
+            fenced: false,
             generation: 0,
             damaged: Vec::new(),
+            cells: Cells::default(),
+            checkpoints: BTreeMap::new(),
+            archives: BTreeMap::new(),
+            shard_lost: false,
             index_lost: false,
             degraded: false,
-            records: BTreeMap::new(),
-            backup: None,
             backlog: Vec::new(),
             newest: VecDeque::new(),
             refused: Vec::new(),
@@ -66,6 +75,11 @@ impl SimNode {
             rebuilt: false,
             flaw,
         }
+    }
+
+    /// Whether the process is there and not frozen.
+    pub(super) fn awake(&self) -> bool {
+        self.running && !self.paused
     }
 
     /// Whether a request may be served at this moment.
@@ -82,6 +96,17 @@ impl SimNode {
         Ok(())
     }
 
+    /// Whether users may write here.
+    pub(super) fn accepts(&self) -> Result<(), PortError> {
+        if self.fenced {
+            return Err(PortError::Definite("the node is fenced".into()));
+        }
+        if !self.leads {
+            return Err(PortError::Definite("a standby takes no writes".into()));
+        }
+        Ok(())
+    }
+
     /// Whether requests hang.
     pub(super) fn hangs(&self, search: bool) -> bool {
         let vector = self.restarted && self.role == Role::Vector;
@@ -92,13 +117,24 @@ impl SimNode {
         }
     }
 
-    pub(super) fn write(&mut self, write: Write, corpus: &Corpus) {
-        let vector = if self.role == Role::Vector { corpus.vector(write.key, write.ver) } else { Vec::new() };
-        let record = Record { reading: Reading::Ver(write.ver), vector };
-        let before = if write.delete {
-            self.records.remove(&write.key)
+    /// How much of its work it can do.
+    pub(super) fn health(&self) -> f64 {
+        if !self.awake() || self.degraded {
+            0.0
+        } else if self.index_lost {
+            0.5
         } else {
-            self.records.insert(write.key, record)
+            1.0
+        }
+    }
+
+    /// A user's write. With `newer`, one that a later write has overtaken changes nothing.
+    pub(super) fn write(&mut self, write: Write, newer: bool, corpus: &Corpus) -> Cell {
+        let cell = Cell::of(self.role, write, corpus);
+        let before = if newer {
+            self.cells.put_newer(write.key, cell.clone())
+        } else {
+            self.cells.put(write.key, cell.clone())
         };
         if write.ver > 0 {
             self.newest.push_back((write.key, before));
@@ -106,6 +142,7 @@ impl SimNode {
                 self.newest.pop_front();
             }
         }
+        cell
     }
 
     /// A write that was refused.
@@ -120,17 +157,17 @@ impl SimNode {
         self.backlog.push(write);
     }
 
-    pub(super) fn resume(&mut self, corpus: &Corpus) {
+    /// The process goes on; these writes had reached it meanwhile.
+    pub(super) fn resume(&mut self) -> Vec<Write> {
         self.paused = false;
-        for write in std::mem::take(&mut self.backlog) {
-            self.write(write, corpus);
-        }
+        std::mem::take(&mut self.backlog)
     }
 
     pub(super) fn kill(&mut self) {
         (self.running, self.paused) = (false, false);
         self.generation += 1;
         self.backlog.clear();
+        self.shard_lost = self.role == Role::Gpu && self.flaw == Some(Flaw::LostShard);
     }
 
     /// Loads what is on disk.
@@ -154,109 +191,64 @@ impl SimNode {
     }
 
     fn flawed_start(&mut self, corpus: &Corpus) {
-        let loaded =
-            |r: &BTreeMap<u64, Record>| r.keys().copied().filter(|k| *k >= LOADED_KEYS).take(9).collect();
+        let mut loaded = self.cells.keys(LOADED_KEYS, u64::MAX);
+        loaded.truncate(9);
         match self.flaw {
             Some(Flaw::ForgetsAcked) => {
                 while let Some((key, before)) = self.newest.pop_back() {
-                    match before {
-                        Some(record) => self.records.insert(key, record),
-                        None => self.records.remove(&key),
-                    };
+                    self.cells.put_back(key, before);
                 }
             }
             Some(Flaw::ResurrectsRefused) => {
                 for write in std::mem::take(&mut self.refused) {
-                    self.write(write, corpus);
+                    self.write(write, false, corpus);
                 }
             }
-            Some(Flaw::CorruptsValues) => {
-                let keys: Vec<u64> = loaded(&self.records);
-                for key in keys {
-                    self.records.entry(key).and_modify(|r| r.reading = Reading::Corrupt);
-                }
-            }
-            Some(Flaw::DuplicatesRecords) => self.doubled = loaded(&self.records),
+            Some(Flaw::CorruptsValues) => self.cells.spoil(&loaded),
+            Some(Flaw::DuplicatesRecords) => self.doubled = loaded,
             _ => {}
         }
     }
 
-    pub(super) fn back_up(&mut self) -> usize {
-        self.backup = Some(self.records.clone());
-        self.records.len()
+    /// The disk is empty.
+    pub(super) fn wipe(&mut self) {
+        self.cells.clear();
+        self.checkpoints.clear();
+        self.archives.clear();
+        self.damaged.clear();
+        self.newest.clear();
+        self.doubled.clear();
     }
 
-    /// The newest backup, with the log replayed on top where it is intact.
-    pub(super) fn restore(&mut self) -> Result<String, String> {
-        let backup = self.backup.clone().ok_or("there is no backup")?;
-        let count = backup.len();
-        let log_lost = self.damaged.contains(&Artifact::Log);
-        if log_lost || self.flaw == Some(Flaw::StaleRestore) {
-            self.records = backup;
-        }
+    /// What was stored comes from elsewhere now, and is sound.
+    pub(super) fn replace(&mut self, cells: Cells) -> Cells {
         self.damaged.clear();
+        self.newest.clear();
         (self.degraded, self.index_lost) = (false, false);
-        Ok(format!("{count} records restored, log {}", if log_lost { "lost" } else { "replayed" }))
+        std::mem::replace(&mut self.cells, cells)
     }
 
     pub(super) fn rebuild(&mut self) -> usize {
         self.rebuilt = self.restarted;
         self.index_lost = false;
         self.damaged.retain(|a| *a != Artifact::Index);
-        self.records.len()
+        self.cells.len()
     }
 
-    /// Damages stored objects at once; other files are only looked at when the process loads them.
-    pub(super) fn damage(&mut self, what: Artifact, fraction: f64) -> usize {
-        if !self.damaged.contains(&what) {
-            self.damaged.push(what);
-        }
-        if what != Artifact::Object {
-            return 1;
-        }
-        let count = ((self.records.len() as f64 * fraction).ceil() as usize).min(self.records.len());
-        for record in self.records.values_mut().take(count) {
-            record.reading = Reading::Corrupt;
-        }
-        count
-    }
-
-    pub(super) fn read(&self, key: u64) -> Option<Reading> {
-        self.records.get(&key).map(|r| r.reading)
-    }
-
-    pub(super) fn after(&self, after: Option<u64>, limit: usize) -> (Vec<(u64, Reading)>, Option<u64>) {
-        let from = after.map_or(0, |a| a.saturating_add(1));
-        let mut items = Vec::new();
-        let mut last = None;
-        for (key, record) in self.records.range(from..).take(limit) {
-            items.push((*key, record.reading));
-            if self.doubled.contains(key) {
-                items.push((*key, record.reading));
-            }
-            last = Some(*key);
-        }
-        let more = last.filter(|l| self.records.range(l.saturating_add(1)..).next().is_some());
-        (items, more)
+    pub(super) fn page(&self, after: Option<u64>, limit: usize) -> (Vec<(u64, Reading)>, Option<u64>) {
+        self.cells.page(after, limit, &self.doubled)
     }
 
     pub(super) fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
         if self.index_lost {
             return Err(PortError::Definite("the index file is damaged; searches are refused".into()));
         }
-        let mut all: Vec<(f32, u64)> =
-            self.records.iter().map(|(key, r)| (squared_distance(query, &r.vector), *key)).collect();
-        let wrong = self.flaw == Some(Flaw::WrongAfterRebuild) && self.rebuilt;
-        let wanted = if wrong { (k + k.div_ceil(10)).min(all.len()) } else { k.min(all.len()) };
-        if wanted > 0 && wanted < all.len() {
-            all.select_nth_unstable_by(wanted - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        if self.flaw != Some(Flaw::WrongAfterRebuild) || !self.rebuilt {
+            return Ok(self.cells.nearest(query, k));
         }
-        all.truncate(wanted);
-        all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        if wrong {
-            // The nearest of each ten stay; the last of them is passed over for a farther one.
-            all.drain(k - k.div_ceil(10)..k.min(all.len()));
-        }
-        Ok(all.into_iter().map(|(_, key)| key).collect())
+        let mut all = self.cells.nearest(query, k + k.div_ceil(10));
+        // The nearest of each ten stay; the last of them is passed over for a farther one.
+        all.drain((k - k.div_ceil(10)).min(all.len())..k.min(all.len()));
+        Ok(all)
     }
 }

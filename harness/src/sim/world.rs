@@ -1,7 +1,7 @@
-//! The simulated host and its systems.
+//! The simulated host: all nodes of all regions, behind one lock and one router.
 //!
-//! All state is behind one lock that is held for moments, never across an await. Time passes only in sleeps on the
-//! virtual clock, with latencies drawn from the drill's seed.
+//! The lock is held for moments, never across an await. Time passes only in sleeps on the virtual clock, with
+//! latencies drawn from the drill's seed. Whoever takes the lock sees a world that is up to date: see [`Shared::world`].
 
 use std::{
     collections::BTreeMap,
@@ -10,178 +10,149 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rand::{Rng as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::{sync::Notify, time::sleep};
 
-use super::{Flaw, node::SimNode};
+use super::{
+    Flaw,
+    cells::Cell,
+    node::SimNode,
+    peers::{Change, Peers},
+    store::SimStore,
+    workers::SimWorkers,
+};
 use crate::{
-    act::{Act, CutMode, Direction},
+    act::Act,
     clock::Clock,
     corpus::Corpus,
     plan::Plan,
-    ports::{Effect, EnvironmentError, Host, Page, PortError, Reading, System, Write},
-    topology::{LinkState, NodeId, Role, State, Topology},
+    ports::{Effect, EnvironmentError, Host, System, Write},
+    router::{Routed, Router},
+    scenario::{Pattern, Replication},
+    topology::{NodeId, Role, State, Topology},
 };
 
-/// How long a simulated process takes to start, and an index to build.
-const START: Duration = Duration::from_millis(400);
-const BUILD: Duration = Duration::from_millis(1500);
+/// How long a simulated process takes to start.
+pub(super) const START: Duration = Duration::from_millis(400);
+/// How often the router looks at the health of the regions.
+const HEALTH_US: u64 = 250_000;
 
 /// The simulated world.
 #[derive(Clone, Debug)]
 pub struct SimHost {
     shared: Arc<Shared>,
+    routed: BTreeMap<Role, Routed>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    topology: Topology,
-    corpus: Corpus,
-    flaw: Option<Flaw>,
-    clock: Clock,
-    inner: Mutex<Inner>,
+pub(super) struct Shared {
+    pub(super) topology: Topology,
+    pub(super) corpus: Corpus,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) clock: Clock,
+    pub(super) router: Arc<Router>,
+    inner: Mutex<World>,
+    /// Nodes that run from the start.
+    at_launch: Vec<NodeId>,
     /// Told whenever a link or a process changes, so that what hangs looks again.
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
+/// Everything that changes.
 #[derive(Debug)]
-struct Inner {
-    state: State,
-    nodes: BTreeMap<NodeId, SimNode>,
-    rng: ChaCha8Rng,
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) nodes: BTreeMap<NodeId, SimNode>,
+    pub(super) peers: Peers,
+    pub(super) rng: ChaCha8Rng,
+    looked_us: u64,
 }
 
 impl SimHost {
     /// A world for a plan, perhaps with a defect. Must be made inside the simulation's runtime.
     pub fn new(plan: &Plan, flaw: Option<Flaw>) -> Self {
-        let topology = plan.topology.clone();
-        let nodes = topology.nodes.iter().map(|id| (id.clone(), SimNode::new(id.role, flaw))).collect();
-        let rng = ChaCha8Rng::seed_from_u64(plan.scenario.seed);
-        let inner = Inner { state: State::healthy(&topology), nodes, rng };
-        let corpus = Corpus::of(&plan.scenario);
-        let (clock, changed) = (Clock::simulated(), Notify::new());
-        SimHost {
-            shared: Arc::new(Shared { topology, corpus, flaw, clock, inner: Mutex::new(inner), changed }),
+        let (topology, stack) = (plan.topology.clone(), &plan.scenario.stack);
+        let mutual = stack.pattern == Pattern::ActiveActive;
+        let leads = |id: &NodeId| mutual || topology.regions.first() == Some(&id.region);
+        let node = |id: &NodeId| (id.clone(), SimNode::new(id.role, leads(id), flaw));
+        let mut peers = Peers::new(stack.replication() == Some(Replication::Sync), mutual, flaw);
+        for (region, source) in topology.peer_links() {
+            if stack.followed(source.role) && leads(source) {
+                peers.follow(source, &NodeId { region: region.clone(), ..source.clone() }, 0);
+            }
         }
+        let world = World {
+            state: State::healthy(&topology),
+            nodes: topology.nodes.iter().map(node).collect(),
+            peers,
+            rng: ChaCha8Rng::seed_from_u64(plan.scenario.seed),
+            looked_us: 0,
+        };
+        let shared = Arc::new(Shared {
+            corpus: Corpus::of(&plan.scenario),
+            flaw,
+            clock: Clock::simulated(),
+            router: Router::new(plan),
+            inner: Mutex::new(world),
+            at_launch: topology.nodes.iter().filter(|n| stack.runs_at_launch(n)).cloned().collect(),
+            changed: Notify::new(),
+            topology,
+        });
+        let routed = plan.roles().into_iter().map(|role| (role, shared.routed(role))).collect();
+        SimHost { shared, routed }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn routed(self: &Arc<Self>, role: Role) -> Routed {
+        let system = |region: &String| -> Arc<dyn System> {
+            match role {
+                Role::Gpu => Arc::new(SimWorkers::new(region, self)),
+                Role::Vector | Role::Object | Role::Feature => Arc::new(SimStore::new(region, role, self)),
+            }
+        };
+        let systems = self.topology.regions.iter().map(|r| (r.clone(), system(r))).collect();
+        Routed::new(self.router.clone(), role, systems)
     }
 
-    fn with<T>(&self, node: &NodeId, f: impl FnOnce(&mut SimNode, &Corpus) -> T) -> Option<T> {
-        self.lock().nodes.get_mut(node).map(|n| f(n, &self.corpus))
-    }
-
-    async fn play(&self, act: &Act) -> Effect {
-        let gone = || Effect::failed("no such node");
-        match act {
-            Act::Kill { node } | Act::Stop { node } => {
-                match self.with(node, |n, _| std::mem::replace(&mut n.running, false).then(|| n.kill())) {
-                    Some(Some(())) => Effect::observed("the process is gone"),
-                    Some(None) => Effect::not_observed("there was no process to end"),
-                    None => gone(),
-                }
+    /// The world at this moment: what has arrived by now is applied, and the router has looked at the regions.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_us = self.clock.now_us();
+        world.advance(now_us);
+        if now_us / HEALTH_US != world.looked_us / HEALTH_US {
+            world.looked_us = now_us;
+            for region in &self.topology.regions {
+                self.router.health(region, world.health(region));
             }
-            Act::Start { node } => {
-                sleep(START).await;
-                let done = self.with(node, |n, c| n.start(c));
-                done.map_or_else(gone, |()| Effect::observed("the process answers"))
-            }
-            Act::Restart { node } => {
-                self.with(node, |n, _| n.kill());
-                sleep(START).await;
-                let done = self.with(node, |n, c| n.start(c));
-                done.map_or_else(gone, |()| Effect::observed("the process answers"))
-            }
-            Act::Pause { node } => {
-                match self.with(node, |n, _| std::mem::replace(&mut n.paused, n.running)) {
-                    Some(_) if self.with(node, |n, _| n.paused) == Some(true) => {
-                        Effect::observed("the process is stopped")
-                    }
-                    Some(_) => Effect::not_observed("there is no process to freeze"),
-                    None => gone(),
-                }
-            }
-            Act::Resume { node } => {
-                let done = self.with(node, |n, c| n.resume(c));
-                done.map_or_else(gone, |()| Effect::observed("the process runs"))
-            }
-            Act::Cut { .. } | Act::Delay { .. } | Act::Mend { .. } => {
-                Effect::observed("a test connection felt it")
-            }
-            Act::Damage { node, what, fraction, .. } => {
-                let done = self.with(node, |n, _| n.damage(*what, *fraction));
-                done.map_or_else(gone, |files| {
-                    Effect::observed(format!("{files} files have other checksums"))
-                })
-            }
-            Act::Discard { .. } | Act::Teardown => Effect::observed("thrown away"),
-            Act::Backup { node, .. } => {
-                let done = self.with(node, |n, _| n.back_up());
-                done.map_or_else(gone, |records| Effect::observed(format!("{records} records backed up")))
-            }
-            Act::Restore { node, .. } => {
-                sleep(BUILD).await;
-                match self.with(node, |n, _| n.restore()) {
-                    Some(Ok(what)) => Effect::observed(what),
-                    Some(Err(why)) => Effect::failed(why),
-                    None => gone(),
-                }
-            }
-            Act::Rebuild { node, .. } => {
-                sleep(BUILD).await;
-                if self.with(node, |n, _| n.running) != Some(true) {
-                    return Effect::failed("connection refused");
-                }
-                let done = self.with(node, |n, _| n.rebuild());
-                done.map_or_else(gone, |n| {
-                    Effect::observed(format!("{n} vectors indexed")).with("engine", "simulated")
-                })
-            }
-            Act::Wipe { .. }
-            | Act::Intrude { .. }
-            | Act::Stall { .. }
-            | Act::Unstall { .. }
-            | Act::Miscompute { .. }
-            | Act::Compute { .. }
-            | Act::Audit { .. }
-            | Act::Promote { .. }
-            | Act::Fence { .. }
-            | Act::Rejoin { .. }
-            | Act::Route { .. } => Effect::failed("not simulated"),
-            Act::Command { .. } => Effect::observed("commands are not run in a simulation; taken as done"),
         }
+        world
     }
 
-    /// What the network does to a request: how late it is, and whether it or its answer is lost.
-    fn network(&self, node: &NodeId) -> Result<Network, PortError> {
-        let mut inner = self.lock();
-        let jitter_us = 200 + inner.rng.next_u64() % 800;
-        let late = Duration::from_micros(jitter_us);
-        match inner.state.links.get(node) {
-            Some(LinkState::Cut(CutMode::Refuse, _)) => Err(PortError::Definite("connection refused".into())),
-            Some(LinkState::Cut(CutMode::Blackhole, Direction::FromNode)) => {
-                Ok(Network { late, answer_lost: true, lost: false })
-            }
-            Some(LinkState::Cut(CutMode::Blackhole, _)) => {
-                Ok(Network { late, answer_lost: true, lost: true })
-            }
-            Some(LinkState::Delayed(by)) => {
-                Ok(Network { late: late + by.std(), answer_lost: false, lost: false })
-            }
-            Some(LinkState::Open) | None => Ok(Network { late, answer_lost: false, lost: false }),
-        }
+    /// Does something to one node, if it is there.
+    pub(super) fn with<T>(&self, node: &NodeId, f: impl FnOnce(&mut SimNode, &Corpus) -> T) -> Option<T> {
+        self.world().nodes.get_mut(node).map(|n| f(n, &self.corpus))
     }
 }
 
-struct Network {
-    late: Duration,
-    lost: bool,
-    answer_lost: bool,
+impl World {
+    /// Applies what has reached its follower by now.
+    pub(super) fn advance(&mut self, now_us: u64) {
+        self.peers.advance(&self.state, &mut self.nodes, now_us);
+    }
+
+    /// A node stores a user's write and tells its followers. Answers with the number of the change.
+    pub(super) fn store(&mut self, id: &NodeId, write: Write, corpus: &Corpus, now_us: u64) -> u64 {
+        let mutual = self.peers.mutual;
+        let Some(cell) = self.nodes.get_mut(id).map(|n| n.write(write, mutual, corpus)) else { return 0 };
+        self.spread(id, write.key, cell, now_us)
+    }
+
+    /// Tells the followers of a node what a key has become.
+    pub(super) fn spread(&mut self, id: &NodeId, key: u64, cell: Cell, now_us: u64) -> u64 {
+        self.peers.send(id, &Change::Record(key, cell), now_us)
+    }
 }
 
 #[async_trait]
@@ -189,120 +160,66 @@ impl Host for SimHost {
     async fn launch(&self) -> Result<Vec<String>, EnvironmentError> {
         sleep(START).await;
         let shared = &self.shared;
-        for node in &shared.topology.nodes {
+        for node in &shared.at_launch {
             shared.with(node, |n, c| n.start(c));
         }
-        Ok(shared.topology.nodes.iter().map(|n| format!("{n} is simulated")).collect())
+        let line = |n: &NodeId| {
+            let word = if shared.at_launch.contains(n) { "is simulated" } else { "waits for a failover" };
+            format!("{n} {word}")
+        };
+        Ok(shared.topology.nodes.iter().map(line).collect())
     }
 
     async fn act(&self, act: &Act) -> Effect {
-        let fault = matches!(
-            act,
-            Act::Kill { .. }
-                | Act::Pause { .. }
-                | Act::Damage { .. }
-                | Act::Stop { .. }
-                | Act::Cut { .. }
-                | Act::Delay { .. }
-        );
-        if fault && self.shared.flaw == Some(Flaw::SilentFault) {
+        if self.shared.flaw == Some(Flaw::SilentFault) && breaks(act) {
             return Effect::not_observed("acknowledged, but nothing has changed");
         }
         let effect = self.shared.play(act).await;
         if effect.outcome.observed() {
-            self.shared.lock().state.apply(act);
+            self.shared.world().state.apply(act);
+            let fenced = matches!(act, Act::Fence { .. });
+            if !(fenced && self.shared.flaw == Some(Flaw::SplitBrain)) {
+                self.shared.router.apply(act);
+            }
         }
+        // Whatever has changed has changed now, not when somebody next looks.
+        drop(self.shared.world());
         self.shared.changed.notify_waiters();
         effect
     }
 
     fn system(&self, role: Role) -> Option<Arc<dyn System>> {
-        let node = self.shared.topology.primary(role)?.clone();
-        Some(Arc::new(SimSystem { node, shared: self.shared.clone() }))
+        Some(Arc::new(self.routed.get(&role)?.clone()))
+    }
+
+    fn system_for(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
+        Some(Arc::new(self.routed.get(&role)?.of_service(service)))
+    }
+
+    fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
+        self.routed.get(&role)?.in_region(region)
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {
-        self.shared.lock().nodes.clear();
+        self.shared.world().nodes.clear();
+        self.shared.changed.notify_waiters();
         Ok(())
     }
 }
 
-/// A simulated product, as its users reach it.
-#[derive(Debug)]
-struct SimSystem {
-    node: NodeId,
-    shared: Arc<Shared>,
-}
-
-impl SimSystem {
-    /// A request's way to the node and back. `queue` is what a frozen process keeps until it wakes.
-    async fn request<T>(
-        &self,
-        search: bool,
-        queue: Option<Write>,
-        mut serve: impl FnMut(&mut SimNode, &Corpus) -> Result<T, PortError> + Send,
-    ) -> Result<T, PortError> {
-        let network = self.shared.network(&self.node)?;
-        sleep(network.late).await;
-        if network.lost {
-            std::future::pending::<()>().await;
-        }
-        let mut queued = false;
-        let (answer, generation) = loop {
-            let changed = self.shared.changed.notified();
-            let now_us = self.shared.clock.now_us();
-            let served = self.shared.with(&self.node, |n, c| {
-                if n.paused || n.hangs(search) {
-                    if let Some(write) = queue.filter(|_| n.paused && !queued) {
-                        n.queue(write);
-                        queued = true;
-                    }
-                    return None;
-                }
-                let answer = n.serves(now_us).and_then(|()| serve(n, c));
-                if let (Err(PortError::Definite(_)), Some(write)) = (&answer, queue) {
-                    n.refuse(write);
-                }
-                Some((answer, n.generation))
-            });
-            match served {
-                Some(Some(done)) => break done,
-                Some(None) => changed.await,
-                None => return Err(PortError::Definite("no such node".into())),
-            }
-        };
-        let answer = answer?;
-        sleep(network.late).await;
-        if network.answer_lost {
-            std::future::pending::<()>().await;
-        }
-        if self.shared.with(&self.node, |n, _| n.generation) != Some(generation) {
-            return Err(PortError::Indefinite("connection reset".into()));
-        }
-        Ok(answer)
-    }
-}
-
-#[async_trait]
-impl System for SimSystem {
-    async fn write(&self, write: Write) -> Result<(), PortError> {
-        self.request(false, Some(write), |n, c| {
-            n.write(write, c);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn read(&self, key: u64) -> Result<Option<Reading>, PortError> {
-        self.request(false, None, |n, _| Ok(n.read(key))).await
-    }
-
-    async fn survivors(&self, after: Option<u64>, limit: usize) -> Result<Page, PortError> {
-        let (items, next) = self.request(false, None, |n, _| Ok(n.after(after, limit))).await?;
-        Ok(Page { items, next })
-    }
-
-    async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
-        self.request(true, None, |n, _| n.search(query, k)).await
-    }
+/// Acts of faults, which a silent world only pretends to perform.
+fn breaks(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Kill { .. }
+            | Act::Stop { .. }
+            | Act::Pause { .. }
+            | Act::Cut { .. }
+            | Act::Delay { .. }
+            | Act::Damage { .. }
+            | Act::Wipe { .. }
+            | Act::Intrude { .. }
+            | Act::Stall { .. }
+            | Act::Miscompute { .. }
+    )
 }

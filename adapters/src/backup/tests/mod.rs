@@ -28,9 +28,14 @@ struct Stack {
 async fn stack() -> Stack {
     let dir = tempfile::tempdir().unwrap();
     let keys = Keys::new("gameday", "not-a-secret");
-    let config =
-        ServerConfig { port: 0, data: dir.path().join("objects"), keys: keys.clone(), lifeline: false };
-    let objects = ObjectServer::bind(config).unwrap();
+    let config = ServerConfig {
+        port: 0,
+        data: dir.path().join("objects"),
+        keys: keys.clone(),
+        lifeline: false,
+        replica: None,
+    };
+    let objects = ObjectServer::bind(config).await.unwrap();
     let s3 = S3::new(&format!("http://{}", objects.addr()), "gameday-backups", &keys).unwrap();
     tokio::spawn(objects.run(std::future::pending()));
     s3.create_bucket().await.unwrap();

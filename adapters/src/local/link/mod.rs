@@ -70,7 +70,7 @@ impl Mode {
     }
 
     /// True if a handshake would get through, which needs both directions.
-    fn connects(self) -> bool {
+    pub(super) fn connects(self) -> bool {
         matches!(self, Mode::Open | Mode::Delay(_))
     }
 }

@@ -61,7 +61,9 @@ fn service(s: &ServicePlan) -> String {
     let search =
         p.search.as_ref().map(|q| format!("search for {} neighbours, recall at least {}", q.k, q.min_recall));
     let get = p.get.as_ref().map(|_| "fetch an object".to_owned());
-    let asks: Vec<String> = search.into_iter().chain(get).collect();
+    let lookup = p.lookup.as_ref().map(|_| "look up an entity".to_owned());
+    let infer = p.infer.as_ref().map(|_| "ask for an inference".to_owned());
+    let asks: Vec<String> = [search, lookup, infer, get].into_iter().flatten().collect();
     let o = &s.objectives;
     let limits = [
         o.rto.map(|d| format!("RTO {d}")),

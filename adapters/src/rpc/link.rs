@@ -8,9 +8,10 @@
 //! some without an answer is spent: its client opens another, calls that still wait on it keep it, and after the
 //! last of them it is reset rather than closed, so that the peer drops what it has not begun.
 
-use super::wire::{Message, Request, Response, decode, encode, framing};
+use super::{Message, decode, encode, framing};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,9 +31,8 @@ const SPENT: u64 = 16;
 const PART: u64 = 64;
 
 /// What the connection's tasks share with its calls. Not the queue of requests: the tasks must end with it.
-#[derive(Debug)]
-struct Shared {
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
+struct Shared<A> {
+    waiting: Mutex<HashMap<u64, oneshot::Sender<A>>>,
     dead: AtomicBool,
     born: Instant,
     /// Microseconds after `born` at which the last answer came.
@@ -43,8 +43,8 @@ struct Shared {
     silence: Arc<AtomicU64>,
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Response>>> {
+impl<A> Shared<A> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<A>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,10 +66,9 @@ impl Shared {
     }
 }
 
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    shared: Arc<Shared>,
+/// An open connection to a node that answers with `A`.
+pub(super) struct Link<A> {
+    shared: Arc<Shared<A>>,
     outgoing: mpsc::Sender<Bytes>,
     next: AtomicU64,
     task: AbortHandle,
@@ -84,14 +83,14 @@ pub(super) enum LinkError {
     Broken,
 }
 
-impl Link {
+impl<A: DeserializeOwned + Send + 'static> Link<A> {
     /// `silence` is shared by all links of a client.
     pub(super) async fn connect(addr: SocketAddr, silence: Arc<AtomicU64>) -> std::io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
+            waiting: Mutex::new(HashMap::new()),
             dead: AtomicBool::new(false),
             born: Instant::now(),
             heard: AtomicU64::new(0),
@@ -123,7 +122,7 @@ impl Link {
         self.shared.heard.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn call(&self, request: Request) -> Result<Response, LinkError> {
+    pub(super) async fn call(&self, request: impl Serialize) -> Result<A, LinkError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let bytes = encode(id, request).map_err(LinkError::NotSent)?;
         let (answer, answered) = oneshot::channel();
@@ -143,19 +142,19 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl<A> Drop for Link<A> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// The connection's only owner. Whole, because half a stream says an orderly goodbye when it is dropped.
-struct Socket {
+struct Socket<A> {
     stream: TcpStream,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<A>>,
 }
 
-impl Drop for Socket {
+impl<A> Drop for Socket<A> {
     fn drop(&mut self) {
         self.shared.end();
         if self.shared.abandoned.load(Ordering::Relaxed) > 0 {
@@ -165,7 +164,7 @@ impl Drop for Socket {
 }
 
 /// Sends requests and hands out answers until either fails.
-async fn converse(mut socket: Socket, mut requests: mpsc::Receiver<Bytes>) {
+async fn converse<A: DeserializeOwned>(mut socket: Socket<A>, mut requests: mpsc::Receiver<Bytes>) {
     let Socket { stream, shared } = &mut socket;
     let (read, write) = stream.split();
     let mut answers = FramedRead::new(read, framing());
@@ -179,7 +178,7 @@ async fn converse(mut socket: Socket, mut requests: mpsc::Receiver<Bytes>) {
     };
     let hearing = async {
         while let Some(Ok(frame)) = answers.next().await {
-            let Ok(Message { id, body }) = decode::<Response>(&frame) else { break };
+            let Ok(Message { id, body }) = decode::<A>(&frame) else { break };
             shared.hear();
             let waiter = shared.waiting().remove(&id);
             if let Some(waiter) = waiter {
@@ -194,12 +193,12 @@ async fn converse(mut socket: Socket, mut requests: mpsc::Receiver<Bytes>) {
 }
 
 /// Forgets a call however it ends, and counts it if it ends without an answer.
-struct Waiting<'a> {
-    shared: &'a Shared,
+struct Waiting<'a, A> {
+    shared: &'a Shared<A>,
     id: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl<A> Drop for Waiting<'_, A> {
     fn drop(&mut self) {
         if self.shared.waiting().remove(&self.id).is_some() {
             self.shared.abandoned.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,202 @@
+//! The node's side of a restore: what was staged replaces everything, in one transaction.
+//!
+//! The node's own newer writes stay, if they verify: row and log agree, and the digest is that of the row. Whatever
+//! does not verify goes, and with it what no write ever made, such as an intruder's role.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use harness::corpus::FEATURES;
+use rusqlite::Transaction;
+use serde::{Deserialize, Serialize};
+
+use super::commit::{log, put};
+use super::item::{Digest, Item, Key, Row, Stored, Table};
+use super::store::{ROWS, Store, StoreError, all_stored, begin_timeline, missing_keys};
+
+/// Items that a restore may stage.
+const STAGED_MAX: usize = 4_000_000;
+
+/// How what was staged replaces what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Of rows that are there, only the values of these features; the rest follows by a second commit.
+    pub only: Option<[bool; FEATURES]>,
+    /// Newer writes of the node's own are replayed on top. Always, but for a defect planted on purpose.
+    pub replay: bool,
+    /// Roles that nobody granted stay. Never, but for a defect planted on purpose.
+    pub keep_roles: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { only: None, replay: true, keep_roles: false }
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Items that are there now, deletions among them.
+    pub items: u64,
+    /// Newer writes of the node's own that stayed.
+    pub replayed: u64,
+    /// Writes after the backup that are lost: they do not verify, or are gone.
+    pub refused: u64,
+    /// Altered or removed items that the backup put right.
+    pub repaired: u64,
+    /// Roles that nobody granted, removed.
+    pub roles_removed: u64,
+}
+
+/// What was staged so far.
+#[derive(Debug, Default)]
+pub(super) struct Staging(Mutex<(u64, Vec<Item>)>);
+
+impl Staging {
+    /// Forgets what an earlier restore left behind.
+    pub(super) fn begin(&self) -> u64 {
+        let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *staged = (staged.0 + 1, Vec::new());
+        staged.0
+    }
+
+    pub(super) fn stage(&self, restore: u64, items: Vec<Item>) -> Result<u64, StoreError> {
+        let items: Result<Vec<Item>, String> = items.into_iter().map(Item::checked).collect();
+        let items = items.map_err(StoreError::Refused)?;
+        let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if staged.0 != restore || staged.1.len() + items.len() > STAGED_MAX {
+            let why = format!("restore {restore} is not under way, or stages more than {STAGED_MAX} items");
+            return Err(StoreError::Refused(why));
+        }
+        staged.1.extend(items);
+        Ok(staged.1.len() as u64)
+    }
+
+    fn staged(&self, restore: u64) -> Result<Vec<Item>, StoreError> {
+        let staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if staged.0 != restore {
+            return Err(StoreError::Refused(format!("restore {restore} is not under way")));
+        }
+        Ok(staged.1.clone())
+    }
+}
+
+impl Store {
+    /// Replaces what the store holds by what was staged, and begins another timeline.
+    pub(super) async fn replace(
+        &self,
+        staging: &Staging,
+        restore: u64,
+        rules: Rules,
+    ) -> Result<Replaced, StoreError> {
+        let staged = staging.staged(restore)?;
+        let done = self.alone(move |tx| Ok(replace(tx, staged, rules)?)).await?;
+        if rules.only.is_none() {
+            staging.begin();
+        }
+        Ok(done)
+    }
+}
+
+/// What the node has of its own.
+struct Own {
+    stored: BTreeMap<Key, Stored>,
+    /// Written, and not there.
+    missing: Vec<(Key, u64)>,
+}
+
+fn replace(tx: &Transaction<'_>, staged: Vec<Item>, rules: Rules) -> rusqlite::Result<Replaced> {
+    let own = Own {
+        stored: all_stored(tx)?.into_iter().map(|stored| (stored.item.key(), stored)).collect(),
+        missing: missing_keys(tx)?,
+    };
+    let mut backup: BTreeMap<Key, Item> = BTreeMap::new();
+    for item in staged {
+        backup.insert(item.key(), item);
+    }
+    let (kept, mut done) = own.sort_out(&backup, rules);
+    write(tx, &own, backup, kept, rules)?;
+    begin_timeline(tx)?;
+    let count = |table: &str| tx.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+    let counts = std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)).map(count);
+    done.items = counts.map(|count| count.and_then(super::store::unsigned)).sum::<rusqlite::Result<u64>>()?;
+    Ok(done)
+}
+
+impl Own {
+    /// The newer writes that stay, and what becomes of everything else.
+    fn sort_out(&self, backup: &BTreeMap<Key, Item>, rules: Rules) -> (Vec<Item>, Replaced) {
+        let (mut kept, mut done) = (Vec::new(), Replaced::default());
+        let backed_up = |key: &Key| backup.get(key).map(Item::ver);
+        for (key, stored) in &self.stored {
+            let old = backup.get(key).map(|item| (item.event_us(), item.ver(), item.digest()));
+            let newer =
+                old.is_none_or(|(us, ver, digest): (_, _, Digest)| stored.item.newer_than(us, ver, &digest));
+            if stored.verifies() {
+                if newer && rules.replay {
+                    kept.push(stored.item.clone());
+                }
+            } else if stored.logged.is_some() && stored.logged != backed_up(key) {
+                done.refused += 1;
+            } else if backup.contains_key(key) {
+                done.repaired += 1;
+            } else if matches!(key, Key::Record(Table::Roles, _)) && !rules.keep_roles {
+                done.roles_removed += 1;
+            }
+        }
+        for (key, logged) in &self.missing {
+            match backed_up(key) {
+                Some(ver) if ver == *logged => done.repaired += 1,
+                _ => done.refused += 1,
+            }
+        }
+        done.replayed = kept.len() as u64;
+        (kept, done)
+    }
+}
+
+fn write(
+    tx: &Transaction<'_>,
+    own: &Own,
+    backup: BTreeMap<Key, Item>,
+    kept: Vec<Item>,
+    rules: Rules,
+) -> rusqlite::Result<()> {
+    for table in ["changes", ROWS].into_iter().chain(Table::ALL.map(Table::sql)) {
+        if table != Table::Roles.sql() || !rules.keep_roles {
+            tx.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+    }
+    let kept: BTreeMap<Key, Item> = kept.into_iter().map(|item| (item.key(), item)).collect();
+    for (key, item) in backup.iter().filter(|(key, _)| !kept.contains_key(key)) {
+        match (rules.only, own.stored.get(key)) {
+            (Some(only), Some(there)) => put_some(tx, item, &there.item, only)?,
+            _ => put(tx, item)?,
+        }
+        log(tx, item)?;
+    }
+    for item in kept.values() {
+        put(tx, item)?;
+        log(tx, item)?;
+    }
+    Ok(())
+}
+
+/// Puts some of the values right and leaves the others as they are: the row has the digest that it will verify by
+/// once all of them are.
+fn put_some(
+    tx: &Transaction<'_>,
+    right: &Item,
+    there: &Item,
+    only: [bool; FEATURES],
+) -> rusqlite::Result<()> {
+    let (Item::Row(right_row), Item::Row(there)) = (right, there) else { return put(tx, right) };
+    let (Some(good), Some(old)) = (right_row.values, there.values) else { return put(tx, right) };
+    let values = std::array::from_fn(|f| if only[f] { good[f] } else { old[f] });
+    put(tx, &Item::Row(Row { values: Some(values), ..right_row.clone() }))?;
+    let sql = format!("UPDATE {ROWS} SET digest = ?2 WHERE key = ?1");
+    tx.prepare_cached(&sql)?
+        .execute(rusqlite::params![super::commit::signed(right_row.key), right.digest()])?;
+    Ok(())
+}
