@@ -36,6 +36,8 @@ mod server;
 mod standing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trials;
 mod wire;
 
 pub use client::{ReplicaClient, ReplicaError};

@@ -1,7 +1,9 @@
 //! The role in force: who may write, and which writes the follower has.
 //!
 //! Changes of role are serialised by one lock and durable before they are answered; one that takes the right to
-//! write away is in force even before it is durable. Everything else here is of this process only.
+//! write away is in force even before it is durable. The lock goes with the bytes to the disk: a change that nobody
+//! waits for any more is stored before the next one begins, never after it. Everything else here is of this process
+//! only.
 
 use super::Replicable;
 use super::saved::{Disk, Saved, Source, Wipe};
@@ -9,7 +11,7 @@ use super::wire::{Follower, Following, Mode, Position, Role, Status};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, OwnedRwLockReadGuard, RwLock, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, RwLock, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -108,7 +110,7 @@ pub struct Standing {
     state: watch::Sender<State>,
     /// Read by commits under way, written by a wipe.
     commits: Arc<RwLock<()>>,
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
     disk: Arc<Disk>,
     degrade_after: Duration,
     product: Arc<dyn Replicable>,
@@ -174,7 +176,7 @@ impl Standing {
         Self {
             state: watch::Sender::new(state),
             commits: Arc::default(),
-            changing: Mutex::default(),
+            changing: Arc::default(),
             disk: Arc::new(disk),
             degrade_after,
             product,
@@ -225,7 +227,7 @@ impl Standing {
         &self,
         rule: impl FnOnce(&mut Saved) -> Result<(), String>,
     ) -> Result<(), String> {
-        let _turn = self.changing.lock().await;
+        let turn = self.changing.clone().lock_owned().await;
         let old = self.saved();
         let mut next = old.clone();
         rule(&mut next)?;
@@ -239,23 +241,24 @@ impl Standing {
                 state.unstored = true;
             });
         }
-        self.store(next.clone()).await?;
+        let _turn = self.store(turn, next.clone()).await?;
         if !demoted {
             self.state.send_modify(|state| state.publish(next));
         }
         Ok(())
     }
 
-    async fn store(&self, saved: Saved) -> Result<(), String> {
+    /// Answers with the lock.
+    async fn store(&self, turn: OwnedMutexGuard<()>, saved: Saved) -> Result<OwnedMutexGuard<()>, String> {
         let disk = self.disk.clone();
-        let stored = spawn_blocking(move || disk.store(&saved)).await;
+        let stored = spawn_blocking(move || disk.store(&saved).map(|()| turn)).await;
         match stored {
-            Ok(Ok(())) => {
+            Ok(Ok(turn)) => {
                 self.state.send_if_modified(|state| {
                     (state.stored, state.unstored) = (Instant::now(), false);
                     false
                 });
-                Ok(())
+                Ok(turn)
             }
             Ok(Err(error)) => Err(format!("its role cannot be stored: {error}")),
             Err(error) => Err(format!("its role cannot be stored: {error}")),
@@ -264,7 +267,7 @@ impl Standing {
 
     /// Everything up to `upto` was applied, unless another order came meanwhile (then the position is of no use).
     pub(super) async fn applied(&self, order: u64, source: Source) -> Result<(), String> {
-        let _turn = self.changing.lock().await;
+        let turn = self.changing.clone().lock_owned().await;
         let mut due = false;
         self.state.send_if_modified(|state| {
             let of_order = state.saved.id == order;
@@ -278,7 +281,7 @@ impl Standing {
             }
             false
         });
-        if due { self.store(self.saved()).await } else { Ok(()) }
+        if due { self.store(turn, self.saved()).await.map(drop) } else { Ok(()) }
     }
 
     /// Runs `wipe`, which answers the timeline it began, while no commit is under way.
@@ -289,13 +292,13 @@ impl Standing {
         let pending = |saved: &Saved| {
             saved.role == Role::Standby && saved.follow.as_ref().is_some_and(|s| s.wipe == Wipe::Pending)
         };
-        let _turn = self.changing.lock().await;
+        let turn = self.changing.clone().lock_owned().await;
         let mut next = self.saved();
         if !pending(&next) {
             return Ok(());
         }
         next.wiped(wipe.await?);
-        self.store(next.clone()).await?;
+        let _turn = self.store(turn, next.clone()).await?;
         self.state.send_modify(|state| state.publish(next));
         Ok(())
     }

@@ -9,6 +9,8 @@ mod changelog;
 mod client;
 mod durable;
 mod error;
+#[cfg(test)]
+mod kill_tests;
 mod places;
 #[cfg(test)]
 mod process_tests;

@@ -7,6 +7,7 @@ use harness::clock::Clock;
 use harness::drill::{drill, stop};
 use harness::journal::{Began, Journal};
 use harness::plan::Plan;
+use harness::ports::Host;
 use harness::report::Report;
 use harness::scenario::WorldName;
 use harness::sim::began;
@@ -20,19 +21,25 @@ const TRIES: u32 = 3;
 fn play(plan: &Plan, flaw: Option<&str>) -> Report {
     block_on(async {
         let stand = Stand::for_plan(plan.clone(), std::env::current_exe().unwrap(), flaw).unwrap();
-        let world = Began {
-            run: stand.run.clone(),
-            world: WorldName::Local,
-            flaw: flaw.map(str::to_owned),
-            ..began(&stand.plan.scenario, String::new(), Vec::new())
-        };
-        let clock = Clock::real();
-        let journal = Journal::in_memory(clock, None);
-        let (_stopper, stop) = stop();
-        drill(&stand.plan, world, Arc::clone(&stand.host), &journal, clock, stop).await.unwrap();
-        stand.is_clean();
-        Report::read(Cursor::new(journal.bytes())).unwrap()
+        let journal = journal_of(&stand, Arc::clone(&stand.host), flaw).await;
+        Report::read(Cursor::new(journal)).unwrap()
     })
+}
+
+/// Plays a drill on a stand that was not launched, by this door to it, and checks that nothing is left.
+pub(crate) async fn journal_of(stand: &Stand, host: Arc<dyn Host>, flaw: Option<&str>) -> Vec<u8> {
+    let world = Began {
+        run: stand.run.clone(),
+        world: WorldName::Local,
+        flaw: flaw.map(str::to_owned),
+        ..began(&stand.plan.scenario, String::new(), Vec::new())
+    };
+    let clock = Clock::real();
+    let journal = Journal::in_memory(clock, None);
+    let (_stopper, stop) = stop();
+    drill(&stand.plan, world, host, &journal, clock, stop).await.unwrap();
+    stand.is_clean();
+    journal.bytes()
 }
 
 pub(crate) fn verdicts(report: &Report, verdict: Verdict) -> Vec<String> {

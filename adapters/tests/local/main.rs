@@ -9,6 +9,7 @@ mod death;
 mod drills;
 mod features;
 mod gpu;
+mod loss;
 mod regions;
 mod stand;
 
@@ -38,6 +39,7 @@ const TESTS: &[Test] = &[
     ("active_active", regions::users_of_two_active_regions_move_by_themselves),
     ("region_drills", regions::the_loss_of_a_region_passes_in_every_pattern),
     ("partition_drill", regions::a_partition_passes),
+    ("loss_drill", loss::what_a_lagging_standby_loses_is_reported_to_the_row),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),

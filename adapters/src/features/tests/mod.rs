@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod killed;
 mod process;
 mod replicated;
 mod store;

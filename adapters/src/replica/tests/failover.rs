@@ -1,6 +1,7 @@
 //! Promotion, fencing and rejoining: what was acknowledged is there, and nobody else acknowledges.
 
 use super::super::ReplicaError;
+use super::super::saved::Disk;
 use super::*;
 use crate::local::link::{Mode as LinkMode, Way};
 use std::collections::BTreeSet;
@@ -178,5 +179,21 @@ async fn a_node_whose_role_is_damaged_does_not_start() {
         std::fs::write(east.file(), damaged).unwrap();
         let error = east.try_start().await.map(|_| ()).unwrap_err();
         assert!(matches!(error, StartError::Saved { .. }), "{error}");
+    }
+}
+
+/// As when a primary that tells another one of its epoch hears of a higher one: its own demotion ends the telling.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_nobody_waits_for_is_stored_before_the_next_and_never_after() {
+    let [east, _] = sites(Mode::Async, Role::Standby);
+    let node = east.start().await;
+    let standing = node.replica.standing();
+    for epoch in (2..200).step_by(2) {
+        let mut given_up = Box::pin(standing.change(|saved| saved.promote(epoch, None)));
+        assert!(futures::poll!(&mut given_up).is_pending());
+        drop(given_up);
+        standing.change(|saved| saved.promote(epoch + 1, None)).await.unwrap();
+        let stored = Disk::new(east.dir.path()).load().unwrap();
+        assert_eq!(stored, Some(standing.saved()));
     }
 }

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod feed;
 mod flawed;
+mod killed;
 mod model;
 mod network;
 mod process;
