@@ -3,12 +3,15 @@
 //! Faults and recovery steps are intentions; they compile to these acts, and a world understands nothing else.
 //! A world answers an act only after its effect was *observed*: see [`Outcome`].
 
+mod words;
+
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{time::Dur, topology::NodeId};
+
+pub use words::{Artifact, BackupKind, CutMode, Damage, Direction, EngineChoice, LossKind, RestoreScope};
 
 /// One primitive that a world can perform.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -264,146 +267,6 @@ struct By<'a>(&'a Option<String>);
 impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |from| write!(f, "from region {from} "))
-    }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($name::$variant => $word),+ })
-            }
-        }
-    };
-}
-
-words! {
-    /// What a user notices when a link is cut.
-    CutMode {
-        /// Connections are reset, new ones refused.
-        Refuse = "refuse",
-        /// Bytes vanish; nothing is closed.
-        Blackhole = "blackhole",
-    }
-}
-
-words! {
-    /// Which bytes of a link a cut stops.
-    Direction {
-        /// Both ways.
-        Both = "both",
-        /// Requests are lost.
-        ToNode = "to_node",
-        /// Answers are lost.
-        FromNode = "from_node",
-    }
-}
-
-words! {
-    /// Which stored files a fault damages.
-    Artifact {
-        /// The index file of a vector node.
-        Index = "index",
-        /// Segment files of a vector node.
-        Segment = "segment",
-        /// The write-ahead log.
-        Log = "log",
-        /// The manifest that names all other files.
-        Manifest = "manifest",
-        /// Stored objects.
-        Object = "object",
-        /// Objects that backups are made of.
-        Backup = "backup",
-        /// Objects that the model registry refers to.
-        Model = "model",
-        /// Feature values of entities.
-        Values = "values",
-        /// Feature definitions.
-        Definitions = "definitions",
-        /// Roles of a feature store: what an intruder leaves behind.
-        Roles = "roles",
-    }
-}
-
-words! {
-    /// How files are damaged.
-    Damage {
-        /// Single bits are flipped.
-        Flip = "flip",
-        /// The end is cut off.
-        Truncate = "truncate",
-        /// A range is zeroed.
-        Zero = "zero",
-        /// The file is gone.
-        Delete = "delete",
-        /// The file is replaced by a valid one of other data; feature values change places with those of others.
-        Swap = "swap",
-        /// Feature values are moved by a constant, definitions are altered.
-        Shift = "shift",
-        /// Feature values are overwritten through the store's own door, as with a stolen account: their checksums are
-        /// right, and standbys copy them.
-        Forge = "forge",
-    }
-}
-
-words! {
-    /// Which engine builds an index.
-    EngineChoice {
-        /// The fastest one that this machine offers.
-        Auto = "auto",
-        /// The CPU engine.
-        Cpu = "cpu",
-    }
-}
-
-words! {
-    /// What a backup holds.
-    #[derive(Default)]
-    BackupKind {
-        /// Everything.
-        #[default]
-        Full = "full",
-        /// What has changed since the backup before.
-        Incremental = "incremental",
-    }
-}
-
-impl BackupKind {
-    fn is_full(&self) -> bool {
-        *self == BackupKind::Full
-    }
-}
-
-words! {
-    /// What a restore brings back.
-    #[derive(Default)]
-    RestoreScope {
-        /// Everything.
-        #[default]
-        Full = "full",
-        /// What critical services need, first; the rest follows.
-        Minimal = "minimal",
-    }
-}
-
-impl RestoreScope {
-    fn is_full(&self) -> bool {
-        *self == RestoreScope::Full
-    }
-}
-
-words! {
-    /// How a region is lost.
-    #[derive(Default)]
-    LossKind {
-        /// Every process of it ends without warning.
-        #[default]
-        Kill = "kill",
-        /// Nobody reaches it, and it reaches nobody; its processes go on.
-        Partition = "partition",
     }
 }
 
