@@ -6,7 +6,7 @@
 //! | `schema` | the tables |
 //! | `store`, `query` | the database: one writer, several readers |
 //! | `commit` | writes: many in one transaction, the newest state of a key wins |
-//! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
+//! | `wire`, `server`, `client` | what is asked and answered, by `rpc` |
 //! | `system` | the store as a drill's users reach it |
 //! | `intruder` | damage by direct SQL, past digests and log |
 //! | `backup` | backups in an object store, and restores from them |

@@ -1,4 +1,4 @@
-//! What travels between client and node, by [`crate::rpc`].
+//! What travels between client and node, by `rpc`.
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ pub struct Status {
     pub commits: u64,
 }
 
-/// What an intruder with the database's password does. See [`super::intruder`].
+/// What an intruder with the database's password does.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Strike {
     /// Adds a constant to two features of a share of the rows.

@@ -17,7 +17,7 @@
 //! | `replicated` | the node as a follower and a source of others like it |
 //! | `maintain`, `import` | flush, index build, restore from a backup |
 //! | `ann` | the only module that knows the index library |
-//! | `wire`, `server`, `client` | what is asked and answered, by [`crate::rpc`] |
+//! | `wire`, `server`, `client` | what is asked and answered, by `rpc` |
 //! | `system` | the database as a drill's users reach it |
 //! | `flaws` | defects planted on purpose, so that validators can be seen to fail |
 //!

@@ -1,4 +1,4 @@
-//! What travels between client and node, by [`crate::rpc`].
+//! What travels between client and node, by `rpc`.
 
 use super::census::Census;
 use serde::{Deserialize, Serialize};
