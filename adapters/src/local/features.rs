@@ -69,12 +69,12 @@ impl FeatureNode {
 
     /// Takes a backup into an object store.
     pub(super) async fn back_up(&self, store: &ObjectNode) -> Effect {
-        match backup::back_up(&self.client, &store.backups).await {
+        match backup::back_up(&self.client, &store.backups, Some(&store.data)).await {
             Ok(done) => {
                 let (at, rows, records) = (&done.timestamp, done.rows, done.records);
                 let text = format!(
-                    "{rows} rows and {records} records in {} objects of {BACKUPS}, backup {at}",
-                    done.objects
+                    "{rows} rows, {records} records and {} models in {} objects of {BACKUPS}, backup {at}",
+                    done.models, done.objects
                 );
                 let effect = Effect::observed(text).with("backup", at).with("rows", rows);
                 effect.with("records", records).with("bytes", done.bytes)
@@ -83,9 +83,15 @@ impl FeatureNode {
         }
     }
 
-    /// Restores the newest backup of an object store.
-    pub(super) async fn restore(&self, store: &ObjectNode, scope: RestoreScope) -> Effect {
-        let done = backup::restore(&self.client, &store.backups, scope, None, self.flaw).await;
+    /// Restores the newest backup of an object store, or the newest that a version of the models works with.
+    pub(super) async fn restore(
+        &self,
+        store: &ObjectNode,
+        scope: RestoreScope,
+        model: Option<u32>,
+    ) -> Effect {
+        let done =
+            backup::restore(&self.client, &store.backups, Some(&store.data), scope, model, self.flaw).await;
         let done = match done {
             Ok(done) => done,
             Err(e @ (BackupError::NotVerified { .. } | BackupError::Node(CallError::Indefinite(_)))) => {
@@ -96,11 +102,12 @@ impl FeatureNode {
         let replaced = done.replaced;
         let text = format!(
             "{} rows and {} records of backup {} verified and restored, {} altered or removed ones put right; \
-             {} newer writes replayed, {} lost; {} roles removed that nobody granted",
+             {} models put right; {} newer writes replayed, {} lost; {} roles removed that nobody granted",
             done.rows,
             done.records,
             done.timestamp,
             replaced.repaired,
+            done.models,
             replaced.replayed,
             replaced.refused,
             replaced.roles_removed
@@ -108,9 +115,11 @@ impl FeatureNode {
         let mut effect = Effect::observed(text)
             .with("backup", &done.timestamp)
             .with("scope", scope)
+            .with("rolled_back", replaced.rolled_back)
             .with("rows", done.rows)
             .with("records", done.records)
             .with("repaired", replaced.repaired)
+            .with("models", done.models)
             .with("replayed", replaced.replayed)
             .with("refused", replaced.refused)
             .with("roles_removed", replaced.roles_removed)
