@@ -18,8 +18,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::backup::{self, BackupError, Content};
-use super::client::{CallError, Client};
+use super::client::CallError;
 use super::drift;
+use super::holder::Holder;
 use super::item::{Item, Key, Stored, Table};
 use crate::s3::{S3, S3Error, name_of};
 
@@ -76,15 +77,15 @@ impl Audit {
 ///
 /// # Errors
 /// Node or object store cannot be asked. What is wrong with the data is no error, but what the audit is for.
-pub async fn audit(client: &Client, data: &S3, backups: &S3) -> Result<Audit, AuditError> {
-    let rows = rows(client).await?;
-    let catalogue = client.catalogue().await?;
+pub async fn audit<H: Holder>(holder: &H, data: &S3, backups: &S3) -> Result<Audit, AuditError> {
+    let rows = rows(holder).await?;
+    let catalogue = holder.catalogue().await?;
     let altered = |stored: &&Stored| !stored.verifies();
     let references = references(&catalogue, data).await?;
     let mut audit = Audit {
         items: (rows.len() + catalogue.len()) as u64,
         digest: rows.iter().chain(&catalogue).filter(altered).count() as u64,
-        missing: client.missing().await?.len() as u64,
+        missing: holder.missing().await?.len() as u64,
         references,
         psi: Vec::new(),
         ks: Vec::new(),
@@ -111,14 +112,14 @@ pub async fn audit(client: &Client, data: &S3, backups: &S3) -> Result<Audit, Au
     Ok(audit)
 }
 
-async fn rows(client: &Client) -> Result<Vec<Stored>, AuditError> {
+async fn rows<H: Holder>(holder: &H) -> Result<Vec<Stored>, AuditError> {
     let (mut all, mut from) = (Vec::new(), 0);
     loop {
-        let page = client.rows(from, u64::MAX, PAGE).await?;
-        let last = page.rows.last().map(|stored| stored.item.key());
-        all.extend(page.rows);
+        let (page, more) = holder.page(from, u64::MAX, PAGE).await?;
+        let last = page.last().map(|stored| stored.item.key());
+        all.extend(page);
         match last {
-            Some(Key::Row(last)) if page.more => from = last + 1,
+            Some(Key::Row(last)) if more => from = last + 1,
             _ => return Ok(all),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::item::{Item, Key, Table};
+use super::item::{Digest, Item, Key, Table};
 use super::query::{ROWS, begin_timeline, get, last_lsn, unsigned};
 use super::schema::VALUES;
 use super::store::{Core, StoreError};
@@ -105,7 +105,12 @@ pub(super) fn store_newer(tx: &Transaction<'_>, item: &Item) -> rusqlite::Result
 
 /// Stores a state, whatever is there.
 pub(super) fn put(tx: &Transaction<'_>, item: &Item) -> rusqlite::Result<()> {
-    let (ver, digest) = (signed(item.ver()), item.digest());
+    put_as(tx, item, &item.digest())
+}
+
+/// Stores a state with a digest that may be another's.
+pub(super) fn put_as(tx: &Transaction<'_>, item: &Item, digest: &Digest) -> rusqlite::Result<()> {
+    let ver = signed(item.ver());
     match item {
         Item::Row(row) => {
             let [a, b, c, d, e, f, g, h] = row.values.map_or([None; 8], |values| values.map(Some));

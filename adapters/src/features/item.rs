@@ -203,7 +203,7 @@ impl Item {
     }
 
     /// The form in which it is stored, or why it cannot be.
-    pub(super) fn checked(mut self) -> Result<Self, String> {
+    pub(crate) fn checked(mut self) -> Result<Self, String> {
         if i64::try_from(self.ver()).is_err() {
             return Err(format!("write number {} is too large", self.ver()));
         }

@@ -7,6 +7,7 @@
 //! | `store`, `query` | the database: one writer, several readers |
 //! | `commit` | writes: many in one transaction, the newest state of a key wins |
 //! | `wire`, `server`, `client` | what is asked and answered, by `rpc` |
+//! | `holder` | what users and operators need of whatever product holds the features |
 //! | `system` | the store as a drill's users reach it |
 //! | `intruder` | damage by direct SQL, past digests and log |
 //! | `backup` | backups in an object store, and restores from them |
@@ -33,6 +34,7 @@ mod client;
 mod commit;
 mod drift;
 mod flaws;
+mod holder;
 mod intruder;
 mod item;
 mod query;
@@ -49,7 +51,10 @@ mod wire;
 pub use audit::{Audit, AuditError, audit};
 pub use client::{CallError, Client};
 pub use flaws::Flaw;
+pub use holder::{Holder, Operated};
 pub use item::{Digest, Item, Key, Record, Row, Stored, Table};
+#[cfg(feature = "docker")]
+pub(crate) use replace::{Own, Staging};
 pub use replace::{Replaced, Rules};
 pub use server::{ServeError, Server, serve};
 pub use store::{Store, StoreError};

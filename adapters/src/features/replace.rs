@@ -10,7 +10,7 @@ use harness::corpus::FEATURES;
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
-use super::commit::{log, put};
+use super::commit::{log, put_as};
 use super::item::{Digest, Item, Key, Row, Stored, Table};
 use super::query::{ROWS, all_stored, begin_timeline, missing_keys, unsigned};
 use super::store::{Store, StoreError};
@@ -56,17 +56,17 @@ pub struct Replaced {
 
 /// What was staged so far.
 #[derive(Debug, Default)]
-pub(super) struct Staging(Mutex<(u64, Vec<Item>)>);
+pub(crate) struct Staging(Mutex<(u64, Vec<Item>)>);
 
 impl Staging {
     /// Forgets what an earlier restore left behind.
-    pub(super) fn begin(&self) -> u64 {
+    pub(crate) fn begin(&self) -> u64 {
         let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *staged = (staged.0 + 1, Vec::new());
         staged.0
     }
 
-    pub(super) fn stage(&self, restore: u64, items: Vec<Item>) -> Result<u64, StoreError> {
+    pub(crate) fn stage(&self, restore: u64, items: Vec<Item>) -> Result<u64, StoreError> {
         let items: Result<Vec<Item>, String> = items.into_iter().map(Item::checked).collect();
         let items = items.map_err(StoreError::Refused)?;
         let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ impl Staging {
         Ok(staged.1.len() as u64)
     }
 
-    fn staged(&self, restore: u64) -> Result<Vec<Item>, StoreError> {
+    pub(crate) fn staged(&self, restore: u64) -> Result<Vec<Item>, StoreError> {
         let staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if staged.0 != restore {
             return Err(StoreError::Refused(format!("restore {restore} is not under way")));
@@ -104,11 +104,13 @@ impl Store {
     }
 }
 
-/// What the node has of its own.
-struct Own {
-    stored: BTreeMap<Key, Stored>,
+/// What the store has of its own.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// What is there.
+    pub(crate) stored: BTreeMap<Key, Stored>,
     /// Written, and not there.
-    missing: Vec<(Key, u64)>,
+    pub(crate) missing: Vec<(Key, u64)>,
 }
 
 fn replace(tx: &Transaction<'_>, staged: Vec<Item>, rules: Rules) -> rusqlite::Result<Replaced> {
@@ -116,12 +118,16 @@ fn replace(tx: &Transaction<'_>, staged: Vec<Item>, rules: Rules) -> rusqlite::R
         stored: all_stored(tx)?.into_iter().map(|stored| (stored.item.key(), stored)).collect(),
         missing: missing_keys(tx)?,
     };
-    let mut backup: BTreeMap<Key, Item> = BTreeMap::new();
-    for item in staged {
-        backup.insert(item.key(), item);
+    let (items, mut done) = own.replaced_by(staged, rules);
+    for table in ["changes", ROWS].into_iter().chain(Table::ALL.map(Table::sql)) {
+        if table != Table::Roles.sql() || !rules.keep_roles {
+            tx.execute(&format!("DELETE FROM {table}"), [])?;
+        }
     }
-    let (kept, mut done) = own.sort_out(&backup, rules);
-    write(tx, &own, backup, kept, rules)?;
+    for (item, digest) in &items {
+        put_as(tx, item, digest)?;
+        log(tx, item)?;
+    }
     begin_timeline(tx)?;
     let count = |table: &str| tx.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
     let counts = std::iter::once(ROWS).chain(Table::ALL.map(Table::sql)).map(count);
@@ -130,6 +136,28 @@ fn replace(tx: &Transaction<'_>, staged: Vec<Item>, rules: Rules) -> rusqlite::R
 }
 
 impl Own {
+    /// What the store is to hold afterwards, each with the digest stored beside it, the backup's first; and what
+    /// becomes of everything that it held. Whoever stores it counts the items. Pure.
+    pub(crate) fn replaced_by(&self, staged: Vec<Item>, rules: Rules) -> (Vec<(Item, Digest)>, Replaced) {
+        let backup: BTreeMap<Key, Item> = staged.into_iter().map(|item| (item.key(), item)).collect();
+        let (kept, done) = self.sort_out(&backup, rules);
+        let kept: BTreeMap<Key, Item> = kept.into_iter().map(|item| (item.key(), item)).collect();
+        let mut items = Vec::with_capacity(backup.len() + kept.len());
+        for (key, item) in backup.into_iter().filter(|(key, _)| !kept.contains_key(key)) {
+            let digest = item.digest();
+            let item = match (rules.only, self.stored.get(&key)) {
+                (Some(only), Some(there)) => some_of(item, &there.item, only),
+                _ => item,
+            };
+            items.push((item, digest));
+        }
+        for item in kept.into_values() {
+            let digest = item.digest();
+            items.push((item, digest));
+        }
+        (items, done)
+    }
+
     /// The newer writes that stay, and what becomes of everything else.
     fn sort_out(&self, backup: &BTreeMap<Key, Item>, rules: Rules) -> (Vec<Item>, Replaced) {
         let (mut kept, mut done) = (Vec::new(), Replaced::default());
@@ -163,47 +191,11 @@ impl Own {
     }
 }
 
-fn write(
-    tx: &Transaction<'_>,
-    own: &Own,
-    backup: BTreeMap<Key, Item>,
-    kept: Vec<Item>,
-    rules: Rules,
-) -> rusqlite::Result<()> {
-    for table in ["changes", ROWS].into_iter().chain(Table::ALL.map(Table::sql)) {
-        if table != Table::Roles.sql() || !rules.keep_roles {
-            tx.execute(&format!("DELETE FROM {table}"), [])?;
-        }
-    }
-    let kept: BTreeMap<Key, Item> = kept.into_iter().map(|item| (item.key(), item)).collect();
-    for (key, item) in backup.iter().filter(|(key, _)| !kept.contains_key(key)) {
-        match (rules.only, own.stored.get(key)) {
-            (Some(only), Some(there)) => put_some(tx, item, &there.item, only)?,
-            _ => put(tx, item)?,
-        }
-        log(tx, item)?;
-    }
-    for item in kept.values() {
-        put(tx, item)?;
-        log(tx, item)?;
-    }
-    Ok(())
-}
-
-/// Puts some of the values right and leaves the others as they are: the row has the digest that it will verify by
-/// once all of them are.
-fn put_some(
-    tx: &Transaction<'_>,
-    right: &Item,
-    there: &Item,
-    only: [bool; FEATURES],
-) -> rusqlite::Result<()> {
-    let (Item::Row(right_row), Item::Row(there)) = (right, there) else { return put(tx, right) };
-    let (Some(good), Some(old)) = (right_row.values, there.values) else { return put(tx, right) };
+/// Puts some of the values right and leaves the others as they are. Stored beside it is the digest that the row will
+/// verify by once all of them are.
+fn some_of(right: Item, there: &Item, only: [bool; FEATURES]) -> Item {
+    let (Item::Row(right), Item::Row(there)) = (&right, there) else { return right };
+    let (Some(good), Some(old)) = (right.values, there.values) else { return Item::Row(right.clone()) };
     let values = std::array::from_fn(|f| if only[f] { good[f] } else { old[f] });
-    put(tx, &Item::Row(Row { values: Some(values), ..right_row.clone() }))?;
-    let sql = format!("UPDATE {ROWS} SET digest = ?2 WHERE key = ?1");
-    tx.prepare_cached(&sql)?
-        .execute(rusqlite::params![super::commit::signed(right_row.key), right.digest()])?;
-    Ok(())
+    Item::Row(Row { values: Some(values), ..right.clone() })
 }

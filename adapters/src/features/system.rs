@@ -1,4 +1,4 @@
-//! The feature store as its users reach it: the door [`System`] in front of a [`Client`].
+//! The feature store as its users reach it: the door [`System`] in front of a [`Holder`].
 //!
 //! Keys `0..entities` are entities, `entities..entities + catalogue` records of the catalogue, all others entities
 //! again. What is there and has no key of its own (a role that nobody granted, a row under a key of the catalogue)
@@ -12,7 +12,8 @@ use harness::corpus::{CatalogueRecord, Corpus};
 use harness::ports::{Page, PortError, Reading, System, Write};
 
 use super::client::{CallError, Client};
-use super::item::{Item, Record, Row, Stored, Table};
+use super::holder::Holder;
+use super::item::{Item, Key, Record, Row, Stored, Table};
 
 /// Keys of what nobody wrote.
 const STRANGE: u64 = 1 << 52;
@@ -23,17 +24,17 @@ const STRANGE_MAX: u32 = 10_000;
 
 /// A feature store that holds the features and the catalogue of a corpus.
 #[derive(Debug)]
-pub struct FeatureSystem {
-    client: Client,
+pub struct FeatureSystem<H = Client> {
+    holder: H,
     corpus: Arc<Corpus>,
     catalogue: Vec<CatalogueRecord>,
 }
 
-impl FeatureSystem {
-    /// The store that the client reaches. The client's limit has to be longer than any of its callers'.
-    pub fn new(client: Client, corpus: Arc<Corpus>) -> Self {
+impl<H: Holder> FeatureSystem<H> {
+    /// The store that the holder reaches. The holder's limit has to be longer than any of its callers'.
+    pub fn new(holder: H, corpus: Arc<Corpus>) -> Self {
         let catalogue = (0..corpus.catalogue_count()).filter_map(|n| corpus.catalogue(n)).collect();
-        Self { client, corpus, catalogue }
+        Self { holder, corpus, catalogue }
     }
 
     /// The first key after the catalogue.
@@ -76,9 +77,9 @@ impl FeatureSystem {
 
     /// Entities `from..=to`; whether that was all of them.
     async fn entities(&self, from: u64, to: u64, limit: u32, page: &mut Page) -> Result<bool, PortError> {
-        let found = self.client.rows(from, to, limit).await.map_err(port)?;
+        let (found, more) = self.holder.page(from, to, limit).await.map_err(port)?;
         let mut last = None;
-        for stored in &found.rows {
+        for stored in &found {
             let Item::Row(row) = &stored.item else { return Err(confused()) };
             if row.key < from || row.key > to || last.is_some_and(|last| row.key <= last) {
                 return Err(PortError::Indefinite(format!("key {} is out of order in a page", row.key)));
@@ -86,13 +87,13 @@ impl FeatureSystem {
             last = Some(row.key);
             page.items.extend(self.reading(row.key, stored).map(|reading| (row.key, reading)));
         }
-        page.next = last.filter(|_| found.more);
+        page.next = last.filter(|_| more);
         Ok(page.next.is_none())
     }
 
     /// Records of the catalogue from `from` on that have a key, and how many more have none.
     async fn records(&self) -> Result<(Vec<(u64, Reading)>, u64), PortError> {
-        let found = self.client.catalogue().await.map_err(port)?;
+        let found = self.holder.catalogue().await.map_err(port)?;
         let mut known = Vec::new();
         let mut strange = 0;
         for stored in found.iter().filter(|stored| !stored.item.deleted()) {
@@ -118,8 +119,8 @@ impl FeatureSystem {
             ranges.push((self.corpus.entities, self.behind() - 1));
         }
         for (from, to) in ranges {
-            let found = self.client.rows(from, to, STRANGE_MAX).await.map_err(port)?;
-            count += found.rows.iter().filter(|stored| !stored.item.deleted()).count() as u64;
+            let (found, _) = self.holder.page(from, to, STRANGE_MAX).await.map_err(port)?;
+            count += found.iter().filter(|stored| !stored.item.deleted()).count() as u64;
         }
         Ok(count)
     }
@@ -139,20 +140,20 @@ fn confused() -> PortError {
 }
 
 #[async_trait]
-impl System for FeatureSystem {
+impl<H: Holder> System for FeatureSystem<H> {
     async fn write(&self, write: Write) -> Result<(), PortError> {
         if write.key > LAST {
             return Err(PortError::Definite(format!("key {} is no entity's", write.key)));
         }
-        self.client.apply(vec![self.item(write)]).await.map(drop).map_err(port)
+        self.holder.put(vec![self.item(write)]).await.map_err(port)
     }
 
     async fn read(&self, key: u64) -> Result<Option<Reading>, PortError> {
-        let found = match self.record(key) {
-            Some(record) => self.client.record(record.table.into(), record.name.clone()).await,
-            None => self.client.row(key).await,
+        let name = match self.record(key) {
+            Some(record) => Key::Record(record.table.into(), record.name.clone()),
+            None => Key::Row(key),
         };
-        let found = found.map_err(port)?;
+        let found = self.holder.get(&name).await.map_err(port)?;
         Ok(found.and_then(|stored| self.reading(key, &stored)))
     }
 

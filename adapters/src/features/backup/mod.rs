@@ -26,7 +26,8 @@ use sha2::{Digest as _, Sha256};
 
 pub use restore::{Content, Restored, newest, restore};
 
-use super::client::{CallError, Client};
+use super::client::CallError;
+use super::holder::Holder;
 use super::item::{Item, Stored, Table};
 use super::schema;
 use crate::s3::{S3, S3Error};
@@ -178,22 +179,22 @@ fn digest<'a>(items: impl IntoIterator<Item = &'a Item>) -> String {
 }
 
 /// Everything that a node holds, in order; refused if anything of it does not verify.
-async fn everything(client: &Client) -> Result<(Vec<Item>, Vec<Item>), BackupError> {
+async fn everything<H: Holder>(holder: &H) -> Result<(Vec<Item>, Vec<Item>), BackupError> {
     let (mut rows, mut from) = (Vec::new(), 0);
     loop {
-        let page = client.rows(from, u64::MAX, ROWS).await?;
-        let last = page.rows.last().and_then(|stored| match &stored.item {
+        let (page, more) = holder.page(from, u64::MAX, ROWS).await?;
+        let last = page.last().and_then(|stored| match &stored.item {
             Item::Row(row) => Some(row.key),
             Item::Record(_) => None,
         });
-        rows.extend(page.rows);
+        rows.extend(page);
         match last {
-            Some(last) if page.more => from = last + 1,
+            Some(last) if more => from = last + 1,
             _ => break,
         }
     }
-    let records = client.catalogue().await?;
-    let missing = client.missing().await?;
+    let records = holder.catalogue().await?;
+    let missing = holder.missing().await?;
     let poisoned = rows.iter().chain(&records).filter(|stored| !stored.verifies());
     let mut bad: Vec<String> = poisoned.map(|stored| stored.item.key().to_string()).collect();
     bad.extend(missing.iter().map(ToString::to_string));
@@ -208,14 +209,14 @@ async fn everything(client: &Client) -> Result<(Vec<Item>, Vec<Item>), BackupErr
 ///
 /// # Errors
 /// See [`BackupError`]. What was written of a backup that failed is left behind without a manifest.
-pub async fn back_up(client: &Client, s3: &S3, models: Option<&S3>) -> Result<Backup, BackupError> {
+pub async fn back_up<H: Holder>(holder: &H, s3: &S3, models: Option<&S3>) -> Result<Backup, BackupError> {
     let now = timestamp(SystemTime::now());
     if let Some((newest, _)) = names(s3).await?.pop()
         && newest >= now
     {
         return Err(BackupError::Clock { newest, now });
     }
-    let (rows, records) = everything(client).await?;
+    let (rows, records) = everything(holder).await?;
     let mut state = Vec::new();
     for (n, chunk) in rows.chunks(ROWS as usize).enumerate() {
         let object = path("state", &now, &format!("rows-{n:06}.parquet"));

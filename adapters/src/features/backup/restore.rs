@@ -1,7 +1,7 @@
 //! Restores: a backup is verified to its last byte before the node overwrites anything.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use harness::act::RestoreScope;
 use harness::corpus::FEATURES;
@@ -11,15 +11,13 @@ use sha2::{Digest as _, Sha256};
 use super::{
     BackupError, Entry, MANIFEST, Manifest, VERSION, digest, hex, names, path, state, table, unseal,
 };
-use crate::features::client::Client;
 use crate::features::flaws::Flaw;
+use crate::features::holder::{Holder, Operated};
 use crate::features::item::{Item, Key, Record, Table};
 use crate::features::replace::{Replaced, Rules};
 use crate::features::schema;
 use crate::s3::S3;
 
-/// Replacing everything takes as long as it takes.
-const LONG: Duration = Duration::from_secs(1800);
 /// Items handed over at a time.
 const STAGE: usize = 10_000;
 
@@ -185,8 +183,8 @@ async fn fetch(s3: &S3, entry: &Entry) -> Result<bytes::Bytes, BackupError> {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub async fn restore(
-    client: &Client,
+pub async fn restore<H: Operated>(
+    holder: &H,
     s3: &S3,
     models: Option<&S3>,
     scope: RestoreScope,
@@ -202,10 +200,9 @@ pub async fn restore(
         Some(data) => super::models::restore(&content, data).await?,
         None => 0,
     };
-    let patient = client.within(LONG);
-    let restore = client.begin().await?;
+    let restore = holder.begin().await?;
     for chunk in content.rows.chunks(STAGE).chain(content.records.chunks(STAGE)) {
-        client.stage(restore, chunk.to_vec()).await?;
+        holder.stage(restore, chunk.to_vec()).await?;
     }
     let mut rules = flaw.map_or_else(Rules::default, Flaw::rules);
     rules.undo_catalogue = model_version.is_some();
@@ -214,13 +211,13 @@ pub async fn restore(
         RestoreScope::Full => None,
         RestoreScope::Minimal => {
             let only = Some(content.critical());
-            first = patient.replace(restore, Rules { only, ..rules }).await?;
+            first = holder.replace(restore, Rules { only, ..rules }).await?;
             Some(began.elapsed().as_secs_f64())
         }
     };
-    let replaced = patient.replace(restore, rules).await?;
+    let replaced = holder.replace(restore, rules).await?;
     if flaw.is_none() {
-        content.verify(client).await?;
+        content.verify(holder).await?;
     }
     Ok(Restored {
         rows: content.rows.len() as u64,
@@ -291,9 +288,9 @@ impl Content {
     }
 
     /// Reads everything back: all of it verifies, and each key of the backup has its state or a newer one.
-    async fn verify(&self, client: &Client) -> Result<(), BackupError> {
+    async fn verify<H: Holder>(&self, holder: &H) -> Result<(), BackupError> {
         let not_verified = |why| BackupError::NotVerified { timestamp: self.timestamp.clone(), why };
-        let (rows, records) = match super::everything(client).await {
+        let (rows, records) = match super::everything(holder).await {
             Ok(all) => all,
             Err(e @ BackupError::Poisoned { .. }) => return Err(not_verified(e.to_string())),
             Err(e) => return Err(e),
