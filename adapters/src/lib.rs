@@ -1,8 +1,10 @@
-//! The outside world of gameday: where nodes run (`local`), and the systems that play a role.
+//! The outside world of gameday: where nodes run (`local`, `docker`), and the systems that play a role.
 //!
 //! A new system is one module here and one word in the catalogue of the worlds that offer it.
 
 pub mod backup;
+#[cfg(feature = "docker")]
+pub mod docker;
 pub mod features;
 pub mod gpu;
 pub mod local;

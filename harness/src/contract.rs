@@ -39,10 +39,18 @@ const STORES: [Role; 2] = [Role::Object, Role::Vector];
 /// # Panics
 /// With the law and what was seen instead.
 pub async fn all(host: Arc<dyn Host>, plan: &Plan, corpus: &Corpus) {
+    stores(host, plan, corpus, &STORES).await;
+}
+
+/// The same of some stores only, for a world that does not offer the others.
+///
+/// # Panics
+/// With the law and what was seen instead.
+pub async fn stores(host: Arc<dyn Host>, plan: &Plan, corpus: &Corpus, roles: &[Role]) {
     let lines = host.launch().await.unwrap_or_else(|e| panic!("the stack does not launch: {e}"));
     assert_eq!(lines.len(), plan.topology.nodes.len(), "launch answers with a line for each node: {lines:?}");
     let stand = Stand { host: host.as_ref(), plan, corpus, numbers: AtomicU64::new(1) };
-    for role in STORES {
+    for &role in roles {
         writes_are_read_back(&stand, role).await;
         a_delete_is_a_delete(&stand, role).await;
         survivors_go_forward_and_are_complete(&stand, role).await;
@@ -51,12 +59,16 @@ pub async fn all(host: Arc<dyn Host>, plan: &Plan, corpus: &Corpus) {
         a_cut_link_stops_service(&stand, role).await;
         a_delayed_link_is_slow(&stand, role).await;
     }
-    a_search_finds_what_is_stored(&stand).await;
-    a_damaged_index_is_noticed_and_rebuilt(&stand).await;
-    damaged_data_is_restored(&stand).await;
-    damaged_objects_are_corrupt(&stand).await;
+    if roles.contains(&Role::Vector) {
+        a_search_finds_what_is_stored(&stand).await;
+        a_damaged_index_is_noticed_and_rebuilt(&stand).await;
+        damaged_data_is_restored(&stand).await;
+    }
+    if roles.contains(&Role::Object) {
+        damaged_objects_are_corrupt(&stand).await;
+    }
     unknown_nodes_are_refused(&stand).await;
-    teardown_ends_everything(&stand).await;
+    teardown_ends_everything(&stand, roles).await;
 }
 
 /// A launched stack, and a source of records that nobody has used.
@@ -364,10 +376,10 @@ async fn unknown_nodes_are_refused(s: &Stand<'_>) {
     }
 }
 
-async fn teardown_ends_everything(s: &Stand<'_>) {
+async fn teardown_ends_everything(s: &Stand<'_>, roles: &[Role]) {
     let known: Vec<(Role, Arc<dyn System>, Write)> = {
         let mut known = Vec::new();
-        for role in STORES {
+        for &role in roles {
             known.push((role, s.system(role), s.stored(role).await));
         }
         known
@@ -380,6 +392,8 @@ async fn teardown_ends_everything(s: &Stand<'_>) {
             assert!(!matches!(answer, Ok(Ok(_))), "{role} answers after the teardown: {answer:?}");
         }
     }
-    let start = s.perform(&Act::Start { node: s.node(Role::Vector) }).await;
-    assert!(!start.outcome.observed(), "a node is started after the teardown: {:?}", start.outcome);
+    for &role in roles {
+        let start = s.perform(&Act::Start { node: s.node(role) }).await;
+        assert!(!start.outcome.observed(), "{role} is started after the teardown: {:?}", start.outcome);
+    }
 }

@@ -30,12 +30,14 @@ pub struct HealReport {
     pub killed: Vec<Killed>,
     /// Whether there was state to remove.
     pub removed: bool,
+    /// What was removed from a container engine, in words.
+    pub from_engine: Vec<String>,
 }
 
 impl HealReport {
     /// Whether there was nothing to do.
     pub fn was_clean(&self) -> bool {
-        self.killed.is_empty() && !self.removed
+        self.killed.is_empty() && !self.removed && self.from_engine.is_empty()
     }
 }
 
@@ -58,11 +60,11 @@ pub fn heal(folder: &Path) -> Result<HealReport, EnvironmentError> {
         what: e.to_string(),
         remedy: "end the named processes and remove the state folder by hand".into(),
     })?;
-    Ok(HealReport { run, killed: healed.killed, removed: healed.removed })
+    Ok(HealReport { run, killed: healed.killed, removed: healed.removed, from_engine: healed.from_engine })
 }
 
 /// Writes the run's name into its folder.
-pub(super) fn name_run(folder: &Path, run: &str) -> std::io::Result<()> {
+pub(crate) fn name_run(folder: &Path, run: &str) -> std::io::Result<()> {
     let named = serde_json::to_string(&Named { run: run.to_owned() }).map_err(std::io::Error::other)?;
     std::fs::write(folder.join(FILE), named + "\n")
 }

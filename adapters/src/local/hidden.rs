@@ -17,7 +17,7 @@ use crate::{features, gpu, s3, vectordb};
 /// The word that makes the binary a node; a configuration file follows.
 pub(super) const NODE: &str = "__node";
 /// The word that makes the binary a watchdog; the run's id and its folder follow.
-pub(super) const WATCHDOG: &str = "__watchdog";
+pub(crate) const WATCHDOG: &str = "__watchdog";
 /// How much less urgent than the harness a node is.
 const NICE: i32 = 5;
 /// The exit code of a node or watchdog that could not do its work.
@@ -55,7 +55,7 @@ pub(super) fn state_of(folder: &Path) -> PathBuf {
 }
 
 /// The arguments that make the binary the watchdog of a run.
-pub(super) fn watchdog_args(run: &str, folder: &Path) -> Vec<OsString> {
+pub(crate) fn watchdog_args(run: &str, folder: &Path) -> Vec<OsString> {
     vec![WATCHDOG.into(), run.into(), folder.into()]
 }
 

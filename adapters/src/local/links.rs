@@ -25,7 +25,7 @@ struct Slot {
 
 /// The links in front of one node.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(crate) struct Links {
     gate: Gate,
     users_port: SocketAddr,
     peers_port: SocketAddr,
@@ -36,7 +36,7 @@ pub(super) struct Links {
 
 impl Links {
     /// For a node that serves users on one port and followers on another. Opens nothing.
-    pub(super) fn new(gate: Gate, users_port: SocketAddr, peers_port: SocketAddr) -> Self {
+    pub(crate) fn new(gate: Gate, users_port: SocketAddr, peers_port: SocketAddr) -> Self {
         Self { gate, users_port, peers_port, slot: Mutex::default(), turn: Semaphore::new(1) }
     }
 
@@ -45,7 +45,7 @@ impl Links {
     }
 
     /// The users' link; opened by the first call, which must be inside a runtime.
-    pub(super) fn users(&self) -> Result<Arc<Link>, String> {
+    pub(crate) fn users(&self) -> Result<Arc<Link>, String> {
         let mut slot = self.slot();
         if let Some(link) = &slot.users {
             return Ok(link.clone());
@@ -56,7 +56,7 @@ impl Links {
     }
 
     /// The link by which a region follows the node; opened by the first call, which must be inside a runtime.
-    pub(super) fn peer(&self, region: &str) -> Result<Arc<Link>, String> {
+    pub(crate) fn peer(&self, region: &str) -> Result<Arc<Link>, String> {
         let mut slot = self.slot();
         if let Some(link) = slot.peers.get(region) {
             return Ok(link.clone());
@@ -71,24 +71,24 @@ impl Links {
     }
 
     /// Whether the network lets users through, were the node not fenced.
-    pub(super) fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         let slot = self.slot();
         let mode = slot.beneath.or_else(|| slot.users.as_ref().map(|link| link.mode()));
         mode.is_some_and(Mode::connects)
     }
 
     /// Whether the network lets a region follow the node.
-    pub(super) fn passes_to(&self, region: &str) -> bool {
+    pub(crate) fn passes_to(&self, region: &str) -> bool {
         self.slot().peers.get(region).is_some_and(|link| link.mode().connects())
     }
 
     /// Whether the node is fenced at the network.
-    pub(super) fn fenced(&self) -> bool {
+    pub(crate) fn fenced(&self) -> bool {
         self.slot().beneath.is_some()
     }
 
     /// Switches the users' link, or that by which `from` follows the node.
-    pub(super) async fn set(&self, from: Option<&str>, mode: Mode) -> Effect {
+    pub(crate) async fn set(&self, from: Option<&str>, mode: Mode) -> Effect {
         let Some(region) = from else { return self.set_users(mode).await };
         let link = self.slot().peers.get(region).cloned();
         match link {
@@ -121,7 +121,7 @@ impl Links {
     }
 
     /// Shuts the users out, whatever else is done to their link.
-    pub(super) async fn fence(&self) -> Effect {
+    pub(crate) async fn fence(&self) -> Effect {
         let Ok(_turn) = self.turn.acquire().await else { return shut_down() };
         let link = match self.users() {
             Ok(link) => link,
@@ -132,7 +132,7 @@ impl Links {
     }
 
     /// Lets users in again, as far as the network does.
-    pub(super) async fn lift(&self) -> Effect {
+    pub(crate) async fn lift(&self) -> Effect {
         let Ok(_turn) = self.turn.acquire().await else { return shut_down() };
         let (beneath, link) = {
             let mut slot = self.slot();
@@ -145,7 +145,7 @@ impl Links {
     }
 
     /// Ends every link. The gate has to be closed.
-    pub(super) async fn end(&self) {
+    pub(crate) async fn end(&self) {
         let Slot { users, peers, .. } = std::mem::take(&mut *self.slot());
         for link in users.into_iter().chain(peers.into_values()) {
             // Who still holds it ends it.
@@ -169,7 +169,7 @@ async fn switched(link: &Link, mode: Mode) -> Effect {
 }
 
 /// The mode of a cut link.
-pub(super) fn cut(mode: CutMode, direction: Direction) -> Mode {
+pub(crate) fn cut(mode: CutMode, direction: Direction) -> Mode {
     let way = match direction {
         Direction::Both => Way::Both,
         Direction::ToNode => Way::ToNode,

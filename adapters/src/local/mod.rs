@@ -37,9 +37,9 @@ mod hidden;
 mod host;
 pub mod lifeline;
 pub mod link;
-mod links;
+pub(crate) mod links;
 mod model;
-mod node;
+pub(crate) mod node;
 mod play;
 pub mod port;
 pub mod proc;
@@ -51,6 +51,11 @@ pub mod watchdog;
 pub use heal::{HealReport, heal};
 pub use hidden::hidden_main;
 pub use host::{LocalConfig, LocalHost};
+#[cfg(feature = "docker")]
+pub(crate) use {
+    heal::name_run,
+    hidden::{WATCHDOG, watchdog_args},
+};
 
 use std::fmt;
 

@@ -31,11 +31,11 @@ const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Closed by the teardown: nothing is started any more.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<bool>>);
+pub(crate) struct Gate(Arc<Mutex<bool>>);
 
 impl Gate {
     /// Starts something, unless the gate is closed. It cannot close meanwhile.
-    pub(super) fn pass<T>(&self, start: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    pub(crate) fn pass<T>(&self, start: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
         let closed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *closed { Err("the stack is being torn down".into()) } else { start() }
     }
@@ -46,7 +46,7 @@ impl Gate {
     }
 
     /// From now on nothing starts.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 }

@@ -21,6 +21,8 @@ use tokio::time::timeout;
 use super::child::{Child, Exit};
 use super::sweep::{Killed, MARK, SweepError, check_run, remove_state, sweep};
 
+/// The file in a run's folder that says which container engine it used, if it used one.
+pub(crate) const ENGINE: &str = "engine.json";
 /// What the watchdog says once it is on guard.
 const READY: &str = "gameday watchdog ready";
 /// How long it may take to get on guard, or to leave.
@@ -52,6 +54,9 @@ pub enum WatchdogError {
     /// The clean-up left something.
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    /// What the run made in a container engine is still there.
+    #[error("{0}")]
+    Engine(String),
     /// The clean-up could not be recorded.
     #[error("cannot write {path}: {source}")]
     Record {
@@ -69,6 +74,7 @@ enum Entry<'a> {
     Began { run: &'a str, why: &'a str },
     Killed(&'a Killed),
     Removed { path: &'a Path, was_there: bool },
+    RemovedFromEngine { what: &'a str },
     Failed { why: String },
     Done,
 }
@@ -80,6 +86,8 @@ pub struct Healed {
     pub killed: Vec<Killed>,
     /// True if there was state to remove.
     pub removed: bool,
+    /// What was removed from a container engine, in words.
+    pub from_engine: Vec<String>,
 }
 
 /// The body of the watchdog process: blocks until the harness is done or dead.
@@ -148,9 +156,32 @@ fn clean(guarded: &Guarded, record: &mut Record) -> Result<Healed, WatchdogError
     for process in &killed {
         record.write(&Entry::Killed(process))?;
     }
+    let from_engine = sweep_engine(guarded)?;
+    for what in &from_engine {
+        record.write(&Entry::RemovedFromEngine { what })?;
+    }
     let removed = remove_state(&guarded.run_dir, &guarded.state)?;
     record.write(&Entry::Removed { path: &guarded.state, was_there: removed })?;
-    Ok(Healed { killed, removed })
+    Ok(Healed { killed, removed, from_engine })
+}
+
+/// Removes what the run made in a container engine, if it used one.
+fn sweep_engine(guarded: &Guarded) -> Result<Vec<String>, WatchdogError> {
+    if !guarded.run_dir.join(ENGINE).exists() {
+        return Ok(Vec::new());
+    }
+    #[cfg(feature = "docker")]
+    {
+        let swept = crate::docker::sweep::sweep_folder(&guarded.run_dir, &guarded.run);
+        let swept = swept.map_err(|e| WatchdogError::Engine(e.to_string()))?;
+        Ok(swept.iter().map(|thing| format!("{} {}", thing.kind, thing.name)).collect())
+    }
+    #[cfg(not(feature = "docker"))]
+    Err(WatchdogError::Engine(
+        "the run used a container engine, and this gameday was built without one; build it with: \
+         cargo build --release -p gameday --features docker"
+            .into(),
+    ))
 }
 
 struct Record {

@@ -41,6 +41,9 @@ impl Heal {
                 reports::clean(&process.name)
             ));
         }
+        for what in &healed.from_engine {
+            text.push_str(&format!("  removed  {}\n", reports::clean(what)));
+        }
         if healed.removed {
             text.push_str("  removed  the state of its nodes\n");
         }

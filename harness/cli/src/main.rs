@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod exit;
 mod heal;
+mod images;
 mod inputs;
 mod judged;
 mod machine;
@@ -34,6 +35,7 @@ enum Command {
     Heal(heal::Heal),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
+    Images(images::Images),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Heal(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Images(command) => command.run(),
     };
     done.unwrap_or_else(|failure| {
         say::err(&failure.to_string());

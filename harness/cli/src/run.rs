@@ -27,7 +27,7 @@ use folder::Folder;
 use select::Drill;
 use signals::Signals;
 use view::View;
-use world::{WORDS, World};
+use world::{Image, WORDS, World};
 
 /// Break the stack, watch it recover, and judge what was measured
 #[derive(Args)]
@@ -51,6 +51,9 @@ pub(crate) struct Run {
     world: harness::scenario::WorldName,
     #[command(flatten)]
     changes: Changes,
+    /// In world `docker`: an image for a role, instead of the catalogue's (`gameday images list`)
+    #[arg(long = "image", value_name = "ROLE=IMAGE")]
+    images: Vec<Image>,
     /// The folder in which each run gets its own
     #[arg(long, value_name = "FOLDER", default_value = "runs")]
     out: PathBuf,
@@ -85,7 +88,7 @@ impl Played {
 
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        let world = World::choose(self.world, self.flaw.as_deref())?;
+        let world = World::choose(self.world, self.flaw.as_deref(), &self.images)?;
         let Some((drills, skipped)) = select::drills(&self.scenarios, &self.changes.pairs(), self.world)?
         else {
             return Ok(Exit::Usage);

@@ -215,7 +215,7 @@ fn opencl() -> Check {
 fn docker() -> Check {
     let named = std::env::var_os("DOCKER_HOST").is_some();
     let found = match named || Path::new("/var/run/docker.sock").exists() {
-        true => "an engine is present; no world uses it yet",
+        true => "an engine is present; `gameday images list` says which images it has",
         false => "absent; worlds `sim` and `local` do not need it",
     };
     check("docker", Level::Info, found, "")

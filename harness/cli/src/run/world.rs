@@ -1,17 +1,51 @@
 //! The worlds that this program was built with, and how each plays a drill.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
+#[cfg(feature = "docker")]
+use adapters::docker::{DockerConfig, DockerHost, images::Choices};
 use adapters::local::{LocalConfig, LocalHost};
 use harness::{
     journal::Observer,
     ports::{CountsAs, EnvironmentError, Host, WorldCard},
     scenario::WorldName,
     sim::{self, Flaw},
+    topology::Role,
 };
 
 use super::{folder::Folder, live, select::Drill, signals::Signals};
 use crate::exit::Failure;
+
+/// What builds a program that has the world `docker`.
+#[cfg(not(feature = "docker"))]
+const BUILD: &str = "build one that has it: cargo build --release -p gameday --features docker";
+
+/// How `docker` is described in a journal: a rehearsal of the reference stack.
+#[cfg(feature = "docker")]
+const DOCKER: WorldCard = WorldCard { name: WorldName::Docker, counts_as: CountsAs::Rehearsal };
+
+/// An image asked for on the command line, as `role=image`.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// What it is to play.
+    #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "read by world `docker` alone"))]
+    pub(super) role: Role,
+    /// Its name.
+    #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "read by world `docker` alone"))]
+    pub(super) image: String,
+}
+
+impl FromStr for Image {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Image, String> {
+        let (role, image) =
+            text.split_once('=').ok_or("give it as role=image, such as object=minio/minio:latest")?;
+        let found = Role::ALL.into_iter().find(|r| r.to_string() == role);
+        let role = found.ok_or_else(|| format!("there is no role `{role}`"))?;
+        Ok(Image { role, image: image.to_owned() })
+    }
+}
 
 /// How `local` is described in a journal.
 const LOCAL: WorldCard = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
@@ -21,17 +55,37 @@ fn local_host(
     folder: &Folder,
     flaw: Option<String>,
 ) -> Result<Arc<dyn Host>, EnvironmentError> {
-    // Nodes and watchdog are this very program.
-    let exe = std::env::current_exe().map_err(|e| EnvironmentError {
-        what: format!("this program's own file is unknown: {e}"),
-        remedy: "mount /proc".into(),
-    })?;
     LocalHost::new(LocalConfig {
         run: folder.run().to_owned(),
         folder: folder.path().to_owned(),
-        exe,
+        exe: this_program()?,
         plan: drill.loaded.plan.clone(),
         flaw,
+    })
+}
+
+/// Nodes and watchdog are this very program.
+fn this_program() -> Result<std::path::PathBuf, EnvironmentError> {
+    std::env::current_exe().map_err(|e| EnvironmentError {
+        what: format!("this program's own file is unknown: {e}"),
+        remedy: "mount /proc".into(),
+    })
+}
+
+#[cfg(feature = "docker")]
+fn docker_host(
+    drill: &Drill,
+    folder: &Folder,
+    flaw: Option<String>,
+    images: Choices,
+) -> Result<Arc<dyn Host>, EnvironmentError> {
+    DockerHost::new(DockerConfig {
+        run: folder.run().to_owned(),
+        folder: folder.path().to_owned(),
+        exe: this_program()?,
+        plan: drill.loaded.plan.clone(),
+        flaw,
+        images,
     })
 }
 
@@ -52,20 +106,31 @@ pub(super) enum World {
     Sim(Option<Flaw>),
     /// Processes on this machine.
     Local(Option<String>),
+    /// Containers on this machine.
+    #[cfg(feature = "docker")]
+    Docker(Option<String>, Choices),
 }
 
 impl World {
     /// The world that was asked for, with a defect if one was asked for.
-    pub(super) fn choose(name: WorldName, flaw: Option<&str>) -> Result<World, Failure> {
+    pub(super) fn choose(name: WorldName, flaw: Option<&str>, images: &[Image]) -> Result<World, Failure> {
         let known = flaw.map(str::parse::<Flaw>).transpose();
         let known = known.map_err(|why| Failure::usage(why, "choose one of them"))?;
+        if !images.is_empty() && name != WorldName::Docker {
+            let what = format!("world `{name}` runs no images");
+            return Err(Failure::usage(what, "leave --image out, or add --world docker"));
+        }
         match name {
             WorldName::Sim => Ok(World::Sim(known)),
             WorldName::Local => Ok(World::Local(known.map(|f| f.to_string()))),
-            WorldName::Docker => Err(Failure::usage(
-                "world `docker` is not built into this gameday",
-                "use `--world local`, which needs no container engine, or `--world sim`",
-            )),
+            #[cfg(feature = "docker")]
+            WorldName::Docker => {
+                let given: Vec<_> = images.iter().map(|i| (i.role, i.image.clone())).collect();
+                let choices = adapters::docker::images::choices(&given)?;
+                Ok(World::Docker(known.map(|f| f.to_string()), choices))
+            }
+            #[cfg(not(feature = "docker"))]
+            WorldName::Docker => Err(Failure::usage("world `docker` is not built into this gameday", BUILD)),
         }
     }
 
@@ -85,6 +150,12 @@ impl World {
             World::Local(flaw) => {
                 let began = live::began(drill, folder, LOCAL, flaw.clone());
                 let host = || local_host(drill, folder, flaw.clone());
+                live::play(drill, folder, began, host, observer, signals)
+            }
+            #[cfg(feature = "docker")]
+            World::Docker(flaw, images) => {
+                let began = live::began(drill, folder, DOCKER, flaw.clone());
+                let host = || docker_host(drill, folder, flaw.clone(), images.clone());
                 live::play(drill, folder, began, host, observer, signals)
             }
         }

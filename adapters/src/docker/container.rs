@@ -1,0 +1,258 @@
+//! One container: its life, each step answered after it was seen.
+//!
+//! What is asked of an engine may take effect though nobody waits for the answer any more, so nothing here is
+//! remembered: the engine is asked how the container is.
+
+use std::time::{Duration, Instant};
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{
+    CreateContainerOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
+    WaitContainerOptions,
+};
+use futures::StreamExt;
+use harness::ports::Effect;
+use tokio::time::timeout;
+
+use super::Engine;
+use super::engine::{missing, status};
+use super::stand::{Blueprint, Place, body};
+
+/// How long a container that was asked to stop may take before it is killed, in seconds.
+const STOP_SECONDS: i32 = 15;
+/// How long the end of a container may take to be seen.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// Lines of a log that are kept.
+const LOG_LINES: &str = "20000";
+/// How much of a log goes into an error.
+const LOG_TAIL: usize = 2 << 10;
+
+/// How a container is, as the engine says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    /// Of its main process on this machine, while it runs.
+    pub(super) pid: i64,
+    pub(super) exit: i64,
+    pub(super) out_of_memory: bool,
+}
+
+impl Life {
+    fn end(&self) -> String {
+        let memory = if self.out_of_memory { ", out of memory" } else { "" };
+        format!("exit code {}{memory}", self.exit)
+    }
+}
+
+/// A container of the run, whether or not it is there.
+#[derive(Debug)]
+pub(super) struct Container {
+    engine: Engine,
+    pub(super) name: String,
+    blueprint: Blueprint,
+    place: Place,
+}
+
+type Said<T> = Result<T, String>;
+
+impl Container {
+    pub(super) fn new(engine: Engine, name: String, blueprint: Blueprint, place: Place) -> Self {
+        Self { engine, name, blueprint, place }
+    }
+
+    /// Makes disk and container. Starts nothing.
+    pub(super) async fn create(&self) -> Said<()> {
+        let docker = self.engine.docker();
+        let volume = VolumeCreateRequest {
+            name: Some(self.place.volume.clone()),
+            labels: Some(self.place.labels.clone()),
+            ..Default::default()
+        };
+        docker.create_volume(volume).await.map_err(|e| format!("volume {}: {e}", self.place.volume))?;
+        let options = CreateContainerOptions { name: Some(self.name.clone()), ..Default::default() };
+        let made = docker.create_container(Some(options), body(&self.blueprint, &self.place)).await;
+        made.map(drop).map_err(|e| format!("container {}: {e}", self.name))
+    }
+
+    /// How it is; `None` if there is none.
+    pub(super) async fn life(&self) -> Said<Option<Life>> {
+        let seen = match self.engine.docker().inspect_container(&self.name, None).await {
+            Ok(seen) => seen.state.unwrap_or_default(),
+            Err(e) if missing(&e) => return Ok(None),
+            Err(e) => return Err(format!("container {}: {e}", self.name)),
+        };
+        Ok(Some(Life {
+            running: seen.running.unwrap_or_default(),
+            paused: seen.paused.unwrap_or_default(),
+            pid: seen.pid.unwrap_or_default(),
+            exit: seen.exit_code.unwrap_or_default(),
+            out_of_memory: seen.oom_killed.unwrap_or_default(),
+        }))
+    }
+
+    /// How it is, as something that has to be there.
+    async fn lives(&self) -> Result<Life, Effect> {
+        match self.life().await {
+            Ok(Some(life)) => Ok(life),
+            Ok(None) => Err(Effect::failed(format!("there is no container {}", self.name))),
+            Err(why) => Err(Effect::failed(why)),
+        }
+    }
+
+    /// How it is, if it runs; what has ended before is no fault's doing.
+    async fn runs(&self) -> Result<Life, Effect> {
+        let life = self.lives().await?;
+        if life.running {
+            return Ok(life);
+        }
+        Err(Effect::not_observed(format!("container {} had ended before, with {}", self.name, life.end())))
+    }
+
+    /// Starts it, unless it runs; whether it was started by this call.
+    pub(super) async fn start(&self) -> Said<bool> {
+        let life = self.life().await?;
+        if life.is_some_and(|life| life.running) {
+            return Ok(false);
+        }
+        match self.engine.docker().start_container(&self.name, None).await {
+            Ok(()) => Ok(true),
+            Err(e) => Err(format!("container {}: {e}", self.name)),
+        }
+    }
+
+    pub(super) async fn kill(&self) -> Effect {
+        match self.end(self.engine.docker().kill_container(&self.name, None)).await {
+            Ok((pid, life, took)) => {
+                let text = format!(
+                    "container {}: process {pid} ended with {} after {took:.1?}",
+                    self.name,
+                    life.end()
+                );
+                // A kill that ends otherwise was not what ended it.
+                if life.exit == 137 { Effect::observed(text) } else { Effect::not_observed(text) }
+            }
+            Err(effect) => effect,
+        }
+    }
+
+    pub(super) async fn stop(&self) -> Effect {
+        let options = StopContainerOptions { t: Some(STOP_SECONDS), ..Default::default() };
+        match self.end(self.engine.docker().stop_container(&self.name, Some(options))).await {
+            Ok((pid, life, took)) => Effect::observed(format!(
+                "container {}: process {pid} ended with {} after {took:.1?}",
+                self.name,
+                life.end()
+            )),
+            Err(effect) => effect,
+        }
+    }
+
+    /// Ends it by `order`, and waits until its end is seen.
+    async fn end(
+        &self,
+        order: impl Future<Output = Result<(), bollard::errors::Error>>,
+    ) -> Result<(i64, Life, Duration), Effect> {
+        let before = self.runs().await?;
+        let began = Instant::now();
+        match order.await {
+            Ok(()) => {}
+            // It ended by itself meanwhile.
+            Err(e) if status(&e) == Some(409) => {
+                self.runs().await?;
+                return Err(Effect::failed(format!("container {}: {e}", self.name)));
+            }
+            Err(e) => return Err(Effect::failed(format!("container {}: {e}", self.name))),
+        }
+        // Its exit code is an error to this call; the engine is asked below.
+        let mut ended =
+            Box::pin(self.engine.docker().wait_container(&self.name, None::<WaitContainerOptions>));
+        let _ = timeout(END_LIMIT, ended.next()).await;
+        let life = self.lives().await?;
+        if life.running {
+            let why = format!("container {} still runs after {END_LIMIT:?}", self.name);
+            return Err(Effect::not_observed(why));
+        }
+        Ok((before.pid, life, began.elapsed()))
+    }
+
+    /// Freezes every process of it.
+    pub(super) async fn pause(&self) -> Result<String, Effect> {
+        let life = self.runs().await?;
+        if life.paused {
+            return Err(Effect::not_observed(format!("container {} was paused before", self.name)));
+        }
+        let done = self.engine.docker().pause_container(&self.name).await;
+        done.map_err(|e| Effect::failed(format!("container {}: {e}", self.name)))?;
+        match self.lives().await? {
+            Life { paused: true, .. } => Ok(format!("container {} is paused", self.name)),
+            life => Err(Effect::not_observed(format!("container {}: {life:?}", self.name))),
+        }
+    }
+
+    /// Lets it go on. One that is not paused goes on already.
+    pub(super) async fn resume(&self) -> Result<String, Effect> {
+        let life = self.runs().await?;
+        if life.paused {
+            let done = self.engine.docker().unpause_container(&self.name).await;
+            done.map_err(|e| Effect::failed(format!("container {}: {e}", self.name)))?;
+        }
+        match self.lives().await? {
+            Life { running: true, paused: false, .. } => Ok(format!("container {} goes on", self.name)),
+            life => Err(Effect::not_observed(format!("container {}: {life:?}", self.name))),
+        }
+    }
+
+    /// Throws its disk away and gives it an empty one. An engine takes no disk from a container, so the container is
+    /// made anew as well.
+    pub(super) async fn wipe(&self) -> Effect {
+        match self.lives().await {
+            Ok(life) if life.running => {
+                let why = format!("process {} runs on this disk: kill it first", life.pid);
+                Effect::failed(why)
+            }
+            Ok(_) => self.renew().await.map_or_else(Effect::failed, Effect::observed),
+            Err(effect) => effect,
+        }
+    }
+
+    async fn renew(&self) -> Said<String> {
+        let (docker, volume) = (self.engine.docker(), &self.place.volume);
+        let options = RemoveContainerOptions { force: false, v: true, ..Default::default() };
+        let removed = docker.remove_container(&self.name, Some(options)).await;
+        removed.map_err(|e| format!("container {}: {e}", self.name))?;
+        let removed = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
+        removed.map_err(|e| format!("volume {volume}: {e}"))?;
+        match docker.inspect_volume(volume).await {
+            Err(e) if missing(&e) => {}
+            Err(e) => return Err(format!("volume {volume}: {e}")),
+            Ok(_) => return Err(format!("volume {volume} is still there")),
+        }
+        self.create().await?;
+        Ok(format!("volume {volume} is gone, and an empty one is in its place"))
+    }
+
+    /// What it wrote to its standard output and error, from its first start on.
+    pub(super) async fn log(&self) -> Vec<u8> {
+        let options =
+            LogsOptions { stdout: true, stderr: true, tail: LOG_LINES.into(), ..Default::default() };
+        let mut lines = Box::pin(self.engine.docker().logs(&self.name, Some(options)));
+        let mut log = Vec::new();
+        while let Some(Ok(line)) = lines.next().await {
+            log.extend_from_slice(&line.into_bytes());
+        }
+        log
+    }
+
+    /// The end of its log, as text.
+    pub(super) async fn said(&self) -> String {
+        let log = timeout(END_LIMIT, self.log()).await.unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]).trim().to_owned()
+    }
+
+    /// How its last process ended.
+    pub(super) async fn ended(&self) -> Option<String> {
+        let life = self.life().await.ok()??;
+        (!life.running).then(|| life.end())
+    }
+}

@@ -1,0 +1,45 @@
+//! The docker world: every node a container of a product that people run, on networks of the run's own.
+//!
+//! Invariants: whatever the run makes in the engine carries the label `gameday.run`, so it is found and removed by
+//! that alone; host ports are on loopback, held from before the first start to the end, so that a restart changes no
+//! address; an act is answered only after its effect was seen.
+//!
+//! The users' links are those of the local world, TCP proxies that the harness owns: the same cuts, delays and
+//! observations. Launching is done by `bollard` as well as the faults, because `testcontainers` insists on the
+//! newest version of the engine's interface and an engine as packaged by Debian refuses it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `engine` | the connection, and what an operator does when there is none |
+//! | `images` | which image plays a role; building, pulling, listing |
+//! | `stand` | what a container is made of |
+//! | `container` | one container: its life, observed |
+//! | `product` | what runs in it: a new product goes here |
+//! | `minio` | role `object` |
+//! | `objects` | damage to objects, through the users' door |
+//! | `host` | the world: launch, teardown, the doors to its stores |
+//! | `play` | the acts |
+//! | `sweep` | finding and removing what a run left behind |
+
+mod container;
+mod engine;
+mod host;
+pub mod images;
+mod minio;
+mod objects;
+mod play;
+mod product;
+mod stand;
+pub mod sweep;
+
+pub use engine::Engine;
+pub use host::{DockerConfig, DockerHost};
+
+/// The label that everything of a run carries; its value is the run's id.
+pub const RUN: &str = "gameday.run";
+/// The label that names the run's folder, for whoever finds what was left.
+pub(crate) const FOLDER: &str = "gameday.folder";
+
+fn environment(what: impl std::fmt::Display, remedy: impl Into<String>) -> harness::ports::EnvironmentError {
+    harness::ports::EnvironmentError { what: what.to_string(), remedy: remedy.into() }
+}

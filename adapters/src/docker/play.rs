@@ -1,0 +1,123 @@
+//! The acts of the docker world, each answered after its effect was observed.
+
+use std::time::Duration;
+
+use harness::act::Act;
+use harness::ports::{Effect, Host as _};
+use harness::topology::NodeId;
+use tokio::time::timeout;
+
+use super::host::{DockerHost, Node};
+use super::objects;
+use crate::local::link::Mode;
+use crate::local::links::cut;
+
+/// A frozen product says nothing for this long.
+const SILENCE: Duration = Duration::from_millis(300);
+/// One that goes on answers within this.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+impl DockerHost {
+    fn node(&self, id: &NodeId) -> Result<&Node, Effect> {
+        let found = self.nodes.iter().find(|node| node.id == *id);
+        found.ok_or_else(|| Effect::failed(format!("there is no node {id}")))
+    }
+
+    pub(super) async fn play(&self, act: &Act) -> Result<Effect, Effect> {
+        Ok(match act {
+            Act::Kill { node } => self.node(node)?.container()?.kill().await,
+            Act::Stop { node } => self.node(node)?.container()?.stop().await,
+            Act::Start { node } => self.start(self.node(node)?).await,
+            Act::Restart { node } => self.restart(self.node(node)?).await?,
+            Act::Pause { node } => self.pause(self.node(node)?).await?,
+            Act::Resume { node } => self.resume(self.node(node)?).await?,
+            Act::Wipe { node } => self.node(node)?.container()?.wipe().await,
+            Act::Cut { from, to, mode, direction } => {
+                self.node(to)?.links.set(from.as_deref(), cut(*mode, *direction)).await
+            }
+            Act::Delay { from, to, by } => {
+                self.node(to)?.links.set(from.as_deref(), Mode::Delay(by.std())).await
+            }
+            Act::Mend { from, to } => self.node(to)?.links.set(from.as_deref(), Mode::Open).await,
+            Act::Damage { node, what, how, fraction, seed } => {
+                objects::damage(self.node(node)?.product.object()?, *what, *how, *fraction, *seed).await
+            }
+            Act::Discard { .. } => Effect::observed("goes with the stack"),
+            Act::Teardown => match self.teardown().await {
+                Ok(()) => Effect::observed("every container, network and volume of the run is gone"),
+                Err(e) => Effect::failed(e.to_string()),
+            },
+            Act::Intrude { .. }
+            | Act::Stall { .. }
+            | Act::Unstall { .. }
+            | Act::Miscompute { .. }
+            | Act::Compute { .. }
+            | Act::Backup { .. }
+            | Act::Restore { .. }
+            | Act::Audit { .. }
+            | Act::Promote { .. }
+            | Act::Fence { .. }
+            | Act::Rejoin { .. }
+            | Act::Route { .. }
+            | Act::Rebuild { .. }
+            | Act::Command { .. } => Effect::failed(format!("world `docker` cannot yet: {act}")),
+        })
+    }
+
+    /// A fault that is acknowledged and does nothing, and what is seen of it.
+    pub(super) async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
+        match act {
+            Act::Kill { node }
+            | Act::Stop { node }
+            | Act::Pause { node }
+            | Act::Wipe { node }
+            | Act::Damage { node, .. }
+            | Act::Cut { to: node, .. }
+            | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),
+            harmless => self.play(harmless).await,
+        }
+    }
+
+    /// A container that has ended already needs no ending: to bring it back is what is asked for.
+    async fn restart(&self, node: &Node) -> Result<Effect, Effect> {
+        let container = node.container()?;
+        let runs = container.life().await.map_err(Effect::failed)?.is_some_and(|life| life.running);
+        if runs {
+            let killed = container.kill().await;
+            if !killed.outcome.observed() {
+                return Ok(killed);
+            }
+        }
+        Ok(self.start(node).await)
+    }
+
+    async fn pause(&self, node: &Node) -> Result<Effect, Effect> {
+        let seen = node.container()?.pause().await?;
+        match timeout(SILENCE, node.product.ready()).await {
+            Ok(Ok(done)) => Ok(Effect::not_observed(format!("{seen}, and still {done}"))),
+            Ok(Err(why)) => Ok(Effect::observed(format!("{seen} and does not serve: {why}"))),
+            Err(_) => Ok(Effect::observed(format!("{seen} and was silent for {SILENCE:?}"))),
+        }
+    }
+
+    async fn resume(&self, node: &Node) -> Result<Effect, Effect> {
+        let seen = node.container()?.resume().await?;
+        match timeout(ANSWER_LIMIT, node.product.ready()).await {
+            Ok(Ok(done)) => Ok(Effect::observed(format!("{seen}: {done}"))),
+            Ok(Err(why)) => Ok(Effect::not_observed(format!("{seen}, and does not serve: {why}"))),
+            Err(_) => Ok(Effect::not_observed(format!("{seen}, and is silent for {ANSWER_LIMIT:?}"))),
+        }
+    }
+}
+
+/// What is seen of a fault that was issued to nothing.
+async fn look(node: &Node) -> Effect {
+    let life = match node.container() {
+        Ok(container) => container.life().await.map_or_else(|why| why, |life| format!("{life:?}")),
+        Err(effect) => return effect,
+    };
+    let answer = node.product.ready().await;
+    let answer =
+        answer.map_or_else(|why| format!("it does not serve: {why}"), |done| format!("it serves: {done}"));
+    Effect::not_observed(format!("{life}, and {answer}"))
+}

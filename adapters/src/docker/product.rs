@@ -1,0 +1,92 @@
+//! What runs in a container. A new product is a variant here, an arm in each function, and a card in the catalogue
+//! of images.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use harness::corpus::Corpus;
+use harness::ports::{Effect, EnvironmentError, System};
+use harness::topology::Role;
+
+use super::environment;
+use super::minio::Minio;
+use super::stand::Blueprint;
+use crate::s3::Keys;
+
+/// What runs in a container, asked directly, past the link.
+#[derive(Debug)]
+pub(super) enum Product {
+    /// Role `object`.
+    Object(Minio),
+}
+
+impl Product {
+    /// The product that plays a role, published at `addr`. Nothing is started.
+    ///
+    /// # Errors
+    /// If no product plays it yet.
+    pub(super) fn of(role: Role, addr: SocketAddr) -> Result<Self, EnvironmentError> {
+        match role {
+            Role::Object => {
+                let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+                let made = Minio::new(addr, Keys::new("gameday", secret));
+                made.map(Product::Object)
+                    .map_err(|e| environment(e, "report this: it is a defect of gameday"))
+            }
+            Role::Vector | Role::Feature | Role::Gpu => Err(environment(
+                format!("world `docker` has no product for the role {role} yet"),
+                "use `--world local` for this scenario",
+            )),
+        }
+    }
+
+    /// What it needs of a container.
+    pub(super) fn blueprint(&self, image: String) -> Blueprint {
+        match self {
+            Product::Object(node) => node.blueprint(image),
+        }
+    }
+
+    /// In words.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Product::Object(_) => "MinIO",
+        }
+    }
+
+    /// Tries a user's operation once, from end to end, and says what was done.
+    pub(super) async fn ready(&self) -> Result<String, String> {
+        match self {
+            Product::Object(node) => node.ready().await,
+        }
+    }
+
+    /// Makes what its users find there from the first moment on; what is there already stays.
+    pub(super) async fn provide(&self) -> Result<(), String> {
+        match self {
+            Product::Object(node) => node.provide().await,
+        }
+    }
+
+    /// The product as its users reach it, at the far end of a link.
+    pub(super) fn system(&self, link: SocketAddr, corpus: Arc<Corpus>) -> Result<Arc<dyn System>, String> {
+        match self {
+            Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
+        }
+    }
+
+    /// The object store, if it is one.
+    pub(super) fn object(&self) -> Result<&Minio, Effect> {
+        match self {
+            Product::Object(node) => Ok(node),
+        }
+    }
+}
+
+/// A key that only this run knows.
+fn secret() -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

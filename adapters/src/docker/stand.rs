@@ -1,0 +1,122 @@
+//! What a container is made of, before there is one.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
+
+/// A disk of a container, that outlives its process and is emptied by a wipe.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    /// Where the product sees it.
+    pub(super) at: &'static str,
+}
+
+/// What a product needs of a container.
+#[derive(Debug, Clone)]
+pub(super) struct Blueprint {
+    /// The image.
+    pub(super) image: String,
+    /// What runs, after the image's entry point.
+    pub(super) cmd: Vec<String>,
+    /// `NAME=value`; may hold secrets, and is never printed.
+    pub(super) env: Vec<String>,
+    /// Where users come in, inside.
+    pub(super) port: u16,
+    /// Its only disk.
+    pub(super) disk: Disk,
+    /// Bytes of memory; more, and the kernel ends it.
+    pub(super) memory: i64,
+    /// Billionths of a processor.
+    pub(super) nano_cpus: i64,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The region's network.
+    pub(super) network: String,
+    /// The name by which others of the network find it.
+    pub(super) host_name: String,
+    /// The port of this machine at which it is published.
+    pub(super) published: SocketAddr,
+    /// The volume that is its disk.
+    pub(super) volume: String,
+    /// Of container, volume and network alike.
+    pub(super) labels: HashMap<String, String>,
+}
+
+/// What an engine is told.
+pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody {
+    let port = format!("{}/tcp", blueprint.port);
+    let binding = PortBinding {
+        host_ip: Some(place.published.ip().to_string()),
+        host_port: Some(place.published.port().to_string()),
+    };
+    let disk = Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(place.volume.clone()),
+        target: Some(blueprint.disk.at.to_owned()),
+        ..Default::default()
+    };
+    let logs = [("max-size", "16m"), ("max-file", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let host = HostConfig {
+        memory: Some(blueprint.memory),
+        // No swap: a limit that swaps is a slow machine, not a small one.
+        memory_swap: Some(blueprint.memory),
+        nano_cpus: Some(blueprint.nano_cpus),
+        pids_limit: Some(4096),
+        network_mode: Some(place.network.clone()),
+        port_bindings: Some(HashMap::from([(port.clone(), Some(vec![binding]))])),
+        mounts: Some(vec![disk]),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".into()),
+            config: Some(HashMap::from(logs)),
+        }),
+        ..Default::default()
+    };
+    ContainerCreateBody {
+        image: Some(blueprint.image.clone()),
+        hostname: Some(place.host_name.clone()),
+        cmd: Some(blueprint.cmd.clone()),
+        env: Some(blueprint.env.clone()),
+        exposed_ports: Some(vec![port]),
+        labels: Some(place.labels.clone()),
+        host_config: Some(host),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_published_beyond_loopback() {
+        let blueprint = Blueprint {
+            image: "x".into(),
+            cmd: Vec::new(),
+            env: Vec::new(),
+            port: 9000,
+            disk: Disk { at: "/data" },
+            memory: 1 << 30,
+            nano_cpus: 1_000_000_000,
+        };
+        let place = Place {
+            network: "n".into(),
+            host_name: "h".into(),
+            published: "127.0.0.1:4711".parse().unwrap(),
+            volume: "v".into(),
+            labels: HashMap::from([("gameday.run".into(), "r".into())]),
+        };
+        let told = body(&blueprint, &place);
+        assert_eq!(told.labels.unwrap()["gameday.run"], "r");
+        let host = told.host_config.unwrap();
+        let ports = host.port_bindings.unwrap();
+        let bound = ports["9000/tcp"].clone().unwrap();
+        assert_eq!(bound.len(), 1);
+        assert_eq!(bound[0].host_ip.as_deref(), Some("127.0.0.1"));
+        assert_eq!(host.memory, host.memory_swap);
+        assert_eq!(host.publish_all_ports, None);
+    }
+}

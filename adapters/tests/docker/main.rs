@@ -1,0 +1,66 @@
+//! World `docker` with real containers. The watchdog is this very program, so it has a `main` of its own, as the
+//! tests of world `local` have. Without an engine, or without images, everything is skipped, loudly; with
+//! `GAMEDAY_DOCKER=required` that is a failure.
+
+#![expect(clippy::print_stdout, reason = "it is its own test runner")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod death;
+mod drills;
+mod stand;
+mod worlds;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Test = (&'static str, fn());
+
+const TESTS: &[Test] = &[
+    ("contract", worlds::the_contract_is_kept_by_an_object_store),
+    ("wiped_node", worlds::a_wiped_node_starts_empty),
+    ("limits", worlds::containers_are_limited_labelled_and_on_loopback),
+    ("damage", worlds::damaged_objects_are_served_as_good),
+    ("silent_faults", worlds::silent_faults_are_seen_to_do_nothing),
+    ("wrong_image", worlds::an_image_that_is_not_there_is_told_before_anything_is_made),
+    ("crashing_image", worlds::an_image_that_is_no_object_store_is_told_with_its_log),
+    ("left_overs", worlds::left_overs_of_another_run_are_refused),
+    ("healthy_drill", drills::a_crash_of_the_object_store_passes),
+    ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
+    ("killed_harness", death::a_killed_harness_leaves_nothing),
+    ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = adapters::local::hidden_main(&args) {
+        return code;
+    }
+    if args.first().is_some_and(|arg| arg == death::HARNESS) {
+        return death::harness(&args[1..]);
+    }
+    let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(why) = stand::can_run() {
+        println!("skipped: world docker: {why}");
+        let required = std::env::var_os("GAMEDAY_DOCKER").is_some_and(|value| value == "required");
+        return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let mut failed = Vec::new();
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
+        let began = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
+        if !passed {
+            failed.push(name);
+        }
+    }
+    println!("test result: {}", if failed.is_empty() { "ok".into() } else { format!("FAILED: {failed:?}") });
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

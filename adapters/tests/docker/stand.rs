@@ -1,0 +1,114 @@
+//! A small docker world in a folder of its own.
+
+use std::future::Future;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use adapters::docker::images::{self, Choices};
+use adapters::docker::sweep::find;
+use adapters::docker::{DockerConfig, DockerHost, Engine};
+use harness::act::Act;
+use harness::corpus::Corpus;
+use harness::diagnose::load;
+use harness::plan::Plan;
+use harness::ports::Host;
+use harness::topology::{NodeId, Role};
+
+pub(crate) fn plan() -> Plan {
+    load(include_bytes!("drill.toml"), &[]).unwrap().plan
+}
+
+pub(crate) fn object() -> NodeId {
+    NodeId::new("east", Role::Object)
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Whether there is an engine with the images that the tests need.
+pub(crate) fn can_run() -> Result<(), String> {
+    block_on(async {
+        let engine = Engine::connect().await.map_err(|e| e.to_string())?;
+        images::resolve(&engine, Role::Object, &Choices::new()).await.map(drop).map_err(|e| e.to_string())
+    })
+}
+
+pub(crate) fn run_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("docker-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A docker world that was not launched yet.
+pub(crate) struct Stand {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) plan: Plan,
+    pub(crate) run: String,
+    folder: tempfile::TempDir,
+}
+
+impl Stand {
+    pub(crate) fn new() -> Self {
+        Self::with(None, Choices::new())
+    }
+
+    pub(crate) fn with(flaw: Option<&str>, images: Choices) -> Self {
+        let (folder, run, plan) = (tempfile::tempdir().unwrap(), run_id(), plan());
+        let config = DockerConfig {
+            run: run.clone(),
+            folder: folder.path().to_owned(),
+            exe: std::env::current_exe().unwrap(),
+            plan: plan.clone(),
+            flaw: flaw.map(str::to_owned),
+            images,
+        };
+        Self { host: DockerHost::new(config).unwrap(), plan, run, folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn corpus(&self) -> Corpus {
+        Corpus::of(&self.plan.scenario)
+    }
+
+    pub(crate) async fn must(&self, act: Act) -> String {
+        let effect = self.host.act(&act).await;
+        assert!(effect.outcome.observed(), "{act}: {:?}", effect.outcome);
+        effect.outcome.text().to_owned()
+    }
+
+    /// Tears the world down and checks that nothing of it is left.
+    pub(crate) async fn tear_down(self) {
+        self.host.teardown().await.unwrap();
+        self.is_clean().await;
+    }
+
+    pub(crate) async fn is_clean(&self) {
+        let engine = Engine::connect().await.unwrap();
+        assert_eq!(find(&engine, &self.run).await.unwrap(), []);
+        assert_eq!(watchdogs(&self.run), Vec::<u32>::new());
+    }
+}
+
+/// What an engine says of a run's things, asked by its own command and not by our client.
+pub(crate) fn docker(args: &[&str]) -> String {
+    let out = Command::new("docker").args(args).output().unwrap();
+    assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+/// The watchdogs of a run, by their command line.
+pub(crate) fn watchdogs(run: &str) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let guards = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|&b| b == 0).collect();
+        words.get(1) == Some(&b"__watchdog".as_slice()) && words.get(2) == Some(&run.as_bytes())
+    };
+    pids.filter(guards).collect()
+}

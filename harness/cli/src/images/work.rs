@@ -1,0 +1,109 @@
+//! What `gameday images` does, once there is an engine.
+
+use std::path::Path;
+
+use adapters::docker::{
+    Engine,
+    images::{self, CATALOGUE, Card, Found},
+};
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure},
+    say,
+};
+
+/// One role's images.
+#[derive(Serialize)]
+struct Row {
+    role: String,
+    product: &'static str,
+    official: &'static str,
+    built: &'static str,
+    /// What a run would take, if there is anything.
+    found: Option<Found>,
+}
+
+impl Row {
+    async fn of(engine: &Engine, card: &Card) -> Result<Row, Failure> {
+        let found = match images::look(engine, card.official).await? {
+            None => images::look(engine, card.built).await?,
+            found => found,
+        };
+        let Card { role, product, official, built, .. } = *card;
+        Ok(Row { role: role.to_string(), product, official, built, found })
+    }
+
+    fn line(&self) -> String {
+        let has = match &self.found {
+            Some(found) => format!("{} ({} MB)", found.image, found.size / 1_000_000),
+            None => "missing".to_owned(),
+        };
+        format!("{:<8} {:<9} {has:<42} official: {}\n", self.role, self.product, self.official)
+    }
+}
+
+pub(super) async fn list(json: bool) -> Result<Exit, Failure> {
+    let engine = Engine::connect().await?;
+    let mut rows = Vec::new();
+    for card in &CATALOGUE {
+        rows.push(Row::of(&engine, card).await?);
+    }
+    show(&rows, json)
+}
+
+pub(super) async fn build(roles: &[String], work: &Path, again: bool, json: bool) -> Result<Exit, Failure> {
+    let cards = chosen(roles)?;
+    let engine = Engine::connect().await?;
+    images::base(&engine, work, |line| progress("base", line)).await?;
+    let mut rows = Vec::new();
+    for card in cards {
+        let product = card.product;
+        if again || images::look(&engine, card.built).await?.is_none() {
+            images::build(&engine, card, work, move |line| progress(product, line)).await?;
+        }
+        rows.push(Row::of(&engine, card).await?);
+    }
+    show(&rows, json)
+}
+
+pub(super) async fn pull(roles: &[String], json: bool) -> Result<Exit, Failure> {
+    let cards = chosen(roles)?;
+    let engine = Engine::connect().await?;
+    let mut rows = Vec::new();
+    for card in cards {
+        let found = images::pull(&engine, card.official, |line| progress(card.product, line)).await?;
+        progress(card.product, &format!("digest {}", found.digest.as_deref().unwrap_or("none")));
+        rows.push(Row::of(&engine, card).await?);
+    }
+    show(&rows, json)
+}
+
+fn chosen(roles: &[String]) -> Result<Vec<&'static Card>, Failure> {
+    if roles.is_empty() {
+        return Ok(CATALOGUE.iter().collect());
+    }
+    let card = |role: &String| {
+        CATALOGUE.iter().find(|card| card.role.to_string() == *role).ok_or_else(|| {
+            let known: Vec<String> = CATALOGUE.iter().map(|card| card.role.to_string()).collect();
+            Failure::usage(format!("no image plays the role `{role}`"), format!("name {}", known.join(", ")))
+        })
+    };
+    roles.iter().map(card).collect()
+}
+
+fn progress(product: &str, line: &str) {
+    say::err(&format!("{product:<9} {}\n", reports::clean(line)));
+}
+
+fn show(rows: &[Row], json: bool) -> Result<Exit, Failure> {
+    let text = if json {
+        let text = serde_json::to_string_pretty(rows);
+        text.map_err(|e| Failure::environment(e.to_string(), "report this: it is a defect of gameday"))?
+            + "\n"
+    } else {
+        rows.iter().map(Row::line).collect()
+    };
+    say::out(&text)?;
+    Ok(Exit::Pass)
+}
