@@ -8,6 +8,8 @@ pub mod docker;
 pub mod features;
 pub mod gpu;
 pub mod local;
+#[cfg(feature = "docker")]
+pub mod postgres;
 pub mod replica;
 mod rpc;
 pub mod s3;
