@@ -13,6 +13,7 @@
 //! | `backup` | backups in an object store, and restores from them |
 //! | `replace` | the node's side of a restore |
 //! | `replicated` | the store as a product that can be replicated |
+//! | `acts` | what operators and intruders do, with what was seen of it |
 //! | `audit`, `drift` | every detector of compromise by itself |
 //! | `flaws` | defects planted on purpose |
 //!
@@ -28,6 +29,7 @@
 //! The tables follow Feast's online store and MLflow's registry; definitions, dependencies, compatibility and roles
 //! lie beside them, since a restore that brings back values only is no restore.
 
+pub mod acts;
 mod audit;
 pub mod backup;
 mod client;

@@ -38,7 +38,7 @@ mod host;
 pub mod lifeline;
 pub mod link;
 pub(crate) mod links;
-mod model;
+pub(crate) mod model;
 pub(crate) mod node;
 mod play;
 pub mod port;

@@ -8,7 +8,6 @@ use harness::corpus::MODELS;
 use harness::ports::Effect;
 use sha2::{Digest as _, Sha256};
 
-use super::product::ObjectNode;
 use crate::s3::{S3, name_of};
 
 /// Which model is replaced, and by which.
@@ -27,9 +26,9 @@ fn short(body: &[u8]) -> String {
 }
 
 /// Replaces one model object by another one's bytes, and reads it back.
-pub(super) async fn swap(store: &ObjectNode, seed: u64) -> Effect {
+pub(crate) async fn swap(store: &S3, seed: u64) -> Effect {
     let (victim, donor) = chosen(seed);
-    match try_swap(&store.data, victim, donor).await {
+    match try_swap(store, victim, donor).await {
         Ok(effect) => effect.with("files", name_of(victim)).with("files_changed", 1),
         Err(why) => Effect::failed(why),
     }
@@ -48,9 +47,9 @@ async fn try_swap(s3: &S3, victim: u64, donor: u64) -> Result<Effect, String> {
 }
 
 /// What is seen of a swap that was not made.
-pub(super) async fn look(store: &ObjectNode, seed: u64) -> Effect {
+pub(crate) async fn look(store: &S3, seed: u64) -> Effect {
     let (victim, _) = chosen(seed);
-    match read(&store.data, victim).await {
+    match read(store, victim).await {
         Ok(body) => Effect::not_observed(format!("model object {victim}: sha256 {} as before", short(&body))),
         Err(why) => Effect::failed(why),
     }

@@ -81,7 +81,7 @@ impl LocalHost {
             }
             Act::Mend { from, to } => self.node(to)?.links.set(from.as_deref(), Mode::Open).await,
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
-                model::swap(self.node(node)?.product.object()?, *seed).await
+                model::swap(&self.node(node)?.product.object()?.data, *seed).await
             }
             Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
                 self.features(node)?.damage(*what, *how, *fraction, *seed).await
@@ -125,7 +125,7 @@ impl LocalHost {
     pub(super) async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
         match act {
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
-                Ok(model::look(self.node(node)?.product.object()?, *seed).await)
+                Ok(model::look(&self.node(node)?.product.object()?.data, *seed).await)
             }
             Act::Damage { node, .. } if node.role == Role::Feature => Ok(self.node(node)?.look().await),
             Act::Damage { node, what, how, fraction, seed } => {

@@ -18,6 +18,7 @@ use super::features::FeatureNode;
 use super::gpu::{CHECKPOINTS, GpuNode};
 use super::hidden::NodeConfig;
 use super::port::Port;
+use crate::features::acts::Buckets;
 use crate::features::{self, FeatureSystem};
 use crate::gpu;
 use crate::replica::ReplicaConfig;
@@ -84,6 +85,11 @@ impl ObjectNode {
         let bucket = |name| S3::new(&endpoint, name, &keys);
         let (data, backups, checkpoints) = (bucket(BUCKET)?, bucket(BACKUPS)?, bucket(CHECKPOINTS)?);
         Ok(Self { dir, keys, data, backups, checkpoints })
+    }
+
+    /// Where a feature store's models and backups are.
+    pub(super) fn buckets(&self) -> Buckets<'_> {
+        Buckets { models: &self.data, backups: &self.backups }
     }
 }
 

@@ -111,6 +111,7 @@ impl Layout {
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C",
+            "--wal-segsize=4",
             "--no-instructions",
             // Nobody was promised anything yet; the first checkpoint syncs what it writes.
             "--no-sync",

@@ -204,7 +204,9 @@ fn signal_all(root: &Path, signal: Signal) -> Vec<Pid> {
         let _ = kill_process(*first, Signal::STOP);
     }
     let all = processes(root);
-    all.iter().rev().for_each(|pid| drop(kill_process(*pid, signal)));
+    for pid in all.iter().rev() {
+        let _ = kill_process(*pid, signal);
+    }
     all
 }
 
