@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Engine;
 use super::engine::{missing, status};
+use super::shell::Inside;
 use super::stand::{Blueprint, Place, body};
 
 /// How long a container that was asked to stop may take before it is killed, in seconds.
@@ -59,6 +60,11 @@ type Said<T> = Result<T, String>;
 impl Container {
     pub(super) fn new(engine: Engine, name: String, blueprint: Blueprint, place: Place) -> Self {
         Self { engine, name, blueprint, place }
+    }
+
+    /// The way in, for commands.
+    pub(super) fn inside(&self) -> Inside {
+        Inside { engine: self.engine.clone(), container: self.name.clone(), user: "root" }
     }
 
     /// Makes disk and container. Starts nothing.

@@ -118,7 +118,7 @@ impl DockerHost {
         let mut nodes = Vec::new();
         for id in &config.plan.topology.nodes {
             let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            let product = Product::of(id.role, port.addr())?;
+            let product = Product::of(id, port.addr())?;
             // Nobody follows a node yet, so both links lead to the same port.
             let links = Links::new(gate.clone(), port.addr(), port.addr());
             nodes.push(Node { id: id.clone(), product, links, port, container: OnceLock::new() });
@@ -247,6 +247,10 @@ impl DockerHost {
             Err(why) => return Effect::failed(why),
         };
         let name = &container.name;
+        if let Err(why) = node.product.boot(container.inside()).await {
+            let said = container.said().await;
+            return Effect::failed(format!("container {name} runs, and its product does not: {why}; {said}"));
+        }
         let limit = if fresh { START_LIMIT } else { ANSWER_LIMIT };
         loop {
             let silence = match node.product.ready().await {

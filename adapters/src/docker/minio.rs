@@ -8,12 +8,13 @@ use harness::corpus::Corpus;
 use harness::ports::System;
 
 use super::stand::{Blueprint, Disk};
+use crate::features::acts::Buckets;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 
 /// The bucket that the drill's objects are in.
 const BUCKET: &str = "gameday";
 /// The bucket that backups go to.
-const BACKUPS: &str = "gameday-backups";
+pub(super) const BACKUPS: &str = "gameday-backups";
 /// The bucket in which readiness is tried: what is in the others is users'.
 const READY: &str = "gameday-ready";
 /// Where the server listens, inside.
@@ -48,6 +49,7 @@ impl Minio {
     pub(super) fn blueprint(&self, image: String) -> Blueprint {
         Blueprint {
             image,
+            user: None,
             cmd: ["server", "/data", "--address", ":9000"].map(str::to_owned).to_vec(),
             env: vec![
                 format!("MINIO_ROOT_USER={}", self.keys.access),
@@ -77,6 +79,11 @@ impl Minio {
             Some(read) if read == body => Ok("an object written was read back".into()),
             _ => Err("an object written was not read back".into()),
         }
+    }
+
+    /// Where a feature store's models and backups are.
+    pub(super) fn buckets(&self) -> Buckets<'_> {
+        Buckets { models: &self.data, backups: &self.backups }
     }
 
     /// Makes what its users find there from the first moment on; what is there already stays.

@@ -16,6 +16,8 @@
 //! | `container` | one container: its life, observed |
 //! | `product` | what runs in it: a new product goes here |
 //! | `minio` | role `object` |
+//! | `postgres` | role `feature` |
+//! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
@@ -28,7 +30,9 @@ pub mod images;
 mod minio;
 mod objects;
 mod play;
+mod postgres;
 mod product;
+mod shell;
 mod stand;
 pub mod sweep;
 

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use harness::act::Act;
+use harness::act::{Act, Artifact, BackupKind};
 use harness::ports::{Effect, Host as _};
-use harness::topology::NodeId;
+use harness::topology::{NodeId, Role};
 use tokio::time::timeout;
 
 use super::host::{DockerHost, Node};
+use super::minio::{BACKUPS, Minio};
 use super::objects;
+use crate::features::acts;
 use crate::local::link::Mode;
 use crate::local::links::cut;
+use crate::local::model;
 
 /// A frozen product says nothing for this long.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -21,6 +24,11 @@ impl DockerHost {
     fn node(&self, id: &NodeId) -> Result<&Node, Effect> {
         let found = self.nodes.iter().find(|node| node.id == *id);
         found.ok_or_else(|| Effect::failed(format!("there is no node {id}")))
+    }
+
+    /// The store of a region's backups: its own.
+    fn object_store(&self, region: &str) -> Result<&Minio, Effect> {
+        self.node(&NodeId::new(region, Role::Object))?.product.object()
     }
 
     pub(super) async fn play(&self, act: &Act) -> Result<Effect, Effect> {
@@ -39,22 +47,40 @@ impl DockerHost {
                 self.node(to)?.links.set(from.as_deref(), Mode::Delay(by.std())).await
             }
             Act::Mend { from, to } => self.node(to)?.links.set(from.as_deref(), Mode::Open).await,
+            Act::Damage { node, what: Artifact::Model, seed, .. } => {
+                model::swap(&self.node(node)?.product.object()?.data, *seed).await
+            }
+            Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
+                acts::damage(self.node(node)?.product.feature()?, (*what, *how), *fraction, *seed).await
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 objects::damage(self.node(node)?.product.object()?, *what, *how, *fraction, *seed).await
+            }
+            Act::Intrude { node } => acts::intrude(self.node(node)?.product.feature()?).await,
+            Act::Backup { node, kind: BackupKind::Full } if node.role == Role::Feature => {
+                let store = self.object_store(&node.region)?;
+                acts::back_up(self.node(node)?.product.feature()?, &store.buckets(), BACKUPS).await
+            }
+            Act::Restore { node, scope, model } if node.role == Role::Feature => {
+                let store = self.object_store(&node.region)?;
+                let (holder, buckets) = (self.node(node)?.product.feature()?, store.buckets());
+                acts::restore(holder, &buckets, (*scope, *model), None).await
+            }
+            Act::Audit { node } => {
+                let store = self.object_store(&node.region)?;
+                acts::audit(self.node(node)?.product.feature()?, &store.buckets()).await
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),
             Act::Teardown => match self.teardown().await {
                 Ok(()) => Effect::observed("every container, network and volume of the run is gone"),
                 Err(e) => Effect::failed(e.to_string()),
             },
-            Act::Intrude { .. }
-            | Act::Stall { .. }
+            Act::Stall { .. }
             | Act::Unstall { .. }
             | Act::Miscompute { .. }
             | Act::Compute { .. }
             | Act::Backup { .. }
             | Act::Restore { .. }
-            | Act::Audit { .. }
             | Act::Promote { .. }
             | Act::Fence { .. }
             | Act::Rejoin { .. }
@@ -72,6 +98,7 @@ impl DockerHost {
             | Act::Pause { node }
             | Act::Wipe { node }
             | Act::Damage { node, .. }
+            | Act::Intrude { node }
             | Act::Cut { to: node, .. }
             | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),
             harmless => self.play(harmless).await,

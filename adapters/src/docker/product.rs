@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use harness::corpus::Corpus;
 use harness::ports::{Effect, EnvironmentError, System};
-use harness::topology::Role;
+use harness::topology::{NodeId, Role};
 
 use super::environment;
 use super::minio::Minio;
+use super::postgres::Postgres;
+use super::shell::Inside;
 use super::stand::Blueprint;
+use crate::postgres::{Database, Node};
 use crate::s3::Keys;
 
 /// What runs in a container, asked directly, past the link.
@@ -18,6 +21,8 @@ use crate::s3::Keys;
 pub(super) enum Product {
     /// Role `object`.
     Object(Minio),
+    /// Role `feature`.
+    Feature(Box<Postgres>),
 }
 
 impl Product {
@@ -25,16 +30,17 @@ impl Product {
     ///
     /// # Errors
     /// If no product plays it yet.
-    pub(super) fn of(role: Role, addr: SocketAddr) -> Result<Self, EnvironmentError> {
-        match role {
+    pub(super) fn of(id: &NodeId, addr: SocketAddr) -> Result<Self, EnvironmentError> {
+        let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+        match id.role {
             Role::Object => {
-                let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
                 let made = Minio::new(addr, Keys::new("gameday", secret));
                 made.map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Vector | Role::Feature | Role::Gpu => Err(environment(
-                format!("world `docker` has no product for the role {role} yet"),
+            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), &secret)))),
+            Role::Vector | Role::Gpu => Err(environment(
+                format!("world `docker` has no product for the role {} yet", id.role),
                 "use `--world local` for this scenario",
             )),
         }
@@ -44,6 +50,7 @@ impl Product {
     pub(super) fn blueprint(&self, image: String) -> Blueprint {
         match self {
             Product::Object(node) => node.blueprint(image),
+            Product::Feature(node) => node.blueprint(image),
         }
     }
 
@@ -51,6 +58,15 @@ impl Product {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Product::Object(_) => "MinIO",
+            Product::Feature(_) => "PostgreSQL",
+        }
+    }
+
+    /// Starts what the container does not start by itself; what runs already stays.
+    pub(super) async fn boot(&self, inside: Inside) -> Result<(), String> {
+        match self {
+            Product::Object(_) => Ok(()),
+            Product::Feature(node) => node.boot(inside).await,
         }
     }
 
@@ -58,6 +74,7 @@ impl Product {
     pub(super) async fn ready(&self) -> Result<String, String> {
         match self {
             Product::Object(node) => node.ready().await,
+            Product::Feature(node) => node.ready().await,
         }
     }
 
@@ -65,6 +82,7 @@ impl Product {
     pub(super) async fn provide(&self) -> Result<(), String> {
         match self {
             Product::Object(node) => node.provide().await,
+            Product::Feature(_) => Ok(()),
         }
     }
 
@@ -72,6 +90,7 @@ impl Product {
     pub(super) fn system(&self, link: SocketAddr, corpus: Arc<Corpus>) -> Result<Arc<dyn System>, String> {
         match self {
             Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
+            Product::Feature(node) => Ok(node.system(link, corpus)),
         }
     }
 
@@ -79,6 +98,15 @@ impl Product {
     pub(super) fn object(&self) -> Result<&Minio, Effect> {
         match self {
             Product::Object(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} stores no objects", other.name()))),
+        }
+    }
+
+    /// The feature store, if it is one.
+    pub(super) fn feature(&self) -> Result<&Database, Effect> {
+        match self {
+            Product::Feature(node) => node.node().map(Node::operators).map_err(Effect::failed),
+            other => Err(Effect::failed(format!("{} holds no features", other.name()))),
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Disk {
 pub(super) struct Blueprint {
     /// The image.
     pub(super) image: String,
+    /// Who runs it, if not whom the image names.
+    pub(super) user: Option<&'static str>,
     /// What runs, after the image's entry point.
     pub(super) cmd: Vec<String>,
     /// `NAME=value`; may hold secrets, and is never printed.
@@ -78,6 +80,7 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
     ContainerCreateBody {
         image: Some(blueprint.image.clone()),
         hostname: Some(place.host_name.clone()),
+        user: blueprint.user.map(str::to_owned),
         cmd: Some(blueprint.cmd.clone()),
         env: Some(blueprint.env.clone()),
         exposed_ports: Some(vec![port]),
@@ -95,6 +98,7 @@ mod tests {
     fn nothing_is_published_beyond_loopback() {
         let blueprint = Blueprint {
             image: "x".into(),
+            user: None,
             cmd: Vec::new(),
             env: Vec::new(),
             port: 9000,

@@ -209,6 +209,20 @@ impl Node {
         Ok(())
     }
 
+    /// Whether there is a cluster on its disk.
+    ///
+    /// # Errors
+    /// [`NodeError::Shell`]: nobody can say.
+    pub async fn exists(&self) -> Result<bool, NodeError> {
+        let version = format!("{}/PG_VERSION", self.layout.data());
+        let test = Command::new("test").args(["-f", version.as_str()]);
+        match self.shell.run(test).await?.code {
+            0 => Ok(true),
+            1 => Ok(false),
+            code => Err(NodeError::Refused(format!("test ended with code {code}"))),
+        }
+    }
+
     /// Whether the server runs, by its own lock file and process.
     ///
     /// # Errors

@@ -1,0 +1,114 @@
+//! PostgreSQL as role `feature`: one server, started inside a container whose first process only waits, so that a
+//! stopped server can be worked on.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use harness::corpus::Corpus;
+use harness::ports::System;
+
+use super::shell::Inside;
+use super::stand::{Blueprint, Disk};
+use crate::postgres::settings::{self, DATABASE, Layout, USER};
+use crate::postgres::{Credentials, Database, Login, Node, Peer, PostgresSystem, Secret};
+
+/// Everything of the server is on its disk.
+const ROOT: &str = "/var/lib/postgresql/data";
+/// Where Debian puts the programs.
+const BIN: &str = "/usr/lib/postgresql/15/bin";
+/// Who runs the server, and owns the disk.
+const SERVER_USER: &str = "postgres";
+/// Where the server listens, inside.
+const PORT: u16 = 5432;
+/// Longer than any limit of the harness, which ends a call by dropping it.
+const USERS_LIMIT: Duration = Duration::from_secs(60);
+/// One call of the harness's own, past the link.
+const OWN_LIMIT: Duration = Duration::from_secs(30);
+/// One attempt at being a user.
+const READY_LIMIT: Duration = Duration::from_secs(2);
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    addr: SocketAddr,
+    slug: String,
+    credentials: Credentials,
+    /// From the moment that its container is there.
+    node: OnceLock<Node>,
+}
+
+impl Postgres {
+    /// A server published at `addr`, which does not have to run yet.
+    pub(super) fn new(addr: SocketAddr, slug: String, secret: &str) -> Self {
+        let of = |role: &str| Secret::new(format!("{secret}-{role}"));
+        let credentials =
+            Credentials { operator: of("operator"), user: of("user"), replicator: of("replicator") };
+        Self { addr, slug, credentials, node: OnceLock::new() }
+    }
+
+    fn layout() -> Layout {
+        Layout {
+            root: ROOT.into(),
+            bin: BIN.into(),
+            listen: "*".into(),
+            port: PORT,
+            clients: "all".into(),
+            archive: false,
+        }
+    }
+
+    /// What it needs of a container.
+    pub(super) fn blueprint(&self, image: String) -> Blueprint {
+        Blueprint {
+            image,
+            // The first process gives the disk to the server's user.
+            user: Some("root"),
+            cmd: settings::entry(&Self::layout()),
+            env: Vec::new(),
+            port: PORT,
+            disk: Disk { at: ROOT },
+            memory: 1 << 30,
+            nano_cpus: 2_000_000_000,
+        }
+    }
+
+    /// The server, once its container is there.
+    pub(super) fn node(&self) -> Result<&Node, String> {
+        self.node.get().ok_or_else(|| "its container was never made".into())
+    }
+
+    /// Starts the server in a container that runs; makes it first on an empty disk. One that runs already stays.
+    pub(super) async fn boot(&self, mut inside: Inside) -> Result<(), String> {
+        inside.user = SERVER_USER;
+        if self.node.get().is_none() {
+            let peer = Peer { host: self.slug.clone(), port: PORT };
+            let name = self.slug.replace('-', "_");
+            let (at, shell) = ((self.addr, peer), Arc::new(inside));
+            let node = Node::new(&name, Self::layout(), shell, at, self.credentials.clone(), OWN_LIMIT)?;
+            self.node.get_or_init(|| node);
+        }
+        let node = self.node()?;
+        let done = match (node.exists().await, node.runs().await) {
+            (Ok(_), Ok(true)) => Ok(()),
+            (Ok(true), Ok(false)) => node.start().await,
+            (Ok(false), Ok(false)) => node.create().await,
+            (Err(e), _) | (_, Err(e)) => Err(e),
+        };
+        done.map_err(|e| e.to_string())
+    }
+
+    /// Does what users do, for real: writes, and reads it back.
+    pub(super) async fn ready(&self) -> Result<String, String> {
+        let health = tokio::time::timeout(READY_LIMIT, self.node()?.health()).await;
+        let health = health.map_err(|_| format!("silent for {READY_LIMIT:?}"))?.map_err(|e| e.to_string())?;
+        Ok(format!("a row written was read back, {} entities", health.entities))
+    }
+
+    /// The store as its users reach it, at the far end of a link.
+    pub(super) fn system(&self, link: SocketAddr, corpus: Arc<Corpus>) -> Arc<dyn System> {
+        let (password, database) = (self.credentials.user.clone(), DATABASE.into());
+        let login = Login { addr: link, user: USER.into(), password, database };
+        Arc::new(PostgresSystem::new(Database::new(login, USERS_LIMIT), corpus))
+    }
+}
