@@ -10,7 +10,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
     WaitContainerOptions,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::try_join};
 use harness::ports::Effect;
 use tokio::time::timeout;
 
@@ -22,7 +22,9 @@ use super::stand::{Blueprint, Place, body};
 /// How long a container that was asked to stop may take before it is killed, in seconds.
 const STOP_SECONDS: i32 = 15;
 /// How long the end of a container may take to be seen.
-const END_LIMIT: Duration = Duration::from_secs(10);
+const END_LIMIT: Duration = Duration::from_secs(20);
+/// The exit code of a process that was killed.
+const KILLED: i64 = 137;
 /// Lines of a log that are kept.
 const LOG_LINES: &str = "20000";
 /// How much of a log goes into an error.
@@ -36,6 +38,8 @@ pub(super) struct Life {
     /// Of its main process on this machine, while it runs.
     pub(super) pid: i64,
     pub(super) exit: i64,
+    /// When its last process was started: another process, another moment.
+    pub(super) started: String,
     pub(super) out_of_memory: bool,
 }
 
@@ -93,6 +97,7 @@ impl Container {
             paused: seen.paused.unwrap_or_default(),
             pid: seen.pid.unwrap_or_default(),
             exit: seen.exit_code.unwrap_or_default(),
+            started: seen.started_at.unwrap_or_default(),
             out_of_memory: seen.oom_killed.unwrap_or_default(),
         }))
     }
@@ -129,15 +134,9 @@ impl Container {
 
     pub(super) async fn kill(&self) -> Effect {
         match self.end(self.engine.docker().kill_container(&self.name, None)).await {
-            Ok((pid, life, took)) => {
-                let text = format!(
-                    "container {}: process {pid} ended with {} after {took:.1?}",
-                    self.name,
-                    life.end()
-                );
-                // A kill that ends otherwise was not what ended it.
-                if life.exit == 137 { Effect::observed(text) } else { Effect::not_observed(text) }
-            }
+            // One that ends otherwise was not ended by this kill.
+            Ok((pid, code, took)) if code != KILLED => Effect::not_observed(self.ending(pid, code, took)),
+            Ok((pid, code, took)) => Effect::observed(self.ending(pid, code, took)),
             Err(effect) => effect,
         }
     }
@@ -145,41 +144,50 @@ impl Container {
     pub(super) async fn stop(&self) -> Effect {
         let options = StopContainerOptions { t: Some(STOP_SECONDS), ..Default::default() };
         match self.end(self.engine.docker().stop_container(&self.name, Some(options))).await {
-            Ok((pid, life, took)) => Effect::observed(format!(
-                "container {}: process {pid} ended with {} after {took:.1?}",
-                self.name,
-                life.end()
-            )),
+            Ok((pid, code, took)) => Effect::observed(self.ending(pid, code, took)),
             Err(effect) => effect,
         }
     }
 
-    /// Ends it by `order`, and waits until its end is seen.
+    fn ending(&self, pid: i64, code: i64, took: Duration) -> String {
+        format!("container {}: process {pid} ended with exit code {code} after {took:.1?}", self.name)
+    }
+
+    /// Ends it by `order`, and waits until the end of the process that ran is seen. Whoever repairs it may have
+    /// started another by then.
     async fn end(
         &self,
         order: impl Future<Output = Result<(), bollard::errors::Error>>,
-    ) -> Result<(i64, Life, Duration), Effect> {
+    ) -> Result<(i64, i64, Duration), Effect> {
         let before = self.runs().await?;
         let began = Instant::now();
-        match order.await {
-            Ok(()) => {}
-            // It ended by itself meanwhile.
-            Err(e) if status(&e) == Some(409) => {
-                self.runs().await?;
-                return Err(Effect::failed(format!("container {}: {e}", self.name)));
-            }
-            Err(e) => return Err(Effect::failed(format!("container {}: {e}", self.name))),
-        }
-        // Its exit code is an error to this call; the engine is asked below.
-        let mut ended =
+        let mut exits =
             Box::pin(self.engine.docker().wait_container(&self.name, None::<WaitContainerOptions>));
-        let _ = timeout(END_LIMIT, ended.next()).await;
-        let life = self.lives().await?;
-        if life.running {
-            let why = format!("container {} still runs after {END_LIMIT:?}", self.name);
+        // Asked before the order is given: afterwards the answer may be that of the next process.
+        let seen = timeout(END_LIMIT, exits.next());
+        let done = async { order.await.map_err(|e| self.refused(&e)) };
+        let (seen, ()) = try_join(seen.map(Ok), done).await?;
+        let after = self.lives().await?;
+        if after.running && after.started == before.started {
+            let why = format!("container {} still runs after {:.1?}", self.name, began.elapsed());
             return Err(Effect::not_observed(why));
         }
-        Ok((before.pid, life, began.elapsed()))
+        let code = match seen {
+            Ok(Some(Ok(exit))) => exit.status_code,
+            Ok(Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. }))) => code,
+            _ if !after.running => after.exit,
+            _ => {
+                let why = format!("container {}: how process {} ended was not seen", self.name, before.pid);
+                return Err(Effect::not_observed(why));
+            }
+        };
+        Ok((before.pid, code, began.elapsed()))
+    }
+
+    /// What an engine's refusal to end it means: it may have ended by itself meanwhile.
+    fn refused(&self, error: &bollard::errors::Error) -> Effect {
+        let why = format!("container {}: {error}", self.name);
+        if status(error) == Some(409) { Effect::not_observed(why) } else { Effect::failed(why) }
     }
 
     /// Freezes every process of it.

@@ -108,10 +108,14 @@ impl DockerHost {
     /// A container that has ended already needs no ending: to bring it back is what is asked for.
     async fn restart(&self, node: &Node) -> Result<Effect, Effect> {
         let container = node.container()?;
-        let runs = container.life().await.map_err(Effect::failed)?.is_some_and(|life| life.running);
-        if runs {
+        let runs = async || {
+            let life = container.life().await.map_err(Effect::failed)?;
+            Ok::<_, Effect>(life.is_some_and(|life| life.running))
+        };
+        if runs().await? {
             let killed = container.kill().await;
-            if !killed.outcome.observed() {
+            // It may have ended by itself, or by a fault, in the middle of this.
+            if !killed.outcome.observed() && runs().await? {
                 return Ok(killed);
             }
         }

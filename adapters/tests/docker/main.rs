@@ -20,6 +20,7 @@ type Test = (&'static str, fn());
 const TESTS: &[Test] = &[
     ("contract", worlds::the_contract_is_kept_by_an_object_store),
     ("wiped_node", worlds::a_wiped_node_starts_empty),
+    ("killed_and_restarted", worlds::a_kill_is_seen_though_the_node_is_restarted_at_once),
     ("limits", worlds::containers_are_limited_labelled_and_on_loopback),
     ("damage", worlds::damaged_objects_are_served_as_good),
     ("silent_faults", worlds::silent_faults_are_seen_to_do_nothing),

@@ -48,6 +48,25 @@ pub(crate) fn a_wiped_node_starts_empty() {
     });
 }
 
+/// Who repairs it is faster than who looks whether the fault took effect.
+pub(crate) fn a_kill_is_seen_though_the_node_is_restarted_at_once() {
+    block_on(async {
+        let stand = Stand::new();
+        stand.host.launch().await.unwrap();
+        write(&stand, 1).await;
+        for _ in 0..5 {
+            let repair = async {
+                let system = stand.host.system(Role::Object).unwrap();
+                while system.read(1).await.is_ok() {}
+                stand.must(Act::Restart { node: object() }).await
+            };
+            tokio::join!(stand.must(Act::Kill { node: object() }), repair);
+            assert_eq!(read(&stand, 1).await, Some(Reading::Ver(1)));
+        }
+        stand.tear_down().await;
+    });
+}
+
 pub(crate) fn containers_are_limited_labelled_and_on_loopback() {
     block_on(async {
         let stand = Stand::new();

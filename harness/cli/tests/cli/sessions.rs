@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 fn every_help_text() {
     let desk = Desk::new();
     assert_snapshot!("help", desk.session("--help"));
-    for command in ["run", "check", "plan", "report", "heal", "schema", "doctor"] {
+    for command in ["run", "check", "plan", "report", "heal", "schema", "doctor", "images"] {
         assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
     }
 }
@@ -118,16 +118,34 @@ fn a_set_of_drills() {
 fn wrong_command_lines() {
     let desk = Desk::new();
     for (name, line) in [
-        ("docker", "run --world docker good.toml"),
         ("flaw", "run --world sim --flaw sloth good.toml"),
         ("set", "run --world sim --set objectives.rot=30s good.toml"),
         ("set_pair", "run --world sim --set objectives good.toml"),
         ("out", "run --world sim --out good.toml good.toml"),
         ("mistakes", "run --world sim mistakes.toml good.toml"),
+        ("image_elsewhere", "run --world sim --image object=minio/minio good.toml"),
+        ("image_of_nothing", "run --world sim --image minio good.toml"),
         ("report", "report nowhere"),
         ("nothing", "run"),
     ] {
         assert_snapshot!(format!("wrong_{name}"), desk.session(line));
     }
     assert!(!desk.path("runs").exists(), "a wrong command line must not leave a run behind");
+}
+
+#[test]
+#[cfg(not(feature = "docker"))]
+fn a_world_that_is_not_built_in_names_the_command_that_builds_it() {
+    let desk = Desk::new();
+    assert_snapshot!("wrong_docker", desk.session("run --world docker good.toml"));
+    assert_snapshot!("wrong_images", desk.session("images list"));
+}
+
+#[test]
+#[cfg(feature = "docker")]
+fn an_image_that_no_engine_takes_is_refused_before_one_is_asked() {
+    let desk = Desk::new();
+    let answer = desk.gameday("run --world docker --image object=-x good.toml");
+    assert_eq!(answer.code, 3, "{}", answer.stderr);
+    assert!(answer.stderr.contains("`-x` is no image"), "{}", answer.stderr);
 }
