@@ -19,6 +19,7 @@ type Test = (&'static str, fn());
 
 const TESTS: &[Test] = &[
     ("contract", worlds::the_contract_is_kept_by_an_object_store),
+    ("feature_contract", worlds::the_contract_is_kept_by_a_feature_store),
     ("wiped_node", worlds::a_wiped_node_starts_empty),
     ("killed_and_restarted", worlds::a_kill_is_seen_though_the_node_is_restarted_at_once),
     ("limits", worlds::containers_are_limited_labelled_and_on_loopback),
@@ -29,6 +30,8 @@ const TESTS: &[Test] = &[
     ("left_overs", worlds::left_overs_of_another_run_are_refused),
     ("healthy_drill", drills::a_crash_of_the_object_store_passes),
     ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
+    ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
+    ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
 ];

@@ -32,7 +32,10 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn can_run() -> Result<(), String> {
     block_on(async {
         let engine = Engine::connect().await.map_err(|e| e.to_string())?;
-        images::resolve(&engine, Role::Object, &Choices::new()).await.map(drop).map_err(|e| e.to_string())
+        for role in [Role::Object, Role::Feature] {
+            images::resolve(&engine, role, &Choices::new()).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
     })
 }
 
@@ -55,7 +58,11 @@ impl Stand {
     }
 
     pub(crate) fn with(flaw: Option<&str>, images: Choices) -> Self {
-        let (folder, run, plan) = (tempfile::tempdir().unwrap(), run_id(), plan());
+        Self::of(plan(), flaw, images)
+    }
+
+    pub(crate) fn of(plan: Plan, flaw: Option<&str>, images: Choices) -> Self {
+        let (folder, run) = (tempfile::tempdir().unwrap(), run_id());
         let config = DockerConfig {
             run: run.clone(),
             folder: folder.path().to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use adapters::docker::images::Choices;
 use harness::act::{Act, Artifact, CutMode, Damage, Direction, Outcome};
 use harness::contract;
+use harness::diagnose::load;
 use harness::ports::{Reading, Write};
 use harness::topology::Role;
 use tokio::time::timeout;
@@ -18,6 +19,16 @@ pub(crate) fn the_contract_is_kept_by_an_object_store() {
         stand.is_clean().await;
         let log = std::fs::read_to_string(stand.folder().join("logs/east-object.log")).unwrap();
         assert!(log.contains("MinIO"), "{log}");
+        stand.tear_down().await;
+    });
+}
+
+pub(crate) fn the_contract_is_kept_by_a_feature_store() {
+    block_on(async {
+        let plan =
+            load(include_bytes!("../../../scenarios/feature_store_compromise.toml"), &[]).unwrap().plan;
+        let stand = Stand::of(plan, None, Choices::new());
+        contract::stores(stand.host.clone(), &stand.plan, &stand.corpus(), &[Role::Feature]).await;
         stand.tear_down().await;
     });
 }
