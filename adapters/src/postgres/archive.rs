@@ -1,6 +1,6 @@
 //! Point-in-time recovery: a copy of the cluster, and an archive of its log.
 //!
-//! The archive is a folder of the node. A restore point is usable once the segment that holds it is archived, which is
+//! The archive is a folder of the node; `ship` takes it into an object store. A restore point is usable once the segment that holds it is archived, which is
 //! what [`Node::restore_point`] waits for; what was written since then is lost by a recovery to it, and no replay knows
 //! it. Standbys of a recovered server have to be cloned anew.
 
@@ -12,7 +12,7 @@ use super::settings::{REPLICATOR, recovery_conf};
 use super::shell::{Command, must};
 
 /// Copying a cluster, and replaying its log, take as long as they take.
-const LONG: Duration = Duration::from_secs(600);
+pub(super) const LONG: Duration = Duration::from_secs(600);
 /// A segment is archived within this.
 const ARCHIVED: Duration = Duration::from_secs(60);
 
@@ -20,6 +20,18 @@ const ARCHIVED: Duration = Duration::from_secs(60);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RestorePoint {
     name: String,
+}
+
+fn plain(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    !name.is_empty() && name.len() < 64 && name.chars().all(fits)
+}
+
+impl RestorePoint {
+    /// A moment that was named by [`Node::restore_point`], perhaps of another node.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into() }
+    }
 }
 
 impl Node {
@@ -41,8 +53,7 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub async fn restore_point(&self, name: &str) -> Result<RestorePoint, NodeError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !self.layout.archive || name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
+        if !self.layout.archive || !plain(name) {
             return Err(NodeError::Refused(format!(
                 "{name:?} names no restore point, or there is no archive"
             )));
@@ -64,6 +75,10 @@ impl Node {
     /// # Errors
     /// See [`NodeError`]. If the log does not reach the point, the server does not start, and says so in its log.
     pub async fn recover_to(&self, point: &RestorePoint) -> Result<(), NodeError> {
+        // A name that could be anything else than one is nothing that a server may read.
+        if !plain(&point.name) {
+            return Err(NodeError::Refused(format!("{:?} names no restore point", point.name)));
+        }
         self.stop(false).await?;
         let (base, data) = (self.base(), self.layout.data());
         let script = r#"test -f "$1/PG_VERSION" && rm -rf "$2" && cp -a "$1" "$2""#;
@@ -78,7 +93,7 @@ impl Node {
         .await
     }
 
-    fn base(&self) -> String {
+    pub(super) fn base(&self) -> String {
         format!("{}/base", self.layout.root)
     }
 }

@@ -15,7 +15,7 @@
 //! | `replication` | synchronous or not, lag, a frozen receiver |
 //! | `failover` | fencing, promotion, rejoining |
 //! | `pages` | damage to heap and index pages |
-//! | `archive` | point-in-time recovery |
+//! | `archive`, `ship` | point-in-time recovery, from the node's folder or from an object store |
 //! | `health` | what a user's operation says of a server |
 //!
 //! # What holds
@@ -43,6 +43,7 @@ mod rows;
 mod schema;
 pub mod settings;
 mod shell;
+mod ship;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +56,7 @@ pub use node::{Credentials, Node, NodeError, Peer};
 pub use pages::{Damaged, Pages, Seen};
 pub use replication::{Lag, Mode};
 pub use shell::{Command, Output, Shell, ShellError};
+pub use ship::Shipped;
 
 /// The feature store in PostgreSQL, as a drill's users reach it.
 pub type PostgresSystem = crate::features::FeatureSystem<Database>;

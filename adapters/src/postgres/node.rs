@@ -31,6 +31,9 @@ pub enum NodeError {
     /// A question to the server.
     #[error("{0}")]
     Call(#[from] CallError),
+    /// An object store.
+    #[error("the object store: {0}")]
+    Store(#[from] crate::s3::S3Error),
     /// It would do harm, or there is nothing that it could be done to.
     #[error("{0}")]
     Refused(String),
@@ -259,7 +262,7 @@ impl Node {
         Ok(())
     }
 
-    async fn configure(&self) -> Result<(), NodeError> {
+    pub(super) async fn configure(&self) -> Result<(), NodeError> {
         let folders = [self.layout.conf(""), self.layout.archived()];
         let make = Command::script(r#"mkdir -p "$@""#, folders.iter().map(String::as_str));
         must(self.shell.as_ref(), make).await?;

@@ -24,6 +24,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::settings::Layout;
 use super::*;
+use crate::s3::{Keys, S3, Server as ObjectServer, ServerConfig};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -140,6 +141,18 @@ impl Stand {
         let west = self.node("west");
         west.clone_from(&east).await.unwrap();
         (east, west)
+    }
+
+    /// A bucket of an object store of its own.
+    async fn object_store(&self, bucket: &str) -> S3 {
+        let keys = Keys::new("gameday", "not-a-secret");
+        let data = self.dir.path().join(format!("objects-{bucket}"));
+        let config = ServerConfig { port: 0, data, keys: keys.clone(), lifeline: false, replica: None };
+        let objects = ObjectServer::bind(config).await.unwrap();
+        let s3 = S3::new(&format!("http://{}", objects.addr()), bucket, &keys).unwrap();
+        tokio::spawn(objects.run(std::future::pending()));
+        s3.create_bucket().await.unwrap();
+        s3
     }
 
     /// Kills a server and every process of it, all at once.

@@ -6,7 +6,7 @@ use harness::corpus::MODELS;
 use super::*;
 use crate::features::backup::{BackupError, back_up, restore};
 use crate::features::{Audit, Flaw, Operated as _, Strike, audit};
-use crate::s3::{Keys, S3, Server as ObjectServer, ServerConfig, name_of};
+use crate::s3::{S3, name_of};
 
 const ENTITIES: u64 = 600;
 
@@ -18,15 +18,8 @@ struct Store {
 }
 
 async fn store(stand: &mut Stand) -> Store {
-    let keys = Keys::new("gameday", "not-a-secret");
-    let dir = stand.dir.path().join("objects");
-    let config = ServerConfig { port: 0, data: dir, keys: keys.clone(), lifeline: false, replica: None };
-    let objects = ObjectServer::bind(config).await.unwrap();
-    let endpoint = format!("http://{}", objects.addr());
-    tokio::spawn(objects.run(std::future::pending()));
-    let [data, backups] = ["gameday", "gameday-backups"].map(|name| S3::new(&endpoint, name, &keys).unwrap());
-    data.create_bucket().await.unwrap();
-    backups.create_bucket().await.unwrap();
+    let data = stand.object_store("gameday").await;
+    let backups = stand.object_store("gameday-backups").await;
     let corpus = corpus(ENTITIES);
     for key in 0..MODELS {
         data.put(&name_of(key), corpus.object(key, 0)).await.unwrap();

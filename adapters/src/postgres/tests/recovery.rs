@@ -23,9 +23,32 @@ async fn a_server_goes_back_to_the_moment_before_it_was_poisoned() {
         system.write(put(key, key + 1)).await.unwrap();
     }
     assert_ne!(survivors(&system, 1000).await, before);
+    // Another node does the same from the object store, when nothing is left of this one.
+    let s3 = stand.object_store("gameday-backups").await;
+    assert!(node.fetch(&s3, "east").await.is_err(), "nothing was shipped yet");
+    let shipped = node.ship(&s3).await.unwrap();
+    assert!(
+        shipped.new == shipped.segments && shipped.segments > 0 && shipped.base_bytes > 1 << 20,
+        "{shipped:?}"
+    );
+    assert_eq!(node.ship(&s3).await.unwrap().new, 0);
     node.recover_to(&point).await.unwrap();
     // All of the poison is gone, and so are the ten writes after it.
     assert_eq!(survivors(&system, 1000).await, before);
     system.write(put(1, 99)).await.unwrap();
     node.health().await.unwrap();
+    stand.kill(&node);
+    let other = stand.node("west");
+    other.fetch(&s3, "east").await.unwrap();
+    assert!(other.recover_to(&RestorePoint::named("no\nname")).await.is_err());
+    other.recover_to(&RestorePoint::named("before_poison")).await.unwrap();
+    assert_eq!(survivors(&PostgresSystem::new(other.users().clone(), corpus.clone()), 1000).await, before);
+    // A damaged object is named, and nothing of the node is touched.
+    let listed = s3.list_all("postgres-backups/east/wal/", 1000).await.unwrap();
+    let mut bad = s3.get(&listed[0].key).await.unwrap().unwrap().to_vec();
+    bad[100] ^= 1;
+    s3.put(&listed[0].key, bad).await.unwrap();
+    let refused = other.fetch(&s3, "east").await.unwrap_err().to_string();
+    assert!(refused.contains(&listed[0].key) && refused.contains("checksum"), "{refused}");
+    other.health().await.unwrap();
 }
