@@ -1,12 +1,15 @@
 //! `gameday`: arguments, progress and exit codes. One file a command; this crate alone knows all the others.
 
 mod check;
+mod compliance;
 mod doctor;
+mod evidence;
 mod exit;
 mod heal;
 mod inputs;
 mod judged;
 mod machine;
+mod metrics;
 mod plan;
 mod report;
 mod run;
@@ -32,6 +35,9 @@ enum Command {
     Plan(plan::Plan),
     Report(report::Report),
     Heal(heal::Heal),
+    Evidence(evidence::Evidence),
+    Compliance(compliance::Compliance),
+    Metrics(metrics::Metrics),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
 }
@@ -49,6 +55,9 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Heal(command) => command.run(),
+        Command::Evidence(command) => command.run(),
+        Command::Compliance(command) => command.run(),
+        Command::Metrics(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };
