@@ -25,6 +25,7 @@ done <runs.jsonl
 runs() { sed -n "s/.*\"kind\":{\"run.$1\":{\"run\":\"\\([^\"]*\\)\".*/\\1/p" runs.jsonl; }
 field() { grep "\"kind\":{\"run.$2\":{\"run\":\"$1\"" runs.jsonl | tail -n 1 | sed "s/.*\"$3\":\"\\([0-9a-f]*\\)\".*/\\1/"; }
 bundle=; [ ! -e bundle.json ] || { signed SHA256SUMS gameday-evidence@v1; sha256sum --strict --quiet -c SHA256SUMS || die "bundle"; bundle='AUDITOR.md SHA256SUMS SHA256SUMS.sig bundle.json verify.sh'; }
+if runs declared | grep -q -e '[^A-Za-z0-9._-]' -e '^[.-]'; then die "runs.jsonl: a name that cannot name a run"; fi
 odd || die "a link, or a name that hides another"
 extra=$(ls -A | grep -vxF "$(printf '%s\n' HEAD HEAD.sig runs.jsonl $bundle; runs declared)")
 [ -z "$extra" ] || die "$extra: no run explains it"

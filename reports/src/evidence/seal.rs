@@ -145,6 +145,10 @@ pub fn check(
     match names(folder) {
         Err(e) => say("", format!("the folder cannot be read: {e}")),
         Ok(found) => {
+            let plain = |n: &&String| fs::symlink_metadata(folder.join(n)).is_ok_and(|m| m.is_file());
+            for name in found.iter().filter(|n| !plain(n)) {
+                say(name, "it is not a plain file".into());
+            }
             let known = [SUMS, SUMS_SIG, RECORD, REVIEW, REVIEW_SIG];
             for name in found.iter().filter(|n| !listed.contains_key(*n) && !known.contains(&n.as_str())) {
                 say(name, "it is not covered by the signature: it was added later".into());

@@ -123,6 +123,12 @@ fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> 
     let read = |name: &str| fs::read(evidence.join(name)).unwrap_or_default();
     let (bytes, text, signature) = (read(RUNS), read(HEAD), read(HEAD_SIG));
     let problems = &mut checked.problems;
+    for name in [RUNS, HEAD, HEAD_SIG] {
+        // What a link points to can be changed without touching the folder.
+        if fs::symlink_metadata(evidence.join(name)).is_ok_and(|m| !m.is_file()) {
+            problem(problems, &evidence.join(name), "it is not a plain file");
+        }
+    }
     let ledger = match Ledger::parse(&bytes) {
         Ok(ledger) if ledger.entries.is_empty() => {
             problem(problems, &evidence.join(RUNS), "it is missing or empty: there is nothing to verify");

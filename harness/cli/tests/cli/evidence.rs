@@ -1,6 +1,11 @@
 //! Evidence as its users meet it: keys, a signed drill, a review, a bundle, and what is found when it was touched.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
 
 use crate::desk::Desk;
 
@@ -142,4 +147,24 @@ fn a_textfile_is_replaced_whole() {
     let text = desk.read("out/gameday.prom");
     assert!(text.ends_with('\n') && text.contains("gameday_drill_last_success_timestamp_seconds{"), "{text}");
     assert_eq!(fs::read_dir(desk.path("out")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_run_that_is_killed_stays_on_record_as_never_closed() {
+    let desk = Desk::new();
+    assert_eq!(desk.gameday("evidence keygen --identity ops@example.org").code, 0);
+    let mut run = Command::new(assert_cmd::cargo::cargo_bin("gameday"));
+    run.current_dir(desk.path("")).env("GAMEDAY_KEYS", desk.path("keys"));
+    run.args(["run", "good.toml", "--world", "local", "--evidence", "evidence"]);
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The line that says so comes only after the ledger was signed, and before anything is started.
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    assert!(stderr.lines().any(|line| line.unwrap().starts_with("evidence: declared")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let answer = desk.gameday("evidence verify evidence --recompute");
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert!(answer.stderr.contains("never closed: counts as failed"), "{}", answer.stderr);
+    let run = only_run(&desk);
+    desk.gameday(&format!("heal runs/{run}"));
 }
