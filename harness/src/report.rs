@@ -13,7 +13,7 @@ use crate::{
     journal::{JournalError, Reader},
     judge::{self, Finding, recall},
     ledger::Latency,
-    plan::{ServicePlan, StepKind},
+    plan::{Plan, ServicePlan, StepKind},
     ports::CountsAs,
     scenario::{Priority, WorldName},
     topology::Role,
@@ -225,7 +225,7 @@ impl Report {
             gameday: began.gameday.clone(),
             machine: began.machine.clone(),
             scenario_sha256: began.scenario_sha256.clone(),
-            objectives: facts.plan.services.iter().map(objective).collect(),
+            objectives: objectives(&facts.plan),
             services: services.map(|(plan, s)| service(facts, plan, s)).collect(),
             ledger: facts.stores.iter().map(|s| store(facts, s)).collect(),
             quality: quality(facts),
@@ -235,6 +235,11 @@ impl Report {
             events: facts.events,
         }
     }
+}
+
+/// What has to hold for each service, before anything was measured.
+pub fn objectives(plan: &Plan) -> Vec<ObjectiveReport> {
+    plan.services.iter().map(objective).collect()
 }
 
 fn objective(plan: &ServicePlan) -> ObjectiveReport {

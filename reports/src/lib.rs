@@ -3,11 +3,20 @@
 //!
 //! No clock, no files, no colour: the same report always makes the same bytes, so a report made from an old journal
 //! is byte-identical to the one made by the run. A new format is one file here and one arm in [`Format`].
+//!
+//! Beside them, what is made of many drills: [`evidence`] (signed, chained, verified), [`compliance`], [`metrics`].
 
+pub mod compliance;
+pub mod controls;
+pub mod evidence;
 mod headline;
 pub mod json;
 pub mod junit;
+pub mod markdown;
+pub mod metrics;
+pub mod oscal;
 pub mod text;
+pub mod trace;
 
 use std::{fmt, str::FromStr};
 
@@ -25,11 +34,18 @@ pub enum Format {
     Json,
     /// For CI servers: `junit.xml`.
     Junit,
+    /// For the step summary of a CI server: `summary.md`.
+    Markdown,
+    /// For tools of auditors: `oscal-ar.json`.
+    Oscal,
+    /// For collectors of traces: `trace.otlp.jsonl`.
+    Trace,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Junit];
+    pub const ALL: [Format; 6] =
+        [Format::Text, Format::Json, Format::Junit, Format::Markdown, Format::Oscal, Format::Trace];
 
     /// The word for it on a command line.
     pub fn word(self) -> &'static str {
@@ -37,6 +53,9 @@ impl Format {
             Format::Text => "text",
             Format::Json => "json",
             Format::Junit => "junit",
+            Format::Markdown => "markdown",
+            Format::Oscal => "oscal",
+            Format::Trace => "trace",
         }
     }
 
@@ -46,6 +65,9 @@ impl Format {
             Format::Text => "report.txt",
             Format::Json => "result.json",
             Format::Junit => "junit.xml",
+            Format::Markdown => "summary.md",
+            Format::Oscal => "oscal-ar.json",
+            Format::Trace => "trace.otlp.jsonl",
         }
     }
 
@@ -55,6 +77,9 @@ impl Format {
             Format::Text => text::render(report),
             Format::Json => json::render(report),
             Format::Junit => junit::render(report),
+            Format::Markdown => markdown::render(report),
+            Format::Oscal => oscal::render(report),
+            Format::Trace => trace::render(report),
         }
     }
 }

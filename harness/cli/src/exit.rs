@@ -3,6 +3,7 @@
 use std::{fmt, process::ExitCode};
 
 use harness::ports::EnvironmentError;
+use reports::evidence::{Trouble, Whose};
 
 /// What every help text ends with.
 pub(crate) const HELP: &str = "\
@@ -12,7 +13,7 @@ Exit codes:
   2  the command line or a scenario is wrong
   3  the environment failed: no port, no disk, no memory
   4  unknown: nothing was proved, or the drill was given up
-  5  the evidence does not verify: a journal was altered
+  5  the evidence does not verify: a journal, a file or a signature was altered
 
 Start with:
   gameday doctor                                    what this machine offers
@@ -46,7 +47,8 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     /// How the program ends because of it.
     pub(crate) exit: Exit,
-    what: String,
+    /// What happened.
+    pub(crate) what: String,
     remedy: String,
 }
 
@@ -70,6 +72,16 @@ impl Failure {
 impl From<EnvironmentError> for Failure {
     fn from(error: EnvironmentError) -> Self {
         Failure::environment(error.what, error.remedy)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(t: Trouble) -> Self {
+        match t.whose {
+            Whose::Usage => Failure::usage(t.what, t.remedy),
+            Whose::Environment => Failure::environment(t.what, t.remedy),
+            Whose::Evidence => Failure::evidence(t.what, t.remedy),
+        }
     }
 }
 

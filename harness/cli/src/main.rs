@@ -1,13 +1,16 @@
 //! `gameday`: arguments, progress and exit codes. One file a command; this crate alone knows all the others.
 
 mod check;
+mod compliance;
 mod doctor;
+mod evidence;
 mod exit;
 mod heal;
 mod images;
 mod inputs;
 mod judged;
 mod machine;
+mod metrics;
 mod plan;
 mod report;
 mod run;
@@ -33,6 +36,9 @@ enum Command {
     Plan(plan::Plan),
     Report(report::Report),
     Heal(heal::Heal),
+    Evidence(evidence::Evidence),
+    Compliance(compliance::Compliance),
+    Metrics(metrics::Metrics),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
     Images(images::Images),
@@ -51,6 +57,9 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Heal(command) => command.run(),
+        Command::Evidence(command) => command.run(),
+        Command::Compliance(command) => command.run(),
+        Command::Metrics(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Images(command) => command.run(),

@@ -1,5 +1,6 @@
 //! `gameday run`: plays drills, shows them while they run, and leaves evidence behind.
 
+mod book;
 mod folder;
 mod live;
 mod select;
@@ -8,7 +9,7 @@ mod summary;
 mod view;
 mod world;
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{
     Args,
@@ -18,11 +19,13 @@ use harness::report::Report;
 use reports::Format;
 
 use crate::{
+    evidence::Keys,
     exit::{Exit, Failure},
     inputs::Changes,
     judged::judge,
     say,
 };
+use book::Book;
 use folder::Folder;
 use select::Drill;
 use signals::Signals;
@@ -36,6 +39,7 @@ Examples:
   gameday run scenarios/vector_index_corruption.toml
   gameday run --world sim scenarios/             every drill of a folder, simulated in moments
   gameday run --set objectives.rto=30s --seed 7 scenarios/vector_index_corruption.toml
+  gameday run scenarios/ --evidence evidence/    declared before the fault, signed after
   gameday run --json scenarios/vector_index_corruption.toml | jq .verdict
 
 Ctrl-C once undoes everything and reports; twice leaves the undoing to the watchdog.
@@ -63,6 +67,11 @@ pub(crate) struct Run {
     /// Print the verdict alone
     #[arg(long)]
     quiet: bool,
+    /// Declare each drill in this folder of evidence before its first fault, and sign it after
+    #[arg(long, value_name = "FOLDER")]
+    evidence: Option<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
     /// Plant a defect, to test gameday itself
     #[arg(long, value_name = "NAME", hide = true)]
     flaw: Option<String>,
@@ -86,6 +95,20 @@ impl Played {
     }
 }
 
+/// Shows the drill on the page of a CI server that asks for it. That it cannot is no reason to fail a drill.
+fn step_summary(report: &Report) {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|p| !p.is_empty()) else { return };
+    let written = std::fs::File::options().create(true).append(true).open(&path).and_then(|mut file| {
+        // What is there counts as well: over the limit, the server drops all of it.
+        let text = Format::Markdown.render(report);
+        let room = (reports::markdown::MAX as u64).saturating_sub(file.metadata()?.len());
+        if text.len() as u64 <= room { file.write_all(text.as_bytes()) } else { Ok(()) }
+    });
+    if let Err(e) = written {
+        say::err(&format!("warning: the step summary cannot be written: {e}\n"));
+    }
+}
+
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let world = World::choose(self.world, self.flaw.as_deref(), &self.images)?;
@@ -93,6 +116,7 @@ impl Run {
         else {
             return Ok(Exit::Usage);
         };
+        let book = self.evidence.as_ref().map(|path| Book::open(path, &self.keys)).transpose()?;
         let signals = Signals::listen()?;
         let several = drills.len() + skipped > 1;
         let mut played = Vec::new();
@@ -103,7 +127,7 @@ impl Run {
             if several && !self.quiet {
                 say::err(&format!("\ndrill {} of {}: {}\n", i + 1, drills.len(), drill.name()));
             }
-            let one = self.play(&world, drill, &signals);
+            let one = self.play(&world, drill, book.as_ref(), &signals);
             self.show(&one, drill, several)?;
             played.push(one);
         }
@@ -118,19 +142,34 @@ impl Run {
         Ok(summary::worst(played.iter().map(Played::exit), left))
     }
 
-    fn play(&self, world: &World, drill: &Drill, signals: &Signals) -> Played {
+    fn play(&self, world: &World, drill: &Drill, book: Option<&Book>, signals: &Signals) -> Played {
         let scenario = drill.name().to_owned();
         let folder = match Folder::create(&self.out, drill) {
             Ok(folder) => folder,
             Err(failure) => return Played { scenario, folder: None, result: Err(failure) },
         };
+        // Declared before anything is touched: a drill that goes badly cannot be left out afterwards.
+        if let Some(Err(failure)) = book.map(|b| b.declare(drill, &folder, self.world, world)) {
+            return Played { scenario, folder: Some(folder.path().to_owned()), result: Err(failure) };
+        }
         let view = View::start(!(self.quiet), &drill.loaded.plan);
         let ended = world.play(drill, &folder, view.observer(), signals);
         view.finish();
         let result = ended.and_then(|()| judge(&folder.journal())).and_then(|judged| {
             folder.write_reports(&judged.report)?;
+            step_summary(&judged.report);
             Ok((judged.report, judged.exit))
         });
+        let closed = book.map_or(Ok(()), |b| b.close(&folder, &result));
+        let result = match (closed, result) {
+            (Ok(()), result) => result,
+            // A miss that was proved stays one, whatever becomes of the evidence of it.
+            (Err(failure), Ok((report, Exit::Fail))) => {
+                say::err(&failure.to_string());
+                Ok((report, Exit::Fail))
+            }
+            (Err(failure), _) => Err(failure),
+        };
         Played { scenario, folder: Some(folder.path().to_owned()), result }
     }
 

@@ -134,6 +134,26 @@ impl World {
         }
     }
 
+    /// What a verdict from here is worth.
+    pub(super) fn counts_as(&self) -> CountsAs {
+        match self {
+            World::Sim(_) => sim::CARD.counts_as,
+            World::Local(_) => LOCAL.counts_as,
+            #[cfg(feature = "docker")]
+            World::Docker(..) => DOCKER.counts_as,
+        }
+    }
+
+    /// The defect that was planted.
+    pub(super) fn flaw(&self) -> Option<String> {
+        match self {
+            World::Sim(flaw) => flaw.map(|f| f.to_string()),
+            World::Local(flaw) => flaw.clone(),
+            #[cfg(feature = "docker")]
+            World::Docker(flaw, _) => flaw.clone(),
+        }
+    }
+
     /// Plays a drill to its end; its journal is then in the run's folder, whatever it says.
     pub(super) fn play(
         &self,

@@ -67,6 +67,8 @@ impl Desk {
             .args(line.split_whitespace())
             .env_remove("GAMEDAY_LOG")
             .env("COLUMNS", "100")
+            .env("GAMEDAY_KEYS", self.path("keys"))
+            .env_remove("GITHUB_STEP_SUMMARY")
             .timeout(std::time::Duration::from_secs(120))
             .output()
             .expect("the program can be started");

@@ -2,6 +2,7 @@
 
 mod contract;
 mod desk;
+mod evidence;
 mod flaws;
 mod local;
 mod negative;

@@ -9,8 +9,26 @@ use insta::assert_snapshot;
 fn every_help_text() {
     let desk = Desk::new();
     assert_snapshot!("help", desk.session("--help"));
-    for command in ["run", "check", "plan", "report", "heal", "schema", "doctor", "images"] {
+    for command in [
+        "run",
+        "check",
+        "plan",
+        "report",
+        "heal",
+        "evidence",
+        "compliance",
+        "metrics",
+        "schema",
+        "doctor",
+        "images",
+    ] {
         assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
+    }
+    for command in ["keygen", "verify", "review", "amend", "bundle"] {
+        assert_snapshot!(
+            format!("help_evidence_{command}"),
+            desk.session(&format!("evidence {command} --help"))
+        );
     }
 }
 

@@ -1,0 +1,178 @@
+//! What a period of drills amounts to: key figures, each with its n, its interval, and the runs that it rests on.
+//!
+//! Only runs that count as real are looked at. Simulations, rehearsals and drills with a planted flaw never count, and
+//! are named as left out. Every real run that was *declared* in the period counts: one that was never closed, or left
+//! no journal, has failed. What nobody measured is a gap, never a pass.
+
+pub mod cost;
+mod drills;
+pub mod stats;
+
+use harness::ports::CountsAs;
+use serde::Serialize;
+
+use crate::evidence::verify::Run;
+use cost::Cost;
+
+/// A period, and the moment at which it is looked at. All are RFC 3339 stamps; `until` is not part of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Period {
+    /// Its name.
+    pub name: String,
+    /// Its first moment.
+    pub from: String,
+    /// The moment after its last.
+    pub until: String,
+    /// When it is looked at: its end, or now if that has not come.
+    pub as_of: String,
+}
+
+/// Whether a figure is where it has to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is.
+    Met,
+    /// It is not.
+    Missed,
+    /// Nobody measured it.
+    NotMeasured,
+}
+
+/// One key figure.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Kpi {
+    /// Its name.
+    pub name: &'static str,
+    /// What is required.
+    pub required: &'static str,
+    /// Whether it holds.
+    pub state: State,
+    /// What was measured.
+    pub measured: String,
+    /// Of how many.
+    pub n: usize,
+    /// What the few trials allow to say.
+    pub interval: Option<String>,
+    /// What falls short, by name.
+    pub gaps: Vec<String>,
+    /// The runs that it rests on.
+    pub runs: Vec<String>,
+}
+
+impl Kpi {
+    pub(super) fn new(name: &'static str, required: &'static str) -> Kpi {
+        Kpi {
+            name,
+            required,
+            state: State::NotMeasured,
+            measured: "nothing".into(),
+            n: 0,
+            interval: None,
+            gaps: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// Met exactly if something was measured, it is enough, and nothing falls short.
+    pub(super) fn decide(mut self, measured: String, enough: bool) -> Kpi {
+        self.state = if enough && self.gaps.is_empty() { State::Met } else { State::Missed };
+        self.measured = measured;
+        self
+    }
+}
+
+/// All key figures of a period.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Answer {
+    /// Which.
+    pub period: Period,
+    /// Real runs that were declared in it.
+    pub real: usize,
+    /// Runs of the period that never count, each with the reason.
+    pub left_out: Vec<String>,
+    /// The figures.
+    pub kpis: Vec<Kpi>,
+}
+
+impl Answer {
+    /// Whether every figure is where it has to be.
+    pub fn complies(&self) -> bool {
+        self.kpis.iter().all(|k| k.state == State::Met)
+    }
+}
+
+/// Why a run never counts; `None` if it does.
+pub fn never_counts(run: &Run) -> Option<&'static str> {
+    match (run.declared.counts_as, &run.declared.flaw) {
+        (CountsAs::Rehearsal, _) => Some("a rehearsal is never evidence of a production stack"),
+        (CountsAs::Real, Some(_)) => Some("a flaw was planted: it tests gameday, not a stack"),
+        (CountsAs::Real, None) => None,
+    }
+}
+
+/// Judges a period by verified runs whose numbers were rebuilt.
+pub fn judge(runs: &[Run], period: Period, cost: Option<&Cost>) -> Answer {
+    let inside = |r: &&Run| (period.from.as_str()..period.until.as_str()).contains(&r.declared_at.as_str());
+    let left_out = runs.iter().filter(inside).filter_map(|r| {
+        never_counts(r)
+            .map(|why| format!("{} ({} in {}): {why}", r.declared.run, r.declared.scenario, r.declared.world))
+    });
+    let real: Vec<&Run> = runs.iter().filter(inside).filter(|r| never_counts(r).is_none()).collect();
+    let ever: Vec<&Run> =
+        runs.iter().filter(|r| never_counts(r).is_none() && r.declared_at <= period.as_of).collect();
+    let kpis = vec![
+        drills::objectives(&real),
+        drills::success(&real),
+        drills::quality(&real),
+        drills::documentation(&real),
+        cost::kpi(cost),
+        drills::recent(&ever, &period.as_of),
+        drills::critical_rto(&real),
+        drills::critical_rpo(&real),
+    ];
+    Answer { real: real.len(), left_out: left_out.collect(), kpis, period }
+}
+
+/// For people.
+pub fn text(answer: &Answer) -> String {
+    let Period { name, from, until, as_of } = &answer.period;
+    let short = answer.kpis.iter().filter(|k| k.state != State::Met).count();
+    let mut text = match short {
+        0 => format!("COMPLIES: all {} figures of {name} are where they have to be\n", answer.kpis.len()),
+        _ => format!("FALLS SHORT: {short} of {} figures of {name}\n", answer.kpis.len()),
+    };
+    text.push_str(&format!("  period {from} to {until}, looked at as of {as_of}\n"));
+    text.push_str(&format!(
+        "  real runs declared: {}; runs that never count: {}\n",
+        answer.real,
+        answer.left_out.len()
+    ));
+    for kpi in &answer.kpis {
+        let word = match kpi.state {
+            State::Met => "MET",
+            State::Missed => "MISSED",
+            State::NotMeasured => "NOT MEASURED",
+        };
+        text.push_str(&format!(
+            "\n{word:<12}  {}: {} (n = {}); required: {}\n",
+            kpi.name, kpi.measured, kpi.n, kpi.required
+        ));
+        text.extend(kpi.interval.iter().map(|i| format!("              {i}\n")));
+        text.extend(kpi.gaps.iter().map(|g| format!("              short: {g}\n")));
+        if !kpi.runs.is_empty() {
+            text.push_str(&format!("              rests on: {}\n", kpi.runs.join(", ")));
+        }
+    }
+    if !answer.left_out.is_empty() {
+        text.push_str("\nNEVER COUNTS\n");
+        text.extend(answer.left_out.iter().map(|l| format!("  {l}\n")));
+    }
+    text.push_str("\nRuns are not independent draws; intervals say what the count alone allows, at best.\n");
+    text.split_inclusive('\n').map(|line| crate::clean(line.trim_end()) + "\n").collect()
+}
+
+/// For programs.
+pub fn json(answer: &Answer) -> String {
+    serde_json::to_string_pretty(answer).expect("an answer is plain data") + "\n"
+}

@@ -1,0 +1,132 @@
+//! Every number again, from the raw events alone: what an auditor calls re-performance.
+
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    path::Path,
+};
+
+use harness::{
+    diagnose,
+    facts::Facts,
+    journal::Reader,
+    ports::CountsAs,
+    report::Report,
+    scenario::{Priority, Scenario, WorldName},
+    topology::Role,
+};
+
+use super::{
+    ledger::{Closed, Declared},
+    seal::{JOURNAL, SCENARIO},
+};
+use crate::Format;
+
+/// What the events of a run say.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recomputed {
+    /// Everything that is reported.
+    pub report: Report,
+    /// The stores that critical services use.
+    pub critical_stores: Vec<Role>,
+}
+
+/// Rebuilds a closed run from its journal, and compares all that was said about it. Answers with what is wrong: a
+/// file and why.
+///
+/// A run that left no journal has nothing to rebuild; it is then never more than unknown.
+pub fn recompute(
+    folder: &Path,
+    declared: &Declared,
+    closed: &Closed,
+) -> (Option<Recomputed>, Vec<(String, String)>) {
+    let mut wrong = Vec::new();
+    let facts = File::open(folder.join(JOURNAL)).map_err(|e| e.to_string()).and_then(|file| {
+        let events = Reader::new(BufReader::with_capacity(1 << 18, file));
+        Facts::of(events).map_err(|e| e.to_string())
+    });
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(why) => {
+            if closed.verdict == harness::verdict::Verdict::Pass {
+                wrong.push((JOURNAL.to_owned(), format!("the run was closed as passed, but {why}")));
+            }
+            return (None, wrong);
+        }
+    };
+    let report = Report::of(&facts);
+    let mut say = |file: &str, why: String| wrong.push((file.to_owned(), why));
+    if report.verdict != closed.verdict {
+        let (found, said) = (report.verdict, closed.verdict);
+        say(JOURNAL, format!("its events give {found}, and the ledger says {said}"));
+    }
+    for why in contradictions(&facts, &report, declared) {
+        say(JOURNAL, why);
+    }
+    if let Some(why) = another_scenario(folder, declared, &facts.began.scenario) {
+        say(SCENARIO, why);
+    }
+    // A later gameday may say the same in other words; its numbers are compared whatever its words are.
+    if report.gameday == env!("CARGO_PKG_VERSION") {
+        for format in Format::ALL {
+            let said = fs::read(folder.join(format.file_name())).unwrap_or_default();
+            if said != format.render(&report).into_bytes() {
+                say(format.file_name(), "it is not what the journal gives".into());
+            }
+        }
+    } else if fs::read(folder.join(Format::Json.file_name()))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
+        .is_none_or(|said| said != report)
+    {
+        say(Format::Json.file_name(), "its numbers are not those that the journal gives".into());
+    }
+    let critical = facts.plan.services.iter().filter(|s| s.priority == Priority::Critical);
+    let mut critical_stores: Vec<Role> = critical.flat_map(|s| s.uses.iter().copied()).collect();
+    critical_stores.sort_unstable();
+    critical_stores.dedup();
+    (Some(Recomputed { report, critical_stores }), wrong)
+}
+
+/// Where the journal is not that of the run that was declared.
+fn contradictions(facts: &Facts, report: &Report, declared: &Declared) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut same = |what: &str, equal: bool| {
+        if !equal {
+            all.push(format!("its {what} is not what was declared before the drill"));
+        }
+    };
+    same("scenario", report.scenario == declared.scenario);
+    same("scenario file", report.scenario_sha256 == declared.scenario_sha256);
+    same("list of overrides", report.overrides == declared.overrides);
+    same("world", report.world == declared.world);
+    same("worth", report.counts_as == declared.counts_as);
+    same("planted flaw", report.flaw == declared.flaw);
+    same("list of thresholds", report.objectives == declared.objectives);
+    same("version of gameday", report.gameday == declared.gameday);
+    // A simulation is named by its seed: equal runs have equal journals.
+    same("name", facts.began.world == WorldName::Sim || report.run == declared.run);
+    if report.counts_as == CountsAs::Real && matches!(report.world, WorldName::Sim | WorldName::Local) {
+        all.push("it claims to be real, and ran in a world of gameday's own".into());
+    }
+    all
+}
+
+/// Whether the sealed scenario file, with the declared overrides, is another drill than the one that was played.
+fn another_scenario(folder: &Path, declared: &Declared, played: &Scenario) -> Option<String> {
+    let bytes = fs::read(folder.join(SCENARIO)).ok()?;
+    let pairs: Option<Vec<(String, String)>> = declared
+        .overrides
+        .iter()
+        .map(|o| o.split_once('=').map(|(path, value)| (path.to_owned(), value.to_owned())))
+        .collect();
+    let Ok(loaded) = diagnose::load(&bytes, &pairs.unwrap_or_default()) else {
+        return Some("it is not a scenario that this gameday understands".into());
+    };
+    let mut written = loaded.scenario;
+    if declared.world == WorldName::Sim {
+        // Simulations scale the data down.
+        written.data = played.data.clone();
+    }
+    (&written != played).then(|| "it is not the drill that the journal says was played".into())
+}

@@ -1,0 +1,284 @@
+//! Everything that can be checked without trusting whoever made the evidence.
+//!
+//! All problems are found at once, each with its file and line. What is not wrong but must be known (a run that was
+//! never closed, one that nobody reviewed) is a remark. Only an anchor, an older head that was kept elsewhere, tells a
+//! ledger from an earlier state of itself.
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    bundle, compact,
+    keys::{self, Allowed},
+    ledger::{Amended, Closed, Declared, Head, Kind, Ledger, Reviewed},
+    recompute::{Recomputed, recompute},
+    record::{self, Completeness},
+    review,
+    seal::{self, RECORD, REVIEW, REVIEW_SIG, SCENARIO},
+    store::{HEAD, HEAD_SIG, RUNS},
+};
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The file, with the line where there is one.
+    pub place: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place.display(), crate::clean(&self.what))
+    }
+}
+
+/// One run that was declared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Run {
+    /// When it was declared, RFC 3339.
+    pub declared_at: String,
+    /// As it was declared.
+    pub declared: Declared,
+    /// When it was closed, and how.
+    pub closed: Option<(String, Closed)>,
+    /// When it was last reviewed, and by whom.
+    pub reviewed: Option<(String, Reviewed)>,
+    /// Amendments.
+    pub amended: Vec<Amended>,
+    /// Who signed its files.
+    pub signed_by: Option<String>,
+    /// What its events say, where they were asked again.
+    pub recomputed: Option<Recomputed>,
+    /// How complete its record is.
+    pub record: Option<Completeness>,
+}
+
+/// A folder of evidence after the check.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Checked {
+    /// Every run that was declared, in order.
+    pub runs: Vec<Run>,
+    /// The signed head.
+    pub head: Option<Head>,
+    /// What is wrong; the evidence verifies only if there is nothing.
+    pub problems: Vec<Problem>,
+    /// What must be known.
+    pub remarks: Vec<String>,
+}
+
+/// What is asked of the check.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Who may sign; from elsewhere than the evidence.
+    pub allowed: &'a Allowed,
+    /// A head that was kept elsewhere.
+    pub anchor: Option<&'a Head>,
+    /// Whether every number is rebuilt from the journals.
+    pub recompute: bool,
+}
+
+/// Checks a folder of evidence.
+pub fn verify(evidence: &Path, ask: Ask<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let parts = bundle::parts(evidence, ask.allowed, &mut checked.problems);
+    let Some(ledger) = head(evidence, ask, &mut checked) else { return checked };
+    checked.runs = runs(evidence, &ledger, &mut checked.problems);
+    let mut known: BTreeSet<String> = [RUNS, HEAD, HEAD_SIG].map(str::to_owned).into();
+    known.extend(parts.as_ref().map(|p| p.files.clone()).unwrap_or_default());
+    for run in &mut checked.runs {
+        let left_out = parts.as_ref().is_some_and(|p| !p.runs.contains(&run.declared.run));
+        known.insert(run.declared.run.clone());
+        if left_out {
+            checked.remarks.push(format!("{}: not part of this bundle", run.declared.run));
+            continue;
+        }
+        check_run(evidence, run, ask, &mut checked.problems, &mut checked.remarks);
+    }
+    match seal::names(evidence) {
+        Err(e) => problem(&mut checked.problems, evidence, format!("it cannot be read: {e}")),
+        Ok(names) => {
+            for name in names.iter().filter(|n| !known.contains(*n)) {
+                let what = "no run of the ledger explains it: it was added, or the ledger was cut";
+                problem(&mut checked.problems, &evidence.join(name), what);
+            }
+        }
+    }
+    checked
+}
+
+fn problem(problems: &mut Vec<Problem>, place: &Path, what: impl Into<String>) {
+    problems.push(Problem { place: place.to_owned(), what: what.into() });
+}
+
+fn at_line(path: &Path, line: u64) -> PathBuf {
+    PathBuf::from(format!("{}:{line}", path.display()))
+}
+
+/// The ledger, if it is whole and its head was signed.
+fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> {
+    let read = |name: &str| fs::read(evidence.join(name)).unwrap_or_default();
+    let (bytes, text, signature) = (read(RUNS), read(HEAD), read(HEAD_SIG));
+    let problems = &mut checked.problems;
+    for name in [RUNS, HEAD, HEAD_SIG] {
+        // What a link points to can be changed without touching the folder.
+        if fs::symlink_metadata(evidence.join(name)).is_ok_and(|m| !m.is_file()) {
+            problem(problems, &evidence.join(name), "it is not a plain file");
+        }
+    }
+    let ledger = match Ledger::parse(&bytes) {
+        Ok(ledger) if ledger.entries.is_empty() => {
+            problem(problems, &evidence.join(RUNS), "it is missing or empty: there is nothing to verify");
+            return None;
+        }
+        Ok(ledger) => ledger,
+        Err(broken) => {
+            problem(problems, &at_line(&evidence.join(RUNS), broken.line), broken.why);
+            return None;
+        }
+    };
+    let last_at = ledger.entries.last().map_or("", |e| e.at.as_str());
+    if let Err(why) = ask.allowed.check(keys::HEAD, &text, &signature, &compact(last_at)) {
+        problem(problems, &evidence.join(HEAD_SIG), why);
+    }
+    let said = std::str::from_utf8(&text).ok().and_then(Head::parse);
+    let found = Head::of(&ledger, &bytes);
+    match &said {
+        None => problem(problems, &evidence.join(HEAD), "it is not a head"),
+        Some(said) if *said != found => {
+            let what =
+                format!("it was signed for {} entries, and the ledger has {}", said.entries, found.entries);
+            let what =
+                if said.entries == found.entries { "it was signed for another ledger".into() } else { what };
+            problem(problems, &evidence.join(HEAD), what);
+        }
+        Some(_) => {}
+    }
+    if let Some(anchor) = ask.anchor {
+        let at = usize::try_from(anchor.entries).unwrap_or(usize::MAX).checked_sub(1);
+        let there = at.map_or(Some(""), |i| ledger.digests.get(i).map(String::as_str));
+        match there {
+            None => {
+                let what = format!(
+                    "it has {} entries, and the anchored head had {}: it was rolled back",
+                    found.entries, anchor.entries
+                );
+                problem(problems, &evidence.join(RUNS), what);
+            }
+            Some(digest) if digest != anchor.last => {
+                let what = "this is not the line that the anchored head ends with: history was rewritten";
+                problem(problems, &at_line(&evidence.join(RUNS), anchor.entries), what);
+            }
+            Some(_) => {}
+        }
+    }
+    checked.head = Some(found);
+    Some(ledger)
+}
+
+/// The runs of a ledger; entries that contradict each other are problems.
+fn runs(evidence: &Path, ledger: &Ledger, problems: &mut Vec<Problem>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut last = "";
+    for (i, entry) in ledger.entries.iter().enumerate() {
+        let place = at_line(&evidence.join(RUNS), i as u64 + 1);
+        let mut wrong = |what: String| problem(problems, &place, what);
+        if entry.at.as_str() < last {
+            wrong("it is older than the line before it".into());
+        }
+        last = &entry.at;
+        let name = entry.kind.run();
+        if !seal::plain(name) || [RUNS, HEAD, HEAD_SIG].contains(&name) {
+            wrong(format!("`{name}` cannot name a run"));
+            continue;
+        }
+        let run = runs.iter_mut().find(|r| r.declared.run == name);
+        match (&entry.kind, run) {
+            (Kind::Declared(d), None) => runs.push(Run {
+                declared_at: entry.at.clone(),
+                declared: (**d).clone(),
+                closed: None,
+                reviewed: None,
+                amended: Vec::new(),
+                signed_by: None,
+                recomputed: None,
+                record: None,
+            }),
+            (Kind::Declared(_), Some(_)) => wrong(format!("run {name} was declared before")),
+            (_, None) => wrong(format!("run {name} was never declared")),
+            (Kind::Closed(c), Some(run)) => {
+                if run.closed.is_some() {
+                    wrong(format!("run {name} was closed before"));
+                } else {
+                    run.closed = Some((entry.at.clone(), c.clone()));
+                }
+            }
+            (Kind::Reviewed(_), Some(run)) if run.closed.is_none() => {
+                wrong(format!("run {name} was reviewed, and never closed"));
+            }
+            (Kind::Reviewed(r), Some(run)) => run.reviewed = Some((entry.at.clone(), r.clone())),
+            (Kind::Amended(a), Some(run)) => run.amended.push(a.clone()),
+        }
+    }
+    runs
+}
+
+fn check_run(
+    evidence: &Path,
+    run: &mut Run,
+    ask: Ask<'_>,
+    problems: &mut Vec<Problem>,
+    remarks: &mut Vec<String>,
+) {
+    let name = run.declared.run.clone();
+    let folder = evidence.join(&name);
+    let Some((closed_at, closed)) = run.closed.clone() else {
+        remarks.push(format!("{name}: declared at {} and never closed: counts as failed", run.declared_at));
+        return;
+    };
+    if !fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir()) {
+        problem(problems, &folder, "the run was closed, and its folder is missing");
+        return;
+    }
+    let mut say = |file: &str, why: String| problem(problems, &folder.join(file), why);
+    let (wrong, signed_by) = seal::check(&folder, &closed, &closed_at, ask.allowed);
+    let sealed = wrong.is_empty();
+    wrong.into_iter().for_each(|(file, why)| say(&file, why));
+    if seal::digest_file(&folder.join(SCENARIO)).ok().as_ref() != Some(&run.declared.scenario_sha256) {
+        say(SCENARIO, "it is not the scenario that was declared before the drill".into());
+    }
+    if let Some(signer) = signed_by.as_ref().filter(|s| **s != run.declared.operator) {
+        say(seal::SUMS_SIG, format!("{signer} signed what {} declared", run.declared.operator));
+    }
+    let text = fs::read_to_string(folder.join(RECORD)).unwrap_or_default();
+    match record::completeness(&text) {
+        Ok(complete) => run.record = Some(complete),
+        Err(why) => remarks.push(format!("{name}: {RECORD}: {why}")),
+    }
+    match &run.reviewed {
+        Some(reviewed) => {
+            let by = signed_by.as_deref();
+            let wrong = review::check(&folder, reviewed, &closed, by, ask.allowed);
+            wrong.into_iter().for_each(|(file, why)| say(file, why));
+        }
+        None => {
+            for file in [REVIEW, REVIEW_SIG].into_iter().filter(|f| folder.join(f).exists()) {
+                say(file, "the ledger knows of no review: it was added".into());
+            }
+            remarks.push(format!("{name}: not reviewed; {RECORD} is a draft that nobody has signed"));
+        }
+    }
+    run.signed_by = signed_by;
+    // What was changed after it was signed proves nothing, whatever can be computed from it.
+    if ask.recompute && sealed {
+        let (recomputed, wrong) = recompute(&folder, &run.declared, &closed);
+        wrong.into_iter().for_each(|(file, why)| problem(problems, &folder.join(file), why));
+        if recomputed.is_none() {
+            remarks.push(format!("{name}: it left no journal that could be judged: counts as failed"));
+        }
+        run.recomputed = recomputed;
+    }
+}

@@ -1,0 +1,190 @@
+//! A folder of evidence made of simulated drills, signed with keys of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
+
+use harness::{
+    diagnose::{self, Loaded},
+    facts::Facts,
+    journal::{Began, Reader, digest},
+    ports::CountsAs,
+    report::{self, Report},
+    scenario::WorldName,
+    sim,
+};
+use reports::{
+    Format,
+    evidence::{
+        keys::{Allowed, Duty, Signer},
+        ledger::{Closed, Declared, Head, Kind},
+        record, review, seal,
+        store::Store,
+        verify::{Ask, Checked, verify},
+    },
+};
+use tempfile::TempDir;
+
+pub(crate) const SCENARIO: &str = include_str!("drill.toml");
+
+pub(crate) struct Stand {
+    folder: TempDir,
+    pub(crate) operator: Signer,
+    pub(crate) reviewer: Signer,
+    pub(crate) allowed: Allowed,
+    pub(crate) now: SystemTime,
+}
+
+/// How a drill is put on record.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum As {
+    Simulated,
+    /// As a drill of a user's own stack would be, though its events come from the simulation.
+    Real,
+    /// The same, with limits that it misses.
+    RealMissed,
+}
+
+pub(crate) fn loaded(how: As) -> Loaded {
+    let set = [("objectives.rto".to_owned(), "2s".to_owned())];
+    diagnose::load(SCENARIO.as_bytes(), if how == As::RealMissed { &set } else { &[] })
+        .expect("the fixture is right")
+}
+
+/// Journals are the same each time, and many tests want one.
+fn journal(how: As, run: &str) -> Vec<u8> {
+    static SIMULATED: OnceLock<Vec<u8>> = OnceLock::new();
+    let loaded = loaded(how);
+    let overrides = if how == As::RealMissed { vec!["objectives.rto=2s".to_owned()] } else { Vec::new() };
+    let began = sim::began(&loaded.scenario, digest(SCENARIO.as_bytes()), overrides);
+    match how {
+        As::Simulated => SIMULATED.get_or_init(|| sim::rehearse(&loaded, began, None, None)).clone(),
+        As::Real | As::RealMissed => {
+            let (world, counts_as) = (WorldName::Docker, CountsAs::Real);
+            let began = Began { run: run.into(), world, counts_as, ..began };
+            sim::rehearse(&loaded, began, None, None)
+        }
+    }
+}
+
+pub(crate) fn report_of(journal: &[u8]) -> Report {
+    Report::of(&Facts::of(Reader::new(journal)).expect("a journal of ours"))
+}
+
+impl Stand {
+    pub(crate) fn new() -> Stand {
+        let operator = Signer::generate("ops@example.org").expect("the stand works");
+        let reviewer = Signer::generate("audit@example.org").expect("the stand works");
+        let lines = operator.allowed_line(Duty::Operator) + &reviewer.allowed_line(Duty::Reviewer);
+        let allowed = Allowed::parse(&lines).expect("the stand works");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
+        Stand { folder: TempDir::new().expect("the stand works"), operator, reviewer, allowed, now }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("evidence")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.path(), &self.allowed).expect("the stand works")
+    }
+
+    pub(crate) fn declare(&mut self, run: &str, how: As) -> Head {
+        self.now += Duration::from_secs(60);
+        let plan = loaded(how).plan;
+        let mut store = self.store();
+        seal::prepare(&self.path(), run, SCENARIO.as_bytes()).expect("the stand works");
+        let declared = Declared {
+            run: run.into(),
+            scenario: plan.scenario.name.clone(),
+            scenario_sha256: digest(SCENARIO.as_bytes()),
+            overrides: if how == As::RealMissed { vec!["objectives.rto=2s".into()] } else { Vec::new() },
+            world: if how == As::Simulated { WorldName::Sim } else { WorldName::Docker },
+            counts_as: if how == As::Simulated { CountsAs::Rehearsal } else { CountsAs::Real },
+            flaw: None,
+            objectives: report::objectives(&plan),
+            operator: self.operator.identity().into(),
+            gameday: env!("CARGO_PKG_VERSION").into(),
+        };
+        store.append(self.now, Kind::Declared(Box::new(declared)), &self.operator).expect("the stand works")
+    }
+
+    pub(crate) fn close(&mut self, run: &str, journal: &[u8]) {
+        let report = report_of(journal);
+        self.close_as(run, journal, &report);
+    }
+
+    /// Closes a run with whatever report its operator would like it to have.
+    pub(crate) fn close_as(&mut self, run: &str, journal: &[u8], report: &Report) {
+        self.now += Duration::from_secs(60);
+        let folder = self.file(run);
+        fs::write(folder.join(seal::JOURNAL), journal).expect("the stand works");
+        for format in Format::ALL {
+            fs::write(folder.join(format.file_name()), format.render(report)).expect("the stand works");
+        }
+        fs::write(folder.join(seal::RECORD), record::template(run)).expect("the stand works");
+        let (sums, sig) = seal::seal(&folder, &self.operator).expect("the stand works");
+        let headline = reports::headline(report);
+        let closed = Closed { run: run.into(), verdict: report.verdict, headline, sums, sig };
+        self.store().append(self.now, Kind::Closed(closed), &self.operator).expect("the stand works");
+    }
+
+    pub(crate) fn play(&mut self, run: &str, how: As) {
+        self.declare(run, how);
+        self.close(run, &journal(how, run));
+    }
+
+    pub(crate) fn fill(&self, run: &str) {
+        let path = self.file(run).join(seal::RECORD);
+        let text = fs::read_to_string(&path)
+            .expect("the stand works")
+            .replace(record::PLACEHOLDER, "as the plan says");
+        let finding = "[[finding]]\nwhat = \"slow\"\nseverity = \"low\"\nowner = \"ops\"\ndue = \"2027-01-31\"\nstatus = \"open\"\n";
+        fs::write(&path, text + finding).expect("the stand works");
+    }
+
+    pub(crate) fn review(&mut self, run: &str) {
+        self.fill(run);
+        self.now += Duration::from_secs(60);
+        let words = "compared with the logs of the stores";
+        review::review(&mut self.store(), run, words, &self.reviewer, &self.allowed, self.now)
+            .expect("the stand works");
+    }
+
+    pub(crate) fn verify(&self, anchor: Option<&Head>, recompute: bool) -> Checked {
+        verify(&self.path(), Ask { allowed: &self.allowed, anchor, recompute })
+    }
+
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.verify(None, true).problems.iter().map(ToString::to_string).collect()
+    }
+}
+
+pub(crate) fn simulated() -> Vec<u8> {
+    journal(As::Simulated, "")
+}
+
+pub(crate) fn real(run: &str) -> Vec<u8> {
+    journal(As::Real, run)
+}
+
+/// Every file below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the stand works") {
+            let path = entry.expect("the stand works").path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}

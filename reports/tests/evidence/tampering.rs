@@ -1,0 +1,258 @@
+//! Nothing that is changed after it was signed goes unnoticed.
+
+use std::{fs, path::Path};
+
+use proptest::{prelude::*, test_runner::TestRunner};
+use reports::evidence::{
+    keys::{self, Allowed, Duty, Signer},
+    ledger::{Head, Ledger},
+    seal,
+};
+
+use crate::stand::{As, Stand, files, report_of, simulated};
+
+/// Two runs; the first is reviewed, so that every file of it is covered.
+fn stand() -> Stand {
+    let mut stand = Stand::new();
+    stand.play("r1", As::Simulated);
+    stand.review("r1");
+    stand.play("r2", As::Simulated);
+    stand.review("r2");
+    assert_eq!(stand.problems(), Vec::<String>::new());
+    stand
+}
+
+fn run(
+    cases: u32,
+    strategy: impl Strategy<Value = (usize, usize, u8)>,
+    test: impl Fn(usize, usize, u8) -> bool,
+) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let done = TestRunner::new(config).run(&strategy, |(file, at, byte)| {
+        prop_assert!(test(file, at, byte), "not found");
+        Ok(())
+    });
+    done.unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn found(stand: &Stand) -> bool {
+    !stand.verify(None, false).problems.is_empty()
+}
+
+#[test]
+fn ten_thousand_changed_bytes() {
+    // One run: every case reads and sums all of it.
+    let mut stand = Stand::new();
+    stand.play("r1", As::Simulated);
+    stand.review("r1");
+    let all = files(&stand.path());
+    run(10_000, (any::<usize>(), any::<usize>(), 1u8..), |file, at, flip| {
+        let path = &all[file % all.len()];
+        let untouched = fs::read(path).unwrap();
+        let mut changed = untouched.clone();
+        let at = at % changed.len();
+        changed[at] ^= flip;
+        fs::write(path, &changed).unwrap();
+        let found = found(&stand);
+        fs::write(path, &untouched).unwrap();
+        assert!(found, "{} at {at}: {} became {}", path.display(), untouched[at], changed[at]);
+        true
+    });
+    assert!(!found(&stand));
+}
+
+#[test]
+fn bytes_that_are_put_in_and_files_that_are_cut() {
+    let stand = stand();
+    let all = files(&stand.path());
+    run(1_000, (any::<usize>(), any::<usize>(), any::<u8>()), |file, at, byte| {
+        let path = &all[file % all.len()];
+        let untouched = fs::read(path).unwrap();
+        let mut longer = untouched.clone();
+        longer.insert(at % (longer.len() + 1), byte);
+        let shorter = &untouched[..at % untouched.len()];
+        [&longer[..], shorter].into_iter().all(|changed| {
+            fs::write(path, changed).unwrap();
+            let found = found(&stand);
+            fs::write(path, &untouched).unwrap();
+            found
+        })
+    });
+}
+
+#[test]
+fn files_that_are_taken_added_or_swapped() {
+    let stand = stand();
+    let all = files(&stand.path());
+    let check = |what: String, change: &dyn Fn(), back: &dyn Fn()| {
+        change();
+        let found = found(&stand);
+        back();
+        assert!(found, "{what}");
+        assert!(!self::found(&stand), "{what}: not put back");
+    };
+    let aside = stand.path().with_extension("aside");
+    for path in &all {
+        let (there, away) = (|| fs::rename(path, &aside).unwrap(), || fs::rename(&aside, path).unwrap());
+        check(format!("{} taken", path.display()), &there, &away);
+        let link = || {
+            fs::rename(path, &aside).unwrap();
+            std::os::unix::fs::symlink(&aside, path).unwrap();
+        };
+        let unlink = || fs::rename(&aside, path).unwrap();
+        check(format!("{} is a link", path.display()), &link, &unlink);
+    }
+    for folder in ["", "r1", "r2"] {
+        for name in ["extra.txt", ".hidden", "SHA256SUMS.bak", "a b", "-n"] {
+            let path = stand.file(folder).join(name);
+            check(format!("{} added", path.display()), &|| fs::write(&path, "x").unwrap(), &|| {
+                fs::remove_file(&path).unwrap();
+            });
+        }
+        let path = stand.file(folder).join("folder");
+        check("a folder added".into(), &|| fs::create_dir(&path).unwrap(), &|| {
+            fs::remove_dir(&path).unwrap()
+        });
+    }
+    for (i, a) in all.iter().enumerate() {
+        for b in &all[i + 1..] {
+            let (left, right) = (fs::read(a).unwrap(), fs::read(b).unwrap());
+            if left != right {
+                let put = |x: &[u8], y: &[u8]| {
+                    fs::write(a, x).unwrap();
+                    fs::write(b, y).unwrap();
+                };
+                let what = format!("{} and {} swapped", a.display(), b.display());
+                check(what, &|| put(&right, &left), &|| put(&left, &right));
+            }
+        }
+    }
+    let (one, two) = (stand.file("r1"), stand.file("r2"));
+    let swap = || {
+        fs::rename(&one, &aside).unwrap();
+        fs::rename(&two, &one).unwrap();
+        fs::rename(&aside, &two).unwrap();
+    };
+    check("runs swapped".into(), &swap, &swap);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("files can be moved");
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).expect("files can be moved"));
+        fs::create_dir_all(target.parent().expect("files can be moved")).expect("files can be moved");
+        fs::copy(path, target).expect("files can be moved");
+    }
+}
+
+#[test]
+fn only_an_anchor_finds_a_roll_back() {
+    let mut stand = Stand::new();
+    stand.play("good", As::Simulated);
+    let older = stand.path().with_extension("older");
+    copy(&stand.path(), &older);
+    let early = stand.verify(None, false).head.unwrap();
+    stand.play("bad", As::RealMissed);
+    let anchor = stand.verify(None, false).head.unwrap();
+    assert!(stand.verify(Some(&anchor), true).problems.is_empty());
+    assert!(stand.verify(Some(&early), true).problems.is_empty(), "an older anchor still fits");
+    fs::remove_dir_all(stand.path()).unwrap();
+    copy(&older, &stand.path());
+    assert!(stand.problems().is_empty(), "what was signed then is still signed");
+    let problems = stand.verify(Some(&anchor), false).problems;
+    assert!(problems[0].what.contains("rolled back"), "{problems:?}");
+    // The holder of the key tells another story from here on; the anchor knows the true one.
+    stand.play("invented", As::Simulated);
+    assert!(stand.problems().is_empty());
+    let problems = stand.verify(Some(&anchor), false).problems;
+    assert!(problems[0].what.contains("rewritten"), "{problems:?}");
+}
+
+#[test]
+fn a_run_cannot_be_left_out() {
+    let mut stand = Stand::new();
+    stand.play("good", As::Simulated);
+    stand.play("bad", As::RealMissed);
+    stand.play("last", As::Simulated);
+    // Cut out and chained again, as good as it can be done without the key.
+    let bytes = fs::read(stand.file("runs.jsonl")).unwrap();
+    let kept = Ledger::parse(&bytes).unwrap().entries.into_iter().filter(|e| e.kind.run() != "bad");
+    let (mut chained, mut ledger) = (Vec::new(), Ledger::default());
+    for entry in kept {
+        chained.extend(ledger.next(entry.at, entry.kind));
+        ledger = Ledger::parse(&chained).unwrap();
+    }
+    fs::write(stand.file("runs.jsonl"), &chained).unwrap();
+    fs::write(stand.file("HEAD"), Head::of(&ledger, &chained).text()).unwrap();
+    fs::remove_dir_all(stand.file("bad")).unwrap();
+    assert!(stand.problems().iter().any(|p| p.contains("HEAD.sig")), "{:?}", stand.problems());
+}
+
+#[test]
+fn strangers_keys_and_keys_for_something_else_are_not_believed() {
+    let stand = stand();
+    let stranger = Signer::generate("ops@example.org").unwrap();
+    let head = fs::read(stand.file("HEAD")).unwrap();
+    for (signer, namespace) in
+        [(&stranger, keys::HEAD), (&stand.operator, keys::EVIDENCE), (&stand.operator, keys::REVIEW)]
+    {
+        fs::write(stand.file("HEAD.sig"), signer.sign(namespace, &head)).unwrap();
+        assert!(found(&stand), "{namespace}");
+    }
+    fs::write(stand.file("HEAD.sig"), stand.operator.sign(keys::HEAD, &head)).unwrap();
+    assert!(!found(&stand));
+    // A key whose time is over.
+    let check = |options: &str, at: &str| {
+        let line =
+            stand.operator.allowed_line(Duty::Operator).replacen(" ssh-", &format!(",{options} ssh-"), 1);
+        let allowed = Allowed::parse(&line).unwrap();
+        let signature = stand.operator.sign(keys::HEAD, b"x");
+        allowed.check(keys::HEAD, b"x", signature.as_bytes(), at).map(str::to_owned)
+    };
+    assert_eq!(check("valid-before=\"20270101Z\"", "20261122000000"), Ok("ops@example.org".into()));
+    assert!(check("valid-before=\"20270101\"", "20270101000000").unwrap_err().contains("any more"));
+    assert!(check("valid-after=\"202701010000\"", "20261122000000").unwrap_err().contains("yet"));
+}
+
+#[test]
+fn a_report_that_its_journal_does_not_give_is_found() {
+    let mut stand = Stand::new();
+    stand.declare("r1", As::Simulated);
+    let journal = simulated();
+    let mut report = report_of(&journal);
+    report.services[0].rto_us = Some(1);
+    stand.close_as("r1", &journal, &report);
+    assert!(stand.verify(None, false).problems.is_empty(), "its signatures are right");
+    let problems = stand.problems().join("\n");
+    assert!(problems.contains("result.json: it is not what the journal gives"), "{problems}");
+    assert_eq!(stand.verify(None, true).runs[0].declared.run, "r1");
+}
+
+#[test]
+fn a_journal_of_another_run_scenario_or_world_is_found() {
+    for (declared, journal) in
+        [(As::RealMissed, As::Real), (As::Real, As::RealMissed), (As::Simulated, As::Real)]
+    {
+        let mut stand = Stand::new();
+        stand.play("other", journal);
+        let bytes = fs::read(stand.file("other").join(seal::JOURNAL)).unwrap();
+        stand.declare("r1", declared);
+        stand.close("r1", &bytes);
+        let problems = stand.problems().join("\n");
+        assert!(problems.contains("not what was declared before the drill"), "{problems}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_and_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400), text in ".{0,200}") {
+        let _ = Ledger::parse(&bytes);
+        let _ = Ledger::parse(text.as_bytes());
+        let _ = Head::parse(&text);
+        let _ = Allowed::parse(&text);
+        let _ = seal::parse_sums(&text);
+        let _ = reports::evidence::record::completeness(&text);
+        let allowed = Allowed::parse("").unwrap();
+        prop_assert!(allowed.check(keys::HEAD, &bytes, text.as_bytes(), "").is_err());
+    }
+}
