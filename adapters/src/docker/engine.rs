@@ -14,6 +14,8 @@ use super::environment;
 const SOCKET: &str = "unix:///var/run/docker.sock";
 /// One call, other than those that build or pull.
 const LIMIT: Duration = Duration::from_secs(60);
+/// A call whose body is still being made: a recipe may compile for long before its first byte.
+const BUILD_LIMIT: Duration = Duration::from_secs(3600);
 /// Whether there is an engine at all.
 const HELLO: Duration = Duration::from_secs(5);
 /// What to do without an engine.
@@ -74,6 +76,11 @@ impl Engine {
     /// The client.
     pub(super) fn docker(&self) -> &Docker {
         &self.docker
+    }
+
+    /// The client, with the patience that a build needs.
+    pub(super) fn patient(&self) -> Docker {
+        self.docker.clone().with_timeout(BUILD_LIMIT)
     }
 
     /// The engine's version, as it says.

@@ -3,6 +3,7 @@
 //! The archive is streamed, never held. A recipe is a shell script, so that an operator can read what it does and
 //! run it by hand; what it says on standard error is its progress.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -17,6 +18,7 @@ use tokio_util::io::ReaderStream;
 use super::{BASE, Card, Found, look};
 use crate::docker::{Engine, environment};
 
+const SIGPIPE: i32 = 13;
 const RECIPE: &str = include_str!("../recipes/base.sh");
 
 /// Makes the image that the others stand on, unless the engine has it.
@@ -40,7 +42,8 @@ pub async fn base(
         ..Default::default()
     };
     let body = bollard::body_try_stream(recipe.archive());
-    let told = engine.docker().create_image(Some(options), Some(body), None);
+    let docker = engine.patient();
+    let told = docker.create_image(Some(options), Some(body), None);
     let imported = told.try_for_each(|_| std::future::ready(Ok(()))).await;
     recipe.finish(imported.map_err(|e| e.to_string())).await?;
     built(engine, BASE).await
@@ -65,7 +68,8 @@ pub async fn build(
         ..Default::default()
     };
     let body = bollard::body_try_stream(recipe.archive());
-    let told = engine.docker().build_image(options, None, Some(body));
+    let docker = engine.patient();
+    let told = docker.build_image(options, None, Some(body));
     let done = told
         .try_for_each(|info| {
             let line = info.stream.unwrap_or_default();
@@ -138,7 +142,8 @@ impl Recipe {
         let last = self.said.await.unwrap_or_default();
         match (exit, engine) {
             (Ok(exit), Ok(())) if exit.success() => Ok(()),
-            (Ok(exit), Err(why)) if exit.success() => {
+            // An engine that hangs up ends the recipe by a broken pipe.
+            (Ok(exit), Err(why)) if exit.success() || exit.signal() == Some(SIGPIPE) => {
                 let what = format!("the engine did not make the image of {}: {why}", self.name);
                 Err(environment(what, "see that the engine has network and room on its disk"))
             }

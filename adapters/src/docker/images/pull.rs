@@ -23,7 +23,7 @@ pub async fn pull(engine: &Engine, image: &str, say: impl Fn(&str)) -> Result<Fo
         environment(what, "where no registry answers, run `gameday images build`")
     };
     let options = CreateImageOptions { from_image: Some(image.into()), ..Default::default() };
-    let mut told = Box::pin(engine.docker().create_image(Some(options), None, None));
+    let mut told = Box::pin(engine.patient().create_image(Some(options), None, None));
     let mut last = String::new();
     loop {
         let next = timeout(SILENCE, told.next()).await;
