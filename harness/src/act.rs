@@ -140,6 +140,9 @@ pub enum Act {
         /// All of it, or what critical services need.
         #[serde(default, skip_serializing_if = "RestoreScope::is_full")]
         scope: RestoreScope,
+        /// Of a feature store, the newest backup whose definitions this version of every model works with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<u32>,
     },
     /// A feature store is looked at by every detector of compromise; what each of them found is told.
     Audit {
@@ -245,10 +248,13 @@ impl fmt::Display for Act {
             Act::Compute { node } => write!(f, "let {node} compute right results"),
             Act::Backup { node, kind: BackupKind::Full } => write!(f, "back up {node}"),
             Act::Backup { node, kind } => write!(f, "back up {node} ({kind})"),
-            Act::Restore { node, scope: RestoreScope::Full } => {
-                write!(f, "restore {node} from the newest backup")
+            Act::Restore { node, scope, model } => {
+                write!(f, "restore {node} from the newest backup")?;
+                if let Some(version) = model {
+                    write!(f, " that fits model version {version}")?;
+                }
+                if scope.is_full() { Ok(()) } else { write!(f, " ({scope})") }
             }
-            Act::Restore { node, scope } => write!(f, "restore {node} from the newest backup ({scope})"),
             Act::Audit { node } => write!(f, "audit {node}"),
             Act::Promote { node } => write!(f, "promote {node}"),
             Act::Fence { node } => write!(f, "fence {node}"),

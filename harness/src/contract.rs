@@ -321,7 +321,7 @@ async fn damaged_data_is_restored(s: &Stand<'_>) {
     for what in [Artifact::Segment, Artifact::Manifest] {
         damage_and_restart(s, &node, what, Damage::Flip).await;
         s.is_silent(Role::Vector, before, &format!("with a damaged {what}")).await;
-        s.must(Act::Restore { node: node.clone(), scope: RestoreScope::Full }).await;
+        s.must(Act::Restore { node: node.clone(), scope: RestoreScope::Full, model: None }).await;
         s.serves_again(Role::Vector, before, &format!("restored after its {what} was damaged")).await;
         if what == Artifact::Segment {
             // The log was intact, so what is newer than the backup is back as well.

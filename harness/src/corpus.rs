@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{ports::Write, scenario::Scenario, topology::Role};
 
 pub use exact::{Neighbours, exact_neighbours, squared_distance};
-pub use features::{CatalogueRecord, FEATURES, FeatureRow, MODELS, Table};
+pub use features::{CatalogueRecord, FEATURES, FeatureRow, MODEL_VERSION, MODELS, Table};
 
 const CLUSTERS: u64 = 64;
 const LATENT: usize = 12;

@@ -17,9 +17,12 @@ impl Remedy {
                 let nodes = nodes.resolve_all("restart.node", node)?;
                 nodes.into_iter().map(|node| Act::Restart { node }).collect()
             }
-            Remedy::Restore { node, scope } => {
+            Remedy::Restore { node, scope, model } => {
                 let node = nodes.resolve_backed_up("restore.node", node)?;
-                vec![Act::Restore { node, scope: *scope }]
+                if model.is_some() && node.role != Role::Feature {
+                    return nodes.no_models("restore.model", &node);
+                }
+                vec![Act::Restore { node, scope: *scope, model: *model }]
             }
             Remedy::Failover { to, priority, fence } => failover(nodes, to, *priority, *fence)?,
             Remedy::Promote { node } => {
@@ -105,7 +108,7 @@ fn failover(nodes: &mut NodeRefs<'_>, to: &str, priority: Option<Priority>, fenc
 fn awaken(pattern: Pattern, node: &NodeId) -> Vec<Act> {
     let restores = matches!(node.role, Role::Vector | Role::Feature);
     let start = Act::Start { node: node.clone() };
-    let restore = Act::Restore { node: node.clone(), scope: RestoreScope::Full };
+    let restore = Act::Restore { node: node.clone(), scope: RestoreScope::Full, model: None };
     match pattern {
         Pattern::ColdStandby if restores => vec![start, restore],
         Pattern::ColdStandby => vec![start],

@@ -43,14 +43,14 @@ fn struck(struck: Result<Struck, CallError>) -> Effect {
     }
 }
 
-/// Takes a backup into a bucket of an object store.
-pub async fn back_up<H: Holder>(holder: &H, (backups, bucket): (&S3, &str)) -> Effect {
-    match backup::back_up(holder, backups).await {
+/// Takes a backup, with the objects of registered models out of `data`, into the bucket `backups` of that name.
+pub async fn back_up<H: Holder>(holder: &H, (data, backups): (&S3, &S3), bucket: &str) -> Effect {
+    match backup::back_up(holder, backups, Some(data)).await {
         Ok(done) => {
             let (at, rows, records) = (&done.timestamp, done.rows, done.records);
             let text = format!(
-                "{rows} rows and {records} records in {} objects of {bucket}, backup {at}",
-                done.objects
+                "{rows} rows, {records} records and {} models in {} objects of {bucket}, backup {at}",
+                done.models, done.objects
             );
             let effect = Effect::observed(text).with("backup", at).with("rows", rows);
             effect.with("records", records).with("bytes", done.bytes)
@@ -59,14 +59,16 @@ pub async fn back_up<H: Holder>(holder: &H, (backups, bucket): (&S3, &str)) -> E
     }
 }
 
-/// Restores the newest backup of a bucket; with a defect planted on purpose, if one is given.
+/// Restores the newest backup of a bucket, or the newest that a version of the models works with, and puts the objects
+/// of registered models back into `data`; with a defect planted on purpose, if one is given.
 pub async fn restore<H: Operated>(
     holder: &H,
-    backups: &S3,
+    (data, backups): (&S3, &S3),
     scope: RestoreScope,
+    model: Option<u32>,
     flaw: Option<Flaw>,
 ) -> Effect {
-    let done = backup::restore(holder, backups, scope, None, flaw).await;
+    let done = backup::restore(holder, backups, Some(data), scope, model, flaw).await;
     let done = match done {
         Ok(done) => done,
         Err(e @ (BackupError::NotVerified { .. } | BackupError::Node(CallError::Indefinite(_)))) => {
@@ -77,11 +79,12 @@ pub async fn restore<H: Operated>(
     let replaced = done.replaced;
     let text = format!(
         "{} rows and {} records of backup {} verified and restored, {} altered or removed ones put right; \
-         {} newer writes replayed, {} lost; {} roles removed that nobody granted",
+         {} models put right; {} newer writes replayed, {} lost; {} roles removed that nobody granted",
         done.rows,
         done.records,
         done.timestamp,
         replaced.repaired,
+        done.models,
         replaced.replayed,
         replaced.refused,
         replaced.roles_removed
@@ -89,9 +92,11 @@ pub async fn restore<H: Operated>(
     let mut effect = Effect::observed(text)
         .with("backup", &done.timestamp)
         .with("scope", scope)
+        .with("rolled_back", replaced.rolled_back)
         .with("rows", done.rows)
         .with("records", done.records)
         .with("repaired", replaced.repaired)
+        .with("models", done.models)
         .with("replayed", replaced.replayed)
         .with("refused", replaced.refused)
         .with("roles_removed", replaced.roles_removed)

@@ -23,6 +23,8 @@ const STAGED_MAX: usize = 4_000_000;
 pub struct Rules {
     /// Of rows that are there, only the values of these features; the rest follows by a second commit.
     pub only: Option<[bool; FEATURES]>,
+    /// Newer writes of the catalogue are undone: the backup was chosen for its definitions.
+    pub undo_catalogue: bool,
     /// Newer writes of the node's own are replayed on top. Always, but for a defect planted on purpose.
     pub replay: bool,
     /// Roles that nobody granted stay. Never, but for a defect planted on purpose.
@@ -31,7 +33,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { only: None, replay: true, keep_roles: false }
+        Self { only: None, undo_catalogue: false, replay: true, keep_roles: false }
     }
 }
 
@@ -42,6 +44,8 @@ pub struct Replaced {
     pub items: u64,
     /// Newer writes of the node's own that stayed.
     pub replayed: u64,
+    /// Newer writes of the catalogue that were undone, as asked for.
+    pub rolled_back: u64,
     /// Writes after the backup that are lost: they do not verify, or are gone.
     pub refused: u64,
     /// Altered or removed items that the backup put right.
@@ -163,7 +167,9 @@ impl Own {
             let newer =
                 old.is_none_or(|(us, ver, digest): (_, _, Digest)| stored.item.newer_than(us, ver, &digest));
             if stored.verifies() {
-                if newer && rules.replay {
+                if newer && rules.undo_catalogue && matches!(key, Key::Record(..)) {
+                    done.rolled_back += 1;
+                } else if newer && rules.replay {
                     kept.push(stored.item.clone());
                 }
             } else if stored.logged.is_some() && stored.logged != backed_up(key) {

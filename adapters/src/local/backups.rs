@@ -62,11 +62,16 @@ impl LocalHost {
         Ok(effect.with("changes", changes).with("bytes", done.bytes))
     }
 
-    pub(super) async fn restore(&self, id: &NodeId, scope: RestoreScope) -> Result<Effect, Effect> {
+    pub(super) async fn restore(
+        &self,
+        id: &NodeId,
+        scope: RestoreScope,
+        model: Option<u32>,
+    ) -> Result<Effect, Effect> {
         let store = self.object_store(&id.region)?;
         if id.role == Role::Feature {
             self.node(id)?.ready().await?;
-            return Ok(self.features(id)?.restore(store, scope).await);
+            return Ok(self.features(id)?.restore(store, scope, model).await);
         }
         let vector = self.vector(id).await?;
         let _turn = self.operator.turn(id.role).await;

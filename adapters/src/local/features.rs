@@ -50,12 +50,17 @@ impl FeatureNode {
 
     /// Takes a backup into an object store.
     pub(super) async fn back_up(&self, store: &ObjectNode) -> Effect {
-        acts::back_up(&self.client, (&store.backups, BACKUPS)).await
+        acts::back_up(&self.client, (&store.data, &store.backups), BACKUPS).await
     }
 
-    /// Restores the newest backup of an object store.
-    pub(super) async fn restore(&self, store: &ObjectNode, scope: RestoreScope) -> Effect {
-        acts::restore(&self.client, &store.backups, scope, self.flaw).await
+    /// Restores the newest backup of an object store, or the newest that a version of the models works with.
+    pub(super) async fn restore(
+        &self,
+        store: &ObjectNode,
+        scope: RestoreScope,
+        model: Option<u32>,
+    ) -> Effect {
+        acts::restore(&self.client, (&store.data, &store.backups), scope, model, self.flaw).await
     }
 
     /// Looks at the store with every detector of compromise.

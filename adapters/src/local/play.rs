@@ -94,7 +94,7 @@ impl LocalHost {
             Act::Discard { .. } => Effect::observed("goes with the stack"),
             Act::Wipe { node } => self.wipe(self.node(node)?).await,
             Act::Backup { node, kind } => self.back_up(node, *kind).await?,
-            Act::Restore { node, scope } => self.restore(node, *scope).await?,
+            Act::Restore { node, scope, model } => self.restore(node, *scope, *model).await?,
             Act::Intrude { node } => self.features(node)?.intrude().await,
             Act::Audit { node } => {
                 let store = self.object_store(&node.region)?;

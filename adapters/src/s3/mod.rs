@@ -15,6 +15,8 @@ mod places;
 #[cfg(test)]
 mod process_tests;
 #[cfg(test)]
+mod replica_laws;
+#[cfg(test)]
 mod replica_tests;
 mod replicated;
 mod server;

@@ -62,9 +62,24 @@ enum Job {
 /// The door to the store. Clones are cheap.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    jobs: mpsc::Sender<Job>,
+    writer: Arc<Running>,
     staging: Arc<Staging>,
     shared: Arc<Shared>,
+}
+
+/// The writer's thread. The last door that closes waits for it, so that who opens the folder next finds it at rest.
+#[derive(Debug)]
+struct Running {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.jobs = None;
+        // It panics only on a defect of its own, which it has told by then.
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 /// What is known without asking the writer.
@@ -99,8 +114,9 @@ impl Store {
         };
         writer.repair()?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        std::thread::Builder::new().name("changes".into()).spawn(move || writer.run(queue))?;
-        Ok(Self { jobs, staging, shared })
+        let thread = std::thread::Builder::new().name("changes".into()).spawn(move || writer.run(queue))?;
+        let writer = Arc::new(Running { jobs: Some(jobs), thread: Some(thread) });
+        Ok(Self { writer, staging, shared })
     }
 
     pub(super) fn staging(&self) -> &Arc<Staging> {
@@ -151,7 +167,8 @@ impl Store {
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let gone = || StoreError::Failed("its writer has ended".into());
         let (done, answer) = oneshot::channel();
-        self.jobs.send(job(done)).await.map_err(|_| gone())?;
+        let jobs = self.writer.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(job(done)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn acts_dropped_half_way_leave_nothing_behind() {
         Act::Rebuild { node: vector(), engine: EngineChoice::Auto },
         Act::Backup { node: vector(), kind: BackupKind::Full },
         damage(Artifact::Index, Damage::Swap),
-        Act::Restore { node: vector(), scope: RestoreScope::Full },
+        Act::Restore { node: vector(), scope: RestoreScope::Full, model: None },
         Act::Cut { from: None, to: vector(), mode, direction },
         Act::Mend { from: None, to: vector() },
         Act::Kill { node: vector() },
@@ -187,7 +187,7 @@ pub(crate) fn swapped_files_are_noticed_and_restored() {
             stand.must(Act::Kill { node: vector() }).await;
             let started = stand.must(Act::Start { node: vector() }).await;
             assert!(started.contains("degraded"), "{what}: {started}");
-            stand.must(Act::Restore { node: vector(), scope: RestoreScope::Full }).await;
+            stand.must(Act::Restore { node: vector(), scope: RestoreScope::Full, model: None }).await;
             let status = stand.must(Act::Start { node: vector() }).await;
             assert!(status.contains("already runs") && status.contains("healthy, 300 records"), "{status}");
         }
@@ -246,7 +246,7 @@ pub(crate) fn damaged_backups_are_seen_and_not_restored() {
             }
             stand.must(Act::Rebuild { node: vector(), engine: EngineChoice::Cpu }).await;
             stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
-            let restore = Act::Restore { node: vector(), scope: RestoreScope::Full };
+            let restore = Act::Restore { node: vector(), scope: RestoreScope::Full, model: None };
             stand.must(restore.clone()).await;
             let effect = stand.host.act(&damage_objects(Artifact::Backup, how, 1.0, 5)).await;
             assert!(effect.outcome.observed(), "{how}: {effect:?}");

@@ -20,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn plan(pattern: &str, more: &[(&str, &str)]) -> Plan {
     let pattern = [("stack.pattern", pattern)];
-    let set = pattern.iter().chain(more).map(|(path, value)| ((*path).to_owned(), format!("{value:?}")));
+    let number = |value: &str| value.parse::<f64>().is_ok();
+    let toml = |value: &str| if number(value) { value.to_owned() } else { format!("{value:?}") };
+    let set = pattern.iter().chain(more).map(|(path, value)| ((*path).to_owned(), toml(value)));
     plan_of(REGIONS, &set.collect::<Vec<_>>())
 }
 
@@ -256,8 +258,13 @@ pub(crate) fn a_wiped_node_starts_empty() {
 }
 
 pub(crate) fn the_loss_of_a_region_passes_in_every_pattern() {
-    for pattern in ["hot-standby", "active-active", "warm-standby", "cold-standby"] {
+    for pattern in ["hot-standby", "active-active"] {
         play_until(&plan(pattern, &[]), None, |report| report.verdict == Pass);
+    }
+    for pattern in ["warm-standby", "cold-standby"] {
+        // What the newest backup does not have is lost, and with it its part of the neighbours.
+        let plan = plan(pattern, &[("objectives.quality", "0.9")]);
+        play_until(&plan, None, |report| report.verdict == Pass);
     }
 }
 

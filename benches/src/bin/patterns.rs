@@ -1,8 +1,8 @@
 //! How much each pattern of regions protects: the same fault, the measured RTO and RPO, the tier they reach.
 //!
-//! For each pattern a drill runs in world `local`: the same data, load and services, and the primary region is killed
-//! at the same moment. A pattern with two regions fails over, one with a single region is started again where it was;
-//! its disks are lost, so that it comes back from its backups.
+//! For each pattern a drill runs in world `local`: the same data, load and services, and at the same moment every node
+//! of the primary region is killed, the disks of its vector and feature store emptied. A pattern with two regions
+//! fails over; a single region is started again where it was, and comes back from its backups.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -31,25 +31,19 @@ name = "recommendation"
 priority = "critical"
 uses = ["feature"]
 probe = { lookup = {}, every = "50ms", timeout = "500ms" }
+[[service]]
+name = "documents"
+priority = "operational"
+uses = ["object"]
+probe = { get = {}, every = "50ms", timeout = "500ms" }
 [objectives]
 rto = "60s"
 rpo = "1h"
 stable_for = "2s"
 "#;
 
-/// What happens where there is another region.
-const FAILOVER: &str = r#"
-[[fault]]
-name = "region-lost"
-at = "5s"
-inject = { region = { region = "east" } }
-[[recover]]
-when = "detected"
-act = { failover = { to = "west" } }
-"#;
-
-/// What happens where there is none: the stores that are backed up lose their disks.
-const REBUILD: &str = r#"
+/// The same for every pattern: all nodes of the primary region end without warning, and two disks go with them.
+const LOSS: &str = r#"
 [[fault]]
 name = "vector-lost"
 at = "5s"
@@ -58,16 +52,35 @@ inject = { wipe = { node = "east/vector" } }
 name = "feature-lost"
 at = "5s"
 inject = { wipe = { node = "east/feature" } }
+[[fault]]
+name = "object-lost"
+at = "5s"
+inject = { kill = { node = "east/object" } }
+"#;
+
+/// What is done where there is another region.
+const FAILOVER: &str = r#"
+[[recover]]
+when = "detected"
+act = { failover = { to = "west" } }
+"#;
+
+/// What is done where there is none: everything is started where it was, and comes back from backups.
+const REBUILD: &str = r#"
+[[recover]]
+name = "start-object"
+when = "detected"
+act = { restart = { node = "east/object" } }
 [[recover]]
 name = "start-vector"
-when = "detected"
+after = "start-object"
 act = { restart = { node = "east/vector" } }
 [[recover]]
 after = "start-vector"
 act = { restore = { node = "east/vector" } }
 [[recover]]
 name = "start-feature"
-when = "detected"
+after = "start-object"
 act = { restart = { node = "east/feature" } }
 [[recover]]
 after = "start-feature"
@@ -78,7 +91,7 @@ const PATTERNS: [&str; 5] = ["active-active", "hot-standby", "warm-standby", "co
 
 #[expect(clippy::print_stdout, reason = "the figures are the output")]
 fn main() {
-    println!("{}; the primary region is lost 5 s into the storm", machine());
+    println!("{}; the nodes of the primary region die 5 s into the storm, two disks with them", machine());
     println!("{:<14} {:<8} {:>12} {:>12}  {:<20} lost", "pattern", "verdict", "RTO", "RPO", "reaches");
     for pattern in PATTERNS {
         let result = play(pattern);
@@ -126,7 +139,7 @@ fn play(pattern: &str) -> serde_json::Value {
         "name = \"{name}\"\n[stack]\nregions = {regions}\nroles = [\"vector\", \"object\", \"feature\"]\n\
          pattern = \"{pattern}\"\n"
     );
-    fs::write(&file, format!("{stack}{COMMON}{rest}")).expect("a file can be written");
+    fs::write(&file, format!("{stack}{COMMON}{LOSS}{rest}")).expect("a file can be written");
     let out = Command::new(gameday).args(["run", "--json", "--out"]).args([&folder, &file]).output();
     let out = out.expect("gameday can be started");
     let text = String::from_utf8_lossy(&out.stdout);

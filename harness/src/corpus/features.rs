@@ -17,6 +17,9 @@ pub const FEATURES: usize = 8;
 /// Models of the registry: each is the object of that key.
 pub const MODELS: u64 = 3;
 
+/// The version of every model, which works with the definitions that there are.
+pub const MODEL_VERSION: u32 = 1;
+
 const SOURCES: usize = 3;
 const INPUTS: usize = 16;
 const HIDDEN: usize = 16;
@@ -148,12 +151,13 @@ impl Corpus {
             return Some(record(Table::Dependency, name, &Dependency { of, on, version: 1 }));
         }
         if let Some(m) = within(MODELS) {
-            let body = Compatibility { model: format!("model_{m}"), model_version: 1, definitions: 1 };
-            return Some(record(Table::Compatibility, format!("model_{m} 1"), &body));
+            let body =
+                Compatibility { model: format!("model_{m}"), model_version: MODEL_VERSION, definitions: 1 };
+            return Some(record(Table::Compatibility, format!("model_{m} {MODEL_VERSION}"), &body));
         }
         if let Some(m) = within(MODELS) {
             let sha256 = Sha256::digest(self.object(m, 0)).iter().map(|b| format!("{b:02x}")).collect();
-            let body = Model { version: 1, stage: "production", object: m, sha256 };
+            let body = Model { version: MODEL_VERSION, stage: "production", object: m, sha256 };
             return Some(record(Table::Model, format!("model_{m}"), &body));
         }
         let (name, grants) = ROLES.get(usize::try_from(within(u64::MAX)?).ok()?)?;

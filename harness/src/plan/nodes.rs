@@ -149,6 +149,12 @@ impl<'a> NodeRefs<'a> {
         self.problem(key, format!("`{name}` is never backed up"), hint)
     }
 
+    /// A model's version was asked of a store that no model depends on.
+    pub fn no_models<T>(&mut self, key: &str, node: &NodeId) -> Option<T> {
+        let hint = "leave it out: models work with definitions of features".into();
+        self.problem(key, format!("a {} node has no models' versions", node.role), hint)
+    }
+
     /// The node of that name, which must store such things and let them be damaged in this way. `word` is the
     /// fault's key.
     pub fn resolve_with(&mut self, word: &str, name: &str, what: Artifact, how: Damage) -> Option<NodeId> {

@@ -186,6 +186,10 @@ pub enum Remedy {
         /// All of it, or what critical services need first.
         #[serde(default)]
         scope: RestoreScope,
+        /// Of a feature store: the newest backup whose definitions this version of every model works with. Newer
+        /// changes of the catalogue are undone, newer values stay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<u32>,
     },
     /// Services move to another region: its nodes take the writes, the old ones are fenced, users follow.
     Failover {

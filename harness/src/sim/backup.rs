@@ -3,11 +3,13 @@
 
 use super::{
     Flaw,
-    cells::{Cells, STRANGERS},
+    cells::{Cell, Cells, STRANGERS},
     node::SimNode,
 };
 use crate::{
     act::{Artifact, BackupKind},
+    corpus::MODELS,
+    ports::Reading,
     topology::Role,
 };
 
@@ -15,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Archive {
     cells: Cells,
+    /// Of a feature store: the objects of registered models, as its region had them.
+    pub(super) models: Vec<(u64, Cell)>,
     increments: usize,
     /// A piece of it fails its checksum.
     pub(super) damaged: bool,
@@ -25,13 +29,14 @@ impl Archive {
     pub(super) fn next(
         before: Option<&Archive>,
         node: &SimNode,
+        models: Vec<(u64, Cell)>,
         kind: BackupKind,
     ) -> Result<Archive, String> {
         let cells = node.cells.clone();
         match (kind, before) {
-            (BackupKind::Full, _) => Ok(Archive { cells, increments: 0, damaged: false }),
+            (BackupKind::Full, _) => Ok(Archive { cells, models, increments: 0, damaged: false }),
             (BackupKind::Incremental, Some(b)) => {
-                Ok(Archive { cells, increments: b.increments + 1, damaged: b.damaged })
+                Ok(Archive { cells, models, increments: b.increments + 1, damaged: b.damaged })
             }
             (BackupKind::Incremental, None) => Err("there is no full backup to add to".into()),
         }
@@ -53,6 +58,23 @@ impl Archive {
 }
 
 impl SimNode {
+    /// The objects of registered models, for the backup of a feature store; what is no model any more stays out.
+    pub(super) fn models(&self, role: Role) -> Vec<(u64, Cell)> {
+        let keys = if role == Role::Feature { self.cells.keys(0, MODELS) } else { Vec::new() };
+        let cells = keys.into_iter().filter_map(|key| Some((key, self.cells.cell(key)?)));
+        cells.filter(|(_, cell)| cell.reading != Some(Reading::Corrupt)).collect()
+    }
+
+    /// Puts objects of models back where something else is there now, and answers with what it put.
+    pub(super) fn put_models_right(&mut self, models: Vec<(u64, Cell)>) -> Vec<(u64, Cell)> {
+        let differs = |(key, cell): &(u64, Cell)| self.cells.cell(*key).as_ref() != Some(cell);
+        let wrong: Vec<(u64, Cell)> = models.into_iter().filter(differs).collect();
+        for (key, cell) in &wrong {
+            self.cells.put(*key, cell.clone());
+        }
+        wrong
+    }
+
     /// The newest backup, with what is newer here on top where it is intact.
     pub(super) fn restore(&mut self, archive: Option<Archive>) -> Result<String, String> {
         let archive = archive.ok_or("there is no backup")?;

@@ -57,8 +57,9 @@ impl SimNode {
         } else {
             self.cells.spoil(&keys);
         }
-        // Forged values are written through the store, so its replicas take them for ordinary changes.
-        let through = what == Artifact::Values && how == Damage::Forge;
+        // Forged values and other models are written through the store: its replicas take them for ordinary changes.
+        let forged = what == Artifact::Values && how == Damage::Forge;
+        let through = forged || what == Artifact::Model;
         let spread = keys.iter().filter(|_| through).filter_map(|key| Some((*key, self.cells.cell(*key)?)));
         let things = if matches!(what, Artifact::Object | Artifact::Model) { "files" } else { "records" };
         let words = format!("{} {things} have other checksums", keys.len());

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     act::{Act, BackupKind, RestoreScope},
-    corpus::{FEATURES, MODELS},
+    corpus::{FEATURES, MODEL_VERSION, MODELS},
     ports::Effect,
     topology::{LinkState, NodeId, Role},
 };
@@ -31,7 +31,7 @@ impl Shared {
     pub(super) async fn recover(&self, act: &Act) -> Effect {
         let done = match act {
             Act::Backup { node, kind } => self.back_up(node, *kind),
-            Act::Restore { node, scope } => self.restore(node, *scope).await,
+            Act::Restore { node, scope, model } => self.restore(node, *scope, *model).await,
             Act::Audit { node } => return self.audit(node).await.unwrap_or_else(Effect::failed),
             Act::Promote { node } => self.promote(node).await,
             Act::Fence { node } => self.fence(node),
@@ -66,7 +66,8 @@ impl Shared {
         let mut world = self.world();
         let before = world.nodes.get(&object).and_then(|o| o.archives.get(&node.role)).cloned();
         let held = world.nodes.get(node).ok_or("no such node")?;
-        let archive = Archive::next(before.as_ref(), held, kind)?;
+        let models = world.nodes.get(&object).map(|o| o.models(node.role)).unwrap_or_default();
+        let archive = Archive::next(before.as_ref(), held, models, kind)?;
         let words = archive.words(before.as_ref());
         if let Some(object) = world.nodes.get_mut(&object) {
             object.archives.insert(node.role, archive.clone());
@@ -75,14 +76,28 @@ impl Shared {
         Ok(words)
     }
 
-    async fn restore(&self, node: &NodeId, scope: RestoreScope) -> Result<String, String> {
+    async fn restore(
+        &self,
+        node: &NodeId,
+        scope: RestoreScope,
+        model: Option<u32>,
+    ) -> Result<String, String> {
         let object = NodeId::new(&node.region, Role::Object);
         sleep(if scope == RestoreScope::Minimal { BUILD_MINIMAL } else { BUILD }).await;
         self.answers(node)?;
         self.answers(&object)?;
+        if let Some(version) = model.filter(|version| *version != MODEL_VERSION) {
+            return Err(format!("no backup fits model version {version}"));
+        }
         let mut world = self.world();
         let archive = world.nodes.get(&object).and_then(|o| o.archives.get(&node.role)).cloned();
+        let models = archive.as_ref().map(|a| a.models.clone()).unwrap_or_default();
         let done = world.nodes.get_mut(node).ok_or("no such node")?.restore(archive)?;
+        let now_us = self.clock.now_us();
+        let changed = world.nodes.get_mut(&object).map(|o| o.put_models_right(models)).unwrap_or_default();
+        for (key, cell) in changed {
+            world.spread(&object, key, cell, now_us);
+        }
         // What a replica has that is newer than the backup comes from there.
         world.peers.resync(node);
         Ok(done)

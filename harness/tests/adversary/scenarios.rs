@@ -136,3 +136,24 @@ fn every_shipped_scenario_passes_in_a_healthy_world() {
         assert_eq!(report.verdict, Verdict::Pass, "{}: {:#?}", file.display(), short(&report));
     }
 }
+
+const COMPROMISE: &str = include_str!("../../../scenarios/feature_store_compromise.toml");
+const SEGMENT: &str = include_str!("../../../scenarios/vector_segment_corruption.toml");
+
+#[test]
+fn a_models_version_that_no_backup_fits_brings_nothing_back() {
+    let text = COMPROMISE.replace("model = 1", "model = 2");
+    assert_ne!(text, COMPROMISE, "the drill restores to a version");
+    let judged = judged(&journal(&text, None));
+    must_not_pass(&judged);
+    assert_eq!(judged.verdict, Verdict::Fail, "the poison is still there");
+}
+
+#[test]
+fn only_features_go_back_to_a_models_version() {
+    let text = SEGMENT
+        .replace("restore = { node = \"east/vector\"", "restore = { node = \"east/vector\", model = 1");
+    assert_ne!(text, SEGMENT, "the drill restores");
+    let refused = load(text.as_bytes(), &[]).expect_err("a vector store has no models' versions");
+    assert!(format!("{refused:?}").contains("no models' versions"), "{refused:?}");
+}

@@ -195,8 +195,13 @@ fn remedy(pattern: Pattern) -> impl Strategy<Value = Remedy> {
     let store = || of(pattern, &["vector", "object", "feature", "gpu/1"]);
     prop_oneof![
         2 => node(pattern).prop_map(|node| Remedy::Restart { node }),
-        2 => (of(pattern, &["vector", "feature"]), scopes)
-            .prop_map(|(node, scope)| Remedy::Restore { node, scope }),
+        2 => (of(pattern, &["vector", "feature"]), scopes, prop::option::of(1u32..3)).prop_map(
+            |(node, scope, model)| Remedy::Restore {
+                model: model.filter(|_| node.ends_with("feature")),
+                node,
+                scope,
+            }
+        ),
         1 => of(pattern, &["vector"])
             .prop_map(|node| Remedy::Rebuild { node, engine: EngineChoice::Auto }),
         4 => (region(), priorities, any::<bool>())

@@ -5,6 +5,7 @@
 //! feature-backups/state/{timestamp}/rows-000000.parquet       rows, in the order of keys
 //! feature-backups/dependencies/{timestamp}/dependencies.json
 //! feature-backups/compatibility/{timestamp}/compatibility.json  with the model registry and the roles
+//! feature-backups/models/{timestamp}/{sha256}                 the objects of registered models
 //! feature-backups/state/{timestamp}/MANIFEST                  written last: every object with size and SHA-256
 //! ```
 //!
@@ -14,6 +15,7 @@
 //!
 //! Schema 1 of a backup called the time of a row `event_ts`, in milliseconds; it is migrated when it is read.
 
+mod models;
 mod restore;
 mod state;
 
@@ -102,6 +104,8 @@ pub struct Backup {
     pub rows: u64,
     /// Records of the catalogue in it.
     pub records: u64,
+    /// Objects of models in it.
+    pub models: usize,
     /// Objects it is made of, the manifest left aside.
     pub objects: usize,
     /// Their size.
@@ -124,6 +128,8 @@ struct Manifest {
     definitions: Entry,
     dependencies: Entry,
     compatibility: Entry,
+    #[serde(default)]
+    models: Vec<Entry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,11 +205,11 @@ async fn everything<H: Holder>(holder: &H) -> Result<(Vec<Item>, Vec<Item>), Bac
     Ok((items(rows), items(records)))
 }
 
-/// Takes a backup.
+/// Takes a backup, with the objects of registered models if the store of them is given.
 ///
 /// # Errors
 /// See [`BackupError`]. What was written of a backup that failed is left behind without a manifest.
-pub async fn back_up<H: Holder>(holder: &H, s3: &S3) -> Result<Backup, BackupError> {
+pub async fn back_up<H: Holder>(holder: &H, s3: &S3, models: Option<&S3>) -> Result<Backup, BackupError> {
     let now = timestamp(SystemTime::now());
     if let Some((newest, _)) = names(s3).await?.pop()
         && newest >= now
@@ -224,6 +230,10 @@ pub async fn back_up<H: Holder>(holder: &H, s3: &S3) -> Result<Backup, BackupErr
         json(s3, path("dependencies", &now, "dependencies.json"), part(&[Table::Dependencies])).await?;
     let rest = part(&[Table::Compatibility, Table::Models, Table::Roles]);
     let compatibility = json(s3, path("compatibility", &now, "compatibility.json"), rest).await?;
+    let models = match models {
+        Some(data) => models::back_up(&records, data, s3, &now).await?,
+        None => Vec::new(),
+    };
     let manifest = Manifest {
         version: VERSION,
         schema: schema::VERSION,
@@ -235,6 +245,7 @@ pub async fn back_up<H: Holder>(holder: &H, s3: &S3) -> Result<Backup, BackupErr
         definitions,
         dependencies,
         compatibility,
+        models,
     };
     s3.put(&path("state", &now, MANIFEST), seal(&manifest)?).await?;
     let all = manifest.entries();
@@ -242,6 +253,7 @@ pub async fn back_up<H: Holder>(holder: &H, s3: &S3) -> Result<Backup, BackupErr
         timestamp: now,
         rows: manifest.rows,
         records: manifest.records,
+        models: manifest.models.len(),
         objects: all.len(),
         bytes: all.iter().map(|entry| entry.size).sum(),
     })
@@ -250,7 +262,7 @@ pub async fn back_up<H: Holder>(holder: &H, s3: &S3) -> Result<Backup, BackupErr
 impl Manifest {
     fn entries(&self) -> Vec<&Entry> {
         let rest = [&self.definitions, &self.dependencies, &self.compatibility];
-        self.state.iter().chain(rest).collect()
+        self.state.iter().chain(rest).chain(&self.models).collect()
     }
 }
 
@@ -322,6 +334,7 @@ pub(super) mod tests_only {
             definitions: json(s3, path("definitions", &now, "d"), all(&[Table::Definitions])).await.unwrap(),
             dependencies: json(s3, path("dependencies", &now, "d"), all(&[])).await.unwrap(),
             compatibility: json(s3, path("compatibility", &now, "c"), rest).await.unwrap(),
+            models: Vec::new(),
             timestamp: now,
         };
         s3.put(&path("state", &manifest.timestamp, MANIFEST), seal(&manifest).unwrap()).await.unwrap();
@@ -342,6 +355,7 @@ pub(super) mod tests_only {
             definitions,
             dependencies,
             compatibility,
+            models: Vec::new(),
             timestamp: now,
         };
         s3.put(&path("state", &manifest.timestamp, MANIFEST), seal(&manifest).unwrap()).await.unwrap();

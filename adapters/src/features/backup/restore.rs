@@ -30,6 +30,8 @@ pub struct Restored {
     pub rows: u64,
     /// Records of the catalogue in it.
     pub records: u64,
+    /// Objects of models that were not what the registry says, put right.
+    pub models: u64,
     /// What the node made of it.
     pub replaced: Replaced,
     /// Seconds until critical features were back, if they came first.
@@ -51,6 +53,8 @@ pub struct Content {
     pub rows: Vec<Item>,
     /// Records of the catalogue, in the order of tables and names.
     pub records: Vec<Item>,
+    /// The objects of registered models.
+    pub models: Vec<bytes::Bytes>,
     /// The schema that it was migrated from.
     pub migrated_from: Option<u32>,
     /// Newer backups that were never finished.
@@ -64,8 +68,32 @@ pub struct Content {
 pub async fn newest(s3: &S3) -> Result<Content, BackupError> {
     let names = names(s3).await?;
     let newest = names.iter().rposition(|(_, complete)| *complete).ok_or(BackupError::Missing)?;
-    let timestamp = names[newest].0.clone();
     let unfinished = names[newest + 1..].iter().map(|(name, _)| name.clone()).collect();
+    read(s3, names[newest].0.clone(), unfinished).await
+}
+
+/// The newest complete backup with definitions that every model works with in that version. A damaged one on the way
+/// is an error: nobody knows whether it would have been the right one.
+async fn fitting(s3: &S3, model_version: u32) -> Result<Content, BackupError> {
+    let names = names(s3).await?;
+    let (mut unfit, mut unfinished) = (None, Vec::new());
+    for (name, complete) in names.into_iter().rev() {
+        if !complete {
+            unfinished.push(name);
+            continue;
+        }
+        let content = read(s3, name, unfinished.clone()).await?;
+        match content.fits(model_version) {
+            Ok(()) => return Ok(content),
+            // What is wrong with the newest one helps most.
+            Err(why) => unfit = unfit.or(Some(why)),
+        }
+    }
+    Err(unfit.unwrap_or(BackupError::Missing))
+}
+
+/// Reads a backup and verifies its every byte.
+async fn read(s3: &S3, timestamp: String, unfinished: Vec<String>) -> Result<Content, BackupError> {
     let manifest = manifest(s3, &timestamp).await?;
     let mut rows = Vec::new();
     for entry in &manifest.state {
@@ -84,8 +112,12 @@ pub async fn newest(s3: &S3) -> Result<Content, BackupError> {
         let why = format!("it promises {} rows, and its objects hold {} others", manifest.rows, found.0);
         return Err(damaged(&path("state", &timestamp, MANIFEST), why));
     }
+    let mut models = Vec::new();
+    for entry in &manifest.models {
+        models.push(fetch(s3, entry).await?);
+    }
     let migrated_from = migrate(&mut rows, &manifest)?;
-    Ok(Content { timestamp, rows, records, migrated_from, unfinished })
+    Ok(Content { timestamp, rows, records, models, migrated_from, unfinished })
 }
 
 /// The rows of a file. The library that reads it panics on some that nobody should have signed: not on this thread.
@@ -145,25 +177,35 @@ async fn fetch(s3: &S3, entry: &Entry) -> Result<bytes::Bytes, BackupError> {
 }
 
 /// Restores the newest complete backup, the node's own newer writes on top where they verify. If a `model_version` is
-/// given, every model must be known to work in that version with the definitions that come back.
+/// given, it is the newest one with definitions that every model is known to work with in that version, and newer
+/// writes of the catalogue are undone: only rows stay. `models` is the store of the registered models' objects: those
+/// that are not what the registry says are put right first.
 ///
 /// # Errors
 /// See [`BackupError`].
 pub async fn restore<H: Operated>(
     holder: &H,
     s3: &S3,
+    models: Option<&S3>,
     scope: RestoreScope,
     model_version: Option<u32>,
     flaw: Option<Flaw>,
 ) -> Result<Restored, BackupError> {
     let began = Instant::now();
-    let content = newest(s3).await?;
-    content.fits(model_version)?;
+    let content = match model_version {
+        Some(version) => fitting(s3, version).await?,
+        None => newest(s3).await?,
+    };
+    let models = match models {
+        Some(data) => super::models::restore(&content, data).await?,
+        None => 0,
+    };
     let restore = holder.begin().await?;
     for chunk in content.rows.chunks(STAGE).chain(content.records.chunks(STAGE)) {
         holder.stage(restore, chunk.to_vec()).await?;
     }
-    let rules = flaw.map_or_else(Rules::default, Flaw::rules);
+    let mut rules = flaw.map_or_else(Rules::default, Flaw::rules);
+    rules.undo_catalogue = model_version.is_some();
     let mut first = Replaced::default();
     let critical_seconds = match scope {
         RestoreScope::Full => None,
@@ -180,6 +222,7 @@ pub async fn restore<H: Operated>(
     Ok(Restored {
         rows: content.rows.len() as u64,
         records: content.records.len() as u64,
+        models,
         replaced: together(first, replaced, scope),
         critical_seconds,
         full_seconds: began.elapsed().as_secs_f64(),
@@ -223,8 +266,8 @@ impl Content {
     }
 
     /// Whether the models work with the definitions that this backup brings back.
-    fn fits(&self, model_version: Option<u32>) -> Result<(), BackupError> {
-        let Some(version) = model_version.map(u64::from) else { return Ok(()) };
+    fn fits(&self, model_version: u32) -> Result<(), BackupError> {
+        let version = u64::from(model_version);
         let newest = self.record(Table::Definitions).filter_map(|(_, body)| body["version"].as_u64()).max();
         for (model, _) in self.record(Table::Models) {
             let fits = self.record(Table::Compatibility).any(|(_, body)| {

@@ -41,7 +41,7 @@ impl Stand {
 
     async fn struck(strike: Strike) -> (Audit, u64) {
         let stand = stand().await;
-        back_up(&stand.stack.node.client, &stand.stack.s3).await.unwrap();
+        back_up(&stand.stack.node.client, &stand.stack.s3, None).await.unwrap();
         let count = stand.stack.node.client.strike(strike, 3).await.unwrap().count;
         (stand.audit().await, count)
     }
@@ -52,7 +52,7 @@ async fn a_healthy_store_is_clean_whatever_its_users_write() {
     let stand = stand().await;
     let before = stand.audit().await;
     assert!(before.clean() && before.baseline.is_err(), "{before}");
-    back_up(&stand.stack.node.client, &stand.stack.s3).await.unwrap();
+    back_up(&stand.stack.node.client, &stand.stack.s3, None).await.unwrap();
     for key in 0..300 {
         stand.system.write(Write { key, ver: key + 1, delete: key % 50 == 0 }).await.unwrap();
     }
@@ -111,7 +111,7 @@ async fn a_swapped_model_is_seen_through_the_object_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_baseline_is_told_and_none() {
     let stand = stand().await;
-    back_up(&stand.stack.node.client, &stand.stack.s3).await.unwrap();
+    back_up(&stand.stack.node.client, &stand.stack.s3, None).await.unwrap();
     let listed = stand.stack.s3.list_all("feature-backups/state/", 10).await.unwrap();
     let rows = listed.iter().find(|object| object.key.ends_with(".parquet")).unwrap();
     stand.stack.s3.put(&rows.key, "PAR1").await.unwrap();

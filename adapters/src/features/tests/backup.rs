@@ -50,11 +50,11 @@ pub(super) fn catalogue() -> Vec<Item> {
 }
 
 impl Stack {
-    async fn fill(&self, keys: std::ops::Range<u64>, ver: u64) {
+    pub(super) async fn fill(&self, keys: std::ops::Range<u64>, ver: u64) {
         self.node.client.apply(keys.map(|key| row(key, ver)).collect()).await.unwrap();
     }
 
-    async fn filled(self) -> Self {
+    pub(super) async fn filled(self) -> Self {
         self.fill(0..100, 1).await;
         self.node.client.apply(catalogue()).await.unwrap();
         self
@@ -66,12 +66,12 @@ impl Stack {
         rows.into_iter().chain(records).map(|stored| stored.item).collect()
     }
 
-    async fn back_up(&self) -> Backup {
-        back_up(&self.node.client, &self.s3).await.unwrap()
+    pub(super) async fn back_up(&self) -> Backup {
+        back_up(&self.node.client, &self.s3, None).await.unwrap()
     }
 
     async fn restore(&self) -> Result<Restored, BackupError> {
-        restore(&self.node.client, &self.s3, RestoreScope::Full, None, None).await
+        restore(&self.node.client, &self.s3, None, RestoreScope::Full, None, None).await
     }
 
     async fn strike(&self, strike: Strike) -> u64 {
@@ -155,7 +155,7 @@ async fn poison_goes_and_healthy_newer_writes_stay() {
     // A poisoned store is not backed up, a restored one is.
     stack.back_up().await;
     stack.strike(Strike::SwapValues(0.02)).await;
-    let refused = back_up(&stack.node.client, &stack.s3).await.unwrap_err();
+    let refused = back_up(&stack.node.client, &stack.s3, None).await.unwrap_err();
     assert!(matches!(refused, BackupError::Poisoned { count: 2, .. }), "{refused}");
 }
 
@@ -166,7 +166,8 @@ async fn a_minimal_restore_brings_critical_features_first_and_then_the_rest() {
     stack.back_up().await;
     stack.strike(Strike::ShiftValues(1.0)).await;
     stack.strike(Strike::LeaveRole).await;
-    let restored = restore(&stack.node.client, &stack.s3, RestoreScope::Minimal, None, None).await.unwrap();
+    let restored =
+        restore(&stack.node.client, &stack.s3, None, RestoreScope::Minimal, None, None).await.unwrap();
     assert_eq!(stack.contents().await, before);
     assert!(restored.critical_seconds.unwrap() < restored.full_seconds);
     assert_eq!((restored.replaced.repaired, restored.replaced.roles_removed), (100, 1));
@@ -205,7 +206,7 @@ async fn critical_values_are_right_after_the_first_commit_and_rows_verify_after_
 async fn models_must_fit_the_definitions() {
     let stack = stack().await.filled().await;
     stack.back_up().await;
-    let with = |version| restore(&stack.node.client, &stack.s3, RestoreScope::Full, version, None);
+    let with = |version| restore(&stack.node.client, &stack.s3, None, RestoreScope::Full, version, None);
     with(Some(3)).await.unwrap();
     let unfit = with(Some(4)).await.unwrap_err();
     assert!(matches!(&unfit, BackupError::Unfit { why, .. } if why.contains("m version 4")), "{unfit}");
@@ -219,7 +220,7 @@ async fn nothing_to_restore_is_said() {
     // Interrupted: objects and no manifest.
     stack.s3.put("feature-backups/state/2999-01-01T000000.000Z/rows-000000.parquet", "PAR1").await.unwrap();
     assert_eq!(stack.restore().await.unwrap().unfinished, ["2999-01-01T000000.000Z"]);
-    assert!(matches!(back_up(&stack.node.client, &stack.s3).await, Err(BackupError::Clock { .. })));
+    assert!(matches!(back_up(&stack.node.client, &stack.s3, None).await, Err(BackupError::Clock { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +246,7 @@ async fn planted_flaws_do_what_they_say() {
     stack.back_up().await;
     stack.fill(95..120, 2).await;
     stack.strike(Strike::LeaveRole).await;
-    let flawed = |flaw| restore(&stack.node.client, &stack.s3, RestoreScope::Full, None, Some(flaw));
+    let flawed = |flaw| restore(&stack.node.client, &stack.s3, None, RestoreScope::Full, None, Some(flaw));
     assert_eq!(flawed(Flaw::KeepsRole).await.unwrap().replaced.roles_removed, 0);
     let role = stack.node.client.record(Table::Roles, "intruder".into()).await.unwrap();
     assert!(role.is_some_and(|role| !role.verifies()));
@@ -307,7 +308,7 @@ proptest! {
             let stack = stack().await;
             stack.node.client.apply(before).await.unwrap();
             let contents = stack.contents().await;
-            let backup = back_up(&stack.node.client, &stack.s3).await.unwrap();
+            let backup = back_up(&stack.node.client, &stack.s3, None).await.unwrap();
             // Into an emptied node, and into one that an intruder has been in.
             let other = Stack { node: node(&stack.dir.path().join("other")).await, s3: stack.s3.clone(), dir: tempfile::tempdir().unwrap(), endpoint: String::new() };
             let restored = other.restore().await.unwrap();

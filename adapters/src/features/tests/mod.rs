@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod killed;
+mod models;
 mod process;
 mod replicated;
 mod store;

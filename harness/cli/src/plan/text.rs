@@ -109,7 +109,10 @@ fn step(cue: &Cue) -> String {
         StepKind::Recovery => "recovery",
     };
     let mut out = format!("  {kind:<9} {}: {due}", cue.name);
-    let list = |acts: &[Act]| acts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then ");
+    // Each act on a line of its own: a failover has many.
+    let list = |acts: &[Act]| {
+        acts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n                  then ")
+    };
     let does =
         if cue.acts.is_empty() { "nothing: the system must heal itself".into() } else { list(&cue.acts) };
     let _ = write!(out, "\n            do    {does}");
