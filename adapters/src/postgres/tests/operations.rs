@@ -46,7 +46,7 @@ async fn every_detector_catches_what_it_is_there_for() {
     let store = store(&mut stand).await;
     let before = store.audit().await;
     assert!(before.clean() && before.baseline.is_err(), "{before}");
-    let taken = back_up(store.node.operators(), &store.backups, None).await.unwrap();
+    let taken = back_up(store.node.operators(), &store.backups, Some(&store.data)).await.unwrap();
     assert_eq!(taken.rows, ENTITIES);
     for key in 0..50 {
         store.system.write(Write { key, ver: key + 1, delete: key % 20 == 0 }).await.unwrap();
@@ -69,12 +69,19 @@ async fn every_detector_catches_what_it_is_there_for() {
     assert!(seen.digest > 171 && seen.references.len() == 2, "{seen}");
     assert_eq!(seen.roles, ["pg_roles/intruder"], "{seen}");
     // Poison is not backed up.
-    let refused = back_up(store.node.operators(), &store.backups, None).await;
+    let refused = back_up(store.node.operators(), &store.backups, Some(&store.data)).await;
     assert!(matches!(refused, Err(BackupError::Poisoned { .. })), "{refused:?}");
     // What was written before the backup is back; what came later stays where it verifies.
-    let done = restore(store.node.operators(), &store.backups, None, RestoreScope::Minimal, Some(1), None)
-        .await
-        .unwrap();
+    let done = restore(
+        store.node.operators(),
+        &store.backups,
+        Some(&store.data),
+        RestoreScope::Minimal,
+        Some(1),
+        None,
+    )
+    .await
+    .unwrap();
     assert_eq!((done.replaced.roles_removed, &done.timestamp), (1, &taken.timestamp));
     assert!(done.critical_seconds.is_some_and(|critical| critical < done.full_seconds), "{done:?}");
     let roles: i64 = store
@@ -104,7 +111,7 @@ async fn every_detector_catches_what_it_is_there_for() {
 async fn an_intruder_who_owns_things_and_is_at_work_goes_for_good() {
     let Some(mut stand) = Stand::new() else { return };
     let store = store(&mut stand).await;
-    back_up(store.node.operators(), &store.backups, None).await.unwrap();
+    back_up(store.node.operators(), &store.backups, Some(&store.data)).await.unwrap();
     store.strike(Strike::LeaveRole).await;
     store.node.operators().run("ALTER ROLE intruder PASSWORD 'x'; CREATE TABLE loot (id int); ALTER TABLE loot OWNER TO intruder; ALTER ROLE gameday SUPERUSER").await.unwrap();
     let login = Login {
@@ -117,7 +124,7 @@ async fn an_intruder_who_owns_things_and_is_at_work_goes_for_good() {
     let kept = restore(
         store.node.operators(),
         &store.backups,
-        None,
+        Some(&store.data),
         RestoreScope::Full,
         None,
         Some(Flaw::KeepsRole),
@@ -126,10 +133,13 @@ async fn an_intruder_who_owns_things_and_is_at_work_goes_for_good() {
     assert_eq!(kept.unwrap().replaced.roles_removed, 0);
     intruder.run("SELECT 1").await.unwrap();
     let unfit =
-        restore(store.node.operators(), &store.backups, None, RestoreScope::Full, Some(7), None).await;
+        restore(store.node.operators(), &store.backups, Some(&store.data), RestoreScope::Full, Some(7), None)
+            .await;
     assert!(matches!(unfit, Err(BackupError::Unfit { .. })), "{unfit:?}");
     let done =
-        restore(store.node.operators(), &store.backups, None, RestoreScope::Full, None, None).await.unwrap();
+        restore(store.node.operators(), &store.backups, Some(&store.data), RestoreScope::Full, None, None)
+            .await
+            .unwrap();
     assert_eq!(done.replaced.roles_removed, 2);
     assert!(intruder.run("SELECT 1").await.is_err());
     assert!(store.audit().await.clean());
