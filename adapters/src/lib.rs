@@ -6,6 +6,8 @@ pub mod backup;
 pub mod features;
 pub mod gpu;
 pub mod local;
+#[cfg(feature = "docker")]
+pub mod milvus;
 pub mod replica;
 mod rpc;
 pub mod s3;
