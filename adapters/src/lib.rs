@@ -9,6 +9,8 @@ pub mod features;
 pub mod gpu;
 pub mod local;
 #[cfg(feature = "docker")]
+pub mod milvus;
+#[cfg(feature = "docker")]
 pub mod postgres;
 pub mod replica;
 mod rpc;
