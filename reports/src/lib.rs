@@ -5,6 +5,7 @@
 //! is byte-identical to the one made by the run. A new format is one file here and one arm in [`Format`].
 
 mod headline;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod text;
@@ -25,11 +26,13 @@ pub enum Format {
     Json,
     /// For CI servers: `junit.xml`.
     Junit,
+    /// To look at, to print and to file: `report.html`.
+    Html,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Junit];
+    pub const ALL: [Format; 4] = [Format::Text, Format::Json, Format::Junit, Format::Html];
 
     /// The word for it on a command line.
     pub fn word(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Format {
             Format::Text => "text",
             Format::Json => "json",
             Format::Junit => "junit",
+            Format::Html => "html",
         }
     }
 
@@ -46,6 +50,7 @@ impl Format {
             Format::Text => "report.txt",
             Format::Json => "result.json",
             Format::Junit => "junit.xml",
+            Format::Html => "report.html",
         }
     }
 
@@ -55,6 +60,7 @@ impl Format {
             Format::Text => text::render(report),
             Format::Json => json::render(report),
             Format::Junit => junit::render(report),
+            Format::Html => html::render(report),
         }
     }
 }
