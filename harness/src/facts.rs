@@ -29,6 +29,8 @@ pub struct Facts {
     pub plan: Plan,
     /// When each phase began.
     pub phases: Vec<(Phase, u64)>,
+    /// The events that say so, in the same order.
+    pub phase_seqs: Vec<u64>,
     /// Faults and recovery steps that were played, in order.
     pub steps: Vec<StepFacts>,
     /// One for each service, in the plan's order.
@@ -177,6 +179,7 @@ impl Facts {
             began,
             plan,
             phases: Vec::new(),
+            phase_seqs: Vec::new(),
             steps: Vec::new(),
             quality: BTreeMap::new(),
             copies: Vec::new(),
@@ -211,7 +214,10 @@ impl Facts {
         }
         match event.kind {
             EventKind::Began(_) => {}
-            EventKind::Entered(phase) => self.phases.push((phase, at_us)),
+            EventKind::Entered(phase) => {
+                self.phases.push((phase, at_us));
+                self.phase_seqs.push(seq);
+            }
             EventKind::Intended(intent) => self.steps.push(StepFacts {
                 name: intent.step,
                 kind: intent.why,
@@ -373,6 +379,12 @@ impl Facts {
     /// When a phase began.
     pub fn entered_us(&self, phase: Phase) -> Option<u64> {
         self.phases.iter().find(|(p, _)| *p == phase).map(|(_, at)| *at)
+    }
+
+    /// The events by which these phases were entered.
+    pub fn entered_by(&self, phases: &[Phase]) -> Vec<u64> {
+        let entered = self.phases.iter().zip(&self.phase_seqs);
+        entered.filter(|((p, _), _)| phases.contains(p)).map(|(_, seq)| *seq).collect()
     }
 
     /// When recovery first started.

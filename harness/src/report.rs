@@ -2,6 +2,9 @@
 //!
 //! Every report format is a pure function of this. A report made from an old journal equals the one made by the run.
 
+pub mod cited;
+pub mod drawing;
+pub mod skipped;
 mod timeline;
 
 use std::{collections::BTreeMap, io::BufRead};
@@ -70,6 +73,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Events in the journal.
     pub events: u64,
+    /// What charts draw, and the lines that prove it; no part of `result.json`.
+    #[serde(skip)]
+    pub drawing: drawing::Drawing,
 }
 
 /// Objectives of one subject.
@@ -233,6 +239,7 @@ impl Report {
             timeline: timeline::timeline(facts),
             notes: facts.notes.clone(),
             events: facts.events,
+            drawing: drawing::drawing(facts),
         }
     }
 }

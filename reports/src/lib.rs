@@ -10,6 +10,7 @@ pub mod compliance;
 pub mod controls;
 pub mod evidence;
 mod headline;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -40,12 +41,21 @@ pub enum Format {
     Oscal,
     /// For collectors of traces: `trace.otlp.jsonl`.
     Trace,
+    /// To look at, to print and to file: `report.html`.
+    Html,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 6] =
-        [Format::Text, Format::Json, Format::Junit, Format::Markdown, Format::Oscal, Format::Trace];
+    pub const ALL: [Format; 7] = [
+        Format::Text,
+        Format::Json,
+        Format::Junit,
+        Format::Markdown,
+        Format::Oscal,
+        Format::Trace,
+        Format::Html,
+    ];
 
     /// The word for it on a command line.
     pub fn word(self) -> &'static str {
@@ -56,6 +66,7 @@ impl Format {
             Format::Markdown => "markdown",
             Format::Oscal => "oscal",
             Format::Trace => "trace",
+            Format::Html => "html",
         }
     }
 
@@ -68,6 +79,7 @@ impl Format {
             Format::Markdown => "summary.md",
             Format::Oscal => "oscal-ar.json",
             Format::Trace => "trace.otlp.jsonl",
+            Format::Html => "report.html",
         }
     }
 
@@ -80,6 +92,7 @@ impl Format {
             Format::Markdown => markdown::render(report),
             Format::Oscal => oscal::render(report),
             Format::Trace => trace::render(report),
+            Format::Html => html::render(report),
         }
     }
 }

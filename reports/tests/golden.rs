@@ -6,7 +6,12 @@ use harness::{
     judge::Finding,
     ledger::Latency,
     ports::CountsAs,
-    report::{Moment, MomentKind, ObjectiveReport, QualityReport, Report, ServiceReport, StoreReport},
+    report::{
+        Moment, MomentKind, ObjectiveReport, QualityReport, Report, ServiceReport, StoreReport,
+        cited::Cited,
+        drawing::{Drawing, Lane, Step},
+        skipped::Skipped,
+    },
     scenario::{Priority, WorldName},
     topology::Role,
     verdict::Verdict,
@@ -171,6 +176,7 @@ fn pass() -> Report {
         timeline: timeline(),
         notes: vec!["east/vector answers at 127.0.0.1".into()],
         events: 12_345,
+        drawing: Drawing::default(),
     }
 }
 
@@ -312,5 +318,76 @@ fn formats_read_as_written() {
     for format in Format::ALL {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
-    assert!("html".parse::<Format>().unwrap_err().contains("text, json, junit"));
+    assert!(
+        "yaml".parse::<Format>().unwrap_err().contains("text, json, junit, markdown, oscal, trace, html")
+    );
+}
+
+/// What each place of a page gets from outside.
+const GARBAGE: &str =
+    "\"'></title></style></svg><script>alert(1)</script><img src=x onerror=alert(1)>&\u{202e}\u{1b}[31m";
+
+#[test]
+fn text_from_outside_cannot_break_out_of_the_page() {
+    let mut report = fail();
+    let bad = || GARBAGE.to_owned();
+    report.flaw = Some(bad());
+    report.overrides = vec![bad()];
+    report.notes = vec![bad()];
+    for text in [
+        &mut report.title,
+        &mut report.scenario,
+        &mut report.run,
+        &mut report.started,
+        &mut report.gameday,
+        &mut report.machine,
+        &mut report.scenario_sha256,
+    ] {
+        *text = bad();
+    }
+    for f in &mut report.findings {
+        (f.objective, f.subject, f.required, f.measured, f.why) = (bad(), bad(), bad(), bad(), bad());
+    }
+    for s in &mut report.services {
+        (s.service, s.why) = (bad(), Some(bad()));
+    }
+    for m in &mut report.timeline {
+        (m.what, m.seen) = (bad(), bad());
+    }
+    let (slow_us, slow_is_objective) = (10_000, false);
+    let none = (Vec::new(), Vec::new(), Vec::new());
+    let lane =
+        Lane { service: bad(), slow_us, slow_is_objective, bands: none.0, latency: none.1, spans: none.2 };
+    let step = |fault| Step {
+        name: bad(),
+        fault,
+        began_us: 5,
+        ended_us: Some(9),
+        until_us: None,
+        observed: false,
+        acts: vec![(bad(), bad())],
+        evidence: vec![3],
+    };
+    report.drawing = Drawing {
+        to_us: 100,
+        t0_us: Some(5),
+        phases: vec![(bad(), 0, 100)],
+        lanes: vec![lane],
+        steps: vec![step(true), step(false)],
+        skipped: vec![Skipped { what: bad(), why: bad() }],
+        cited: vec![Cited { seq: 3, line: bad(), bytes: 9, sha256: bad() }],
+        head: Some(bad()),
+        ..Drawing::default()
+    };
+    let page = Format::Html.render(&report);
+    for broken in ["<script", "<img", "</title></style>", "\"'>", "\u{202e}", "\u{1b}"] {
+        assert!(!page.contains(broken), "{broken}");
+    }
+    for once in ["</style>", "</head>", "</body>", "http-equiv"] {
+        assert_eq!(page.matches(once).count(), 1, "{once}");
+    }
+    assert!(page.contains("&lt;script&gt;"), "it is shown, not hidden");
+    for outside in ["http://", "https://", "@import", "<link"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
 }

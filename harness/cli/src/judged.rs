@@ -1,6 +1,10 @@
 //! A journal on disk, judged: what `run` and `report` have in common, so that both say the same.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, Seek as _},
+    path::Path,
+};
 
 use harness::{
     facts::Facts,
@@ -22,13 +26,18 @@ pub(crate) struct Judged {
 
 /// Reads and judges a journal.
 pub(crate) fn judge(journal: &Path) -> Result<Judged, Failure> {
-    let file = File::open(journal).map_err(|e| {
+    let mut file = File::open(journal).map_err(|e| {
         let what = format!("`{}` cannot be read: {e}", journal.display());
         Failure::usage(what, "name a journal or the folder of a run, such as runs/latest")
     })?;
     let facts =
-        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, file))).map_err(|e| refused(journal, &e))?;
-    let report = Report::of(&facts);
+        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| refused(journal, &e))?;
+    let mut report = Report::of(&facts);
+    // A pipe cannot be read twice: its report then names lines without quoting them.
+    if file.rewind().is_ok() {
+        let again = report.cite(BufReader::with_capacity(1 << 18, &file));
+        again.map_err(|e| refused(journal, &JournalError::Io(e)))?;
+    }
     let exit = match (report.verdict, facts.ending) {
         // A miss that was proved stays one, however the drill ended.
         (Verdict::Fail, _) => Exit::Fail,

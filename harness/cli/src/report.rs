@@ -1,6 +1,6 @@
 //! `gameday report`: the report of a drill, from its journal alone.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use clap::{
     Args,
@@ -21,6 +21,7 @@ Examples:
   gameday report runs/latest
   gameday report --format json runs/latest | jq .verdict
   gameday report --format junit some/where/journal.jsonl > junit.xml
+  gameday report --html runs/latest              one file to look at, to print and to file
 
 Byte for byte what the run itself wrote. Ends with the code that the run ended with;
 with 5 if the journal was altered.")]
@@ -31,6 +32,9 @@ pub(crate) struct Report {
     /// What to print
     #[arg(long, default_value = Format::Text.word(), value_parser = format_parser())]
     format: Format,
+    /// Write report.html into the run's folder and print its path; print the page itself if JOURNAL is a file
+    #[arg(long, conflicts_with = "format")]
+    html: bool,
 }
 
 fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
@@ -39,9 +43,23 @@ fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
 
 impl Report {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        let journal = if self.journal.is_dir() { self.journal.join("journal.jsonl") } else { self.journal };
+        let folder = self.journal.is_dir().then(|| self.journal.clone());
+        let journal = folder.as_ref().map_or(self.journal, |folder| folder.join("journal.jsonl"));
         let judged = judge(&journal)?;
-        say::out(&self.format.render(&judged.report))?;
+        match folder.filter(|_| self.html) {
+            Some(folder) => {
+                let page = folder.join(Format::Html.file_name());
+                fs::write(&page, Format::Html.render(&judged.report)).map_err(|e| {
+                    let what = format!("`{}` cannot be written: {e}", page.display());
+                    Failure::environment(what, "name the journal itself: the page is then printed")
+                })?;
+                say::out(&format!("{}\n", page.display()))?;
+            }
+            None => {
+                let format = if self.html { Format::Html } else { self.format };
+                say::out(&format.render(&judged.report))?;
+            }
+        }
         Ok(judged.exit)
     }
 }

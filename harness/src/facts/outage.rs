@@ -88,6 +88,11 @@ impl Outage {
             evidence: Vec::new(),
         };
         outage.recovery(&after, struck_us, stable_us, until);
+        if outage.bad == 0 {
+            // That nothing failed is proved from the first probe to the last.
+            outage.evidence.extend(after.first().map(|p| p.seq));
+            outage.evidence.extend(after.last().filter(|_| after.len() > 1).map(|p| p.seq));
+        }
         outage.doubt(&after, t0_us, until, stable_us);
         outage
     }

@@ -27,6 +27,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
 
 fn ending(facts: &Facts) -> Finding {
     let finding = Finding::new("conduct", "drill", "played to its end");
+    let finding = finding.evidence([facts.events.saturating_sub(1)]);
     if let Some(odd) = &facts.odd {
         return finding
             .measured("contradictory")
@@ -54,6 +55,7 @@ fn steady(facts: &Facts) -> Finding {
     let stable = facts.plan.objectives.stable_for;
     let finding =
         Finding::new("steady", "stack", format!("every service good for {stable} before the first fault"));
+    let finding = finding.evidence(facts.entered_by(&[Phase::Settle, Phase::Storm]));
     if let Some(service) = facts.services.iter().find(|s| s.bad_before > 0) {
         let measured =
             format!("{} had {} bad probes before the first fault", service.name, service.bad_before);

@@ -104,6 +104,9 @@ fn integrity(facts: &Facts, store: &StoreFacts) -> Finding {
 fn references(facts: &Facts) -> impl Iterator<Item = Finding> {
     facts.dangling.iter().map(|d| {
         let finding = Finding::new("references", d.what, "every reference finds its target");
+        // The last page of each store that was read says that all of it was.
+        let ends = facts.stores.iter().filter(|s| d.what.contains(s.store.word()));
+        let finding = finding.evidence(ends.filter_map(|s| s.evidence.last().copied()));
         match &d.gone {
             None => finding.because(Unknown, "the stores could not both be read back in full"),
             Some(gone) if gone.is_empty() => {

@@ -30,6 +30,8 @@ pub(crate) struct Had {
     pub(crate) p99_us: Option<u64>,
     /// The same from the time they were really asked.
     p99_sent_us: Option<u64>,
+    /// The events of the first and the last of them.
+    ends: [Option<u64>; 2],
 }
 
 impl Had {
@@ -59,6 +61,7 @@ pub(crate) fn had(facts: &Facts, service: &ServiceFacts) -> Option<Had> {
         missing: span.saturating_sub(probes.len() as u64),
         p99_us: p99(|p| p.due_us),
         p99_sent_us: p99(|p| p.sent_us),
+        ends: [probes.first(), probes.last()].map(|p| p.map(|p| p.seq)),
     })
 }
 
@@ -69,6 +72,7 @@ fn availability(facts: &Facts, plan: &ServicePlan, service: &ServiceFacts) -> Op
         return Some(finding.because(Unknown, "the service was never asked"));
     };
     let Had { good, asked, missing, .. } = had;
+    let finding = finding.evidence(had.ends.into_iter().flatten());
     let finding =
         finding.measured(format!("{share:.5} ({good} good answers of {asked}, {missing} never asked)"));
     let at_best = (good + missing) as f64 / (asked + missing) as f64;
@@ -89,7 +93,8 @@ fn latency(facts: &Facts, plan: &ServicePlan, service: &ServiceFacts) -> Option<
         let why = format!("fewer than {ANSWERS_MIN} good answers have no 99th percentile");
         return Some(finding.because(Unknown, why));
     };
-    let finding = finding.measured(human_us(due));
+    let ends = had.into_iter().flat_map(|h| h.ends).flatten();
+    let finding = finding.measured(human_us(due)).evidence(ends);
     Some(if due <= limit.us() {
         finding.because(Pass, "99% of good answers came in time")
     } else if sent > limit.us() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::BufReader,
+    io::{BufReader, Seek as _},
     path::Path,
 };
 
@@ -21,6 +21,7 @@ use super::{
     seal::{JOURNAL, SCENARIO},
 };
 use crate::Format;
+use harness::report::drawing::Drawing;
 
 /// What the events of a run say.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,6 +30,22 @@ pub struct Recomputed {
     pub report: Report,
     /// The stores that critical services use.
     pub critical_stores: Vec<Role>,
+}
+
+/// What a journal says, and its report with the lines that prove it.
+fn judged(journal: &Path) -> Result<(Facts, Report), String> {
+    let mut file = File::open(journal).map_err(|e| e.to_string())?;
+    let facts =
+        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| e.to_string())?;
+    let mut report = Report::of(&facts);
+    file.rewind().map_err(|e| e.to_string())?;
+    report.cite(BufReader::with_capacity(1 << 18, &file)).map_err(|e| e.to_string())?;
+    Ok((facts, report))
+}
+
+/// As a report is read back from JSON, which holds its numbers and none of its charts.
+fn without_drawing(report: &Report) -> Report {
+    Report { drawing: Drawing::default(), ..report.clone() }
 }
 
 /// Rebuilds a closed run from its journal, and compares all that was said about it. Answers with what is wrong: a
@@ -41,12 +58,8 @@ pub fn recompute(
     closed: &Closed,
 ) -> (Option<Recomputed>, Vec<(String, String)>) {
     let mut wrong = Vec::new();
-    let facts = File::open(folder.join(JOURNAL)).map_err(|e| e.to_string()).and_then(|file| {
-        let events = Reader::new(BufReader::with_capacity(1 << 18, file));
-        Facts::of(events).map_err(|e| e.to_string())
-    });
-    let facts = match facts {
-        Ok(facts) => facts,
+    let (facts, report) = match judged(&folder.join(JOURNAL)) {
+        Ok(judged) => judged,
         Err(why) => {
             if closed.verdict == harness::verdict::Verdict::Pass {
                 wrong.push((JOURNAL.to_owned(), format!("the run was closed as passed, but {why}")));
@@ -54,7 +67,6 @@ pub fn recompute(
             return (None, wrong);
         }
     };
-    let report = Report::of(&facts);
     let mut say = |file: &str, why: String| wrong.push((file.to_owned(), why));
     if report.verdict != closed.verdict {
         let (found, said) = (report.verdict, closed.verdict);
@@ -77,7 +89,7 @@ pub fn recompute(
     } else if fs::read(folder.join(Format::Json.file_name()))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
-        .is_none_or(|said| said != report)
+        .is_none_or(|said| said != without_drawing(&report))
     {
         say(Format::Json.file_name(), "its numbers are not those that the journal gives".into());
     }

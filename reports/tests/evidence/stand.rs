@@ -71,7 +71,9 @@ fn journal(how: As, run: &str) -> Vec<u8> {
 }
 
 pub(crate) fn report_of(journal: &[u8]) -> Report {
-    Report::of(&Facts::of(Reader::new(journal)).expect("a journal of ours"))
+    let mut report = Report::of(&Facts::of(Reader::new(journal)).expect("a journal of ours"));
+    report.cite(journal).expect("memory can be read");
+    report
 }
 
 impl Stand {

@@ -24,9 +24,34 @@ fn exit_codes_follow_the_verdict_in_run_and_in_report() {
 fn a_report_is_byte_identical_to_the_one_made_by_the_run() {
     let desk = Desk::new();
     desk.gameday("run --world sim --flaw flaps good.toml");
-    for (format, file) in [("text", "report.txt"), ("json", "result.json"), ("junit", "junit.xml")] {
+    let files =
+        [("text", "report.txt"), ("json", "result.json"), ("junit", "junit.xml"), ("html", "report.html")];
+    for (format, file) in files {
         let again = desk.gameday(&format!("report --format {format} runs/latest/journal.jsonl"));
         assert_eq!(again.stdout, desk.read(&format!("runs/latest/{file}")), "{format}");
+    }
+    let page = desk.read("runs/latest/report.html");
+    desk.write("runs/latest/report.html", "gone");
+    assert_eq!(desk.gameday("report --html runs/latest").stdout, "runs/latest/report.html\n");
+    assert_eq!(desk.read("runs/latest/report.html"), page);
+    assert_eq!(desk.gameday("report --html runs/latest/journal.jsonl").stdout, page);
+}
+
+#[test]
+fn every_finding_links_to_a_line_of_the_journal_that_is_quoted() {
+    let desk = Desk::new();
+    desk.gameday("run --world sim --quiet good.toml");
+    let (page, journal) = (desk.read("runs/latest/report.html"), desk.read("runs/latest/journal.jsonl"));
+    let links: Vec<&str> =
+        page.split("href=\"#e").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let result: serde_json::Value = serde_json::from_str(&desk.read("runs/latest/result.json")).unwrap();
+    let findings = result["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|f| !f["evidence"].as_array().unwrap().is_empty()), "{findings:?}");
+    assert!(links.len() >= findings.len(), "{links:?}");
+    for seq in links {
+        assert!(page.contains(&format!("<li id=\"e{seq}\">")), "{seq}");
+        let line = journal.lines().nth(seq.parse().unwrap()).expect("the line is there");
+        assert!(page.contains(&harness::journal::digest(line.as_bytes())), "{seq}");
     }
 }
 

@@ -98,7 +98,10 @@ fn the_plan_of_every_scenario() {
 #[test]
 fn the_report_of_every_scenario_in_world_sim() {
     let desk = Desk::new();
-    for (name, path) in shipped() {
+    let mut digests = String::new();
+    let mut all = shipped();
+    all.sort();
+    for (name, path) in all {
         let text = fs::read_to_string(&path).unwrap();
         if text.contains("\nworlds = ") && !text.contains("\"sim\"") {
             continue;
@@ -106,7 +109,18 @@ fn the_report_of_every_scenario_in_world_sim() {
         desk.write("drill.toml", &text);
         desk.gameday("run --world sim drill.toml");
         assert_snapshot!(format!("sim_{name}"), desk.session("report runs/latest"));
+        let page = desk.read("runs/latest/report.html");
+        digests.push_str(&format!("{name} {}\n", harness::journal::digest(page.as_bytes())));
     }
+    // The pages themselves are large; one is kept whole below.
+    assert_snapshot!("sim_html_digests", digests);
+}
+
+#[test]
+fn the_page_of_a_drill_in_world_sim() {
+    let desk = Desk::new();
+    desk.gameday("run --world sim --quiet good.toml");
+    assert_snapshot!("sim_html", desk.read("runs/latest/report.html").replace("><", ">\n<"));
 }
 
 #[test]
