@@ -25,6 +25,15 @@ impl Port {
         Ok(Self { addr: holder.local_addr()?, _holder: holder })
     }
 
+    /// Holds a free port until this process ends, for tests that restart what listens there.
+    #[cfg(test)]
+    pub(crate) fn for_good() -> u16 {
+        let port = Self::reserve().expect("a loopback port is free");
+        let number = port.addr.port();
+        std::mem::forget(port);
+        number
+    }
+
     /// The address.
     pub fn addr(&self) -> SocketAddr {
         self.addr

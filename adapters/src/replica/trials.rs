@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::{Mode, ReplicaClient, ReplicaConfig, Role, Status};
 use crate::local::link::{Link, Mode as LinkMode};
+use crate::local::port::Port;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const WRITERS: u64 = 8;
@@ -70,12 +71,8 @@ struct Site {
     control: ReplicaClient,
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn sites(mode: Mode) -> [Site; 2] {
-    let ports = [(); 2].map(|()| free_port());
+    let ports = [(); 2].map(|()| Port::for_good());
     let links = ports.map(|port| Link::open(([127, 0, 0, 1], port).into()).unwrap());
     let peers = [links[1].addr(), links[0].addr()];
     let mut links = links.into_iter();
@@ -84,7 +81,7 @@ fn sites(mode: Mode) -> [Site; 2] {
         let replica = ReplicaConfig { port, mode, start_as, follow: Some(peers[at]), degrade_after_ms: 1000 };
         let control = ReplicaClient::new(([127, 0, 0, 1], port).into(), LIMIT);
         let (dir, link) = (tempfile::tempdir().unwrap(), links.next().unwrap());
-        Site { dir, port: free_port(), replica, link, control }
+        Site { dir, port: Port::for_good(), replica, link, control }
     })
 }
 

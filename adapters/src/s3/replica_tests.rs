@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::process_tests::{keys, spawn};
 use super::{S3, S3Error, Server, ServerConfig};
 use crate::local::link::{Link, Mode as LinkMode, Way};
+use crate::local::port::Port;
 use crate::local::proc::Proc;
 use crate::replica::{Mode, ReplicaClient, ReplicaConfig, Role, Status};
 
@@ -23,13 +24,9 @@ struct Site {
     dir: TempDir,
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A primary and a standby (or two primaries) that are not started yet.
 fn sites(mode: Mode) -> [Site; 2] {
-    let ports = [(); 2].map(|()| free_port());
+    let ports = [(); 2].map(|()| Port::for_good());
     let links = ports.map(|port| Link::open(([127, 0, 0, 1], port).into()).unwrap());
     let peers = [links[1].addr(), links[0].addr()];
     let mutual = mode == Mode::Mutual;
@@ -45,8 +42,13 @@ fn sites(mode: Mode) -> [Site; 2] {
         };
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let config =
-            ServerConfig { port: free_port(), data, keys: keys(), lifeline: true, replica: Some(replica) };
+        let config = ServerConfig {
+            port: Port::for_good(),
+            data,
+            keys: keys(),
+            lifeline: true,
+            replica: Some(replica),
+        };
         let control = ReplicaClient::new(([127, 0, 0, 1], ports[at]).into(), LIMIT);
         Site { config, link: links.next().unwrap(), control, dir }
     })

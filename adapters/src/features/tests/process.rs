@@ -68,7 +68,7 @@ impl Process {
 }
 
 pub(super) fn somewhere(dir: &Path) -> Config {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::local::port::Port::for_good();
     Config { port, lifeline: true, ..Config::new(dir) }
 }
 

@@ -34,7 +34,7 @@ struct Node {
 
 /// An address nobody listens on now.
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], crate::local::port::Port::for_good()).into()
 }
 
 /// Two sites that follow each other, should their roles say so.
