@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use harness::corpus::Corpus;
+use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, System};
 use harness::topology::{NodeId, Role};
 
@@ -13,16 +14,18 @@ use super::minio::Minio;
 use super::postgres::Postgres;
 use super::shell::Inside;
 use super::stand::Blueprint;
+use super::worker::Worker;
 use crate::postgres::{Database, Node};
-use crate::s3::Keys;
 
 /// What runs in a container, asked directly, past the link.
 #[derive(Debug)]
 pub(super) enum Product {
     /// Role `object`.
-    Object(Minio),
+    Object(Box<Minio>),
     /// Role `feature`.
     Feature(Box<Postgres>),
+    /// Role `gpu`.
+    Gpu(Box<Worker>),
 }
 
 impl Product {
@@ -30,16 +33,23 @@ impl Product {
     ///
     /// # Errors
     /// If no product plays it yet.
-    pub(super) fn of(id: &NodeId, addr: SocketAddr) -> Result<Self, EnvironmentError> {
-        let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+    pub(super) fn of(
+        id: &NodeId,
+        addr: SocketAddr,
+        plan: &Plan,
+        secret: &str,
+    ) -> Result<Self, EnvironmentError> {
         match id.role {
             Role::Object => {
-                let made = Minio::new(addr, Keys::new("gameday", secret));
-                made.map(Product::Object)
+                let first = plan.topology.regions.first() == Some(&id.region);
+                let takes = plan.scenario.stack.followed(Role::Object).then_some(first);
+                Minio::new(addr, secret, takes)
+                    .map(|made| Product::Object(Box::new(made)))
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), &secret)))),
-            Role::Vector | Role::Gpu => Err(environment(
+            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), secret)))),
+            Role::Gpu => Ok(Product::Gpu(Box::new(Worker::new(addr, plan)))),
+            Role::Vector => Err(environment(
                 format!("world `docker` has no product for the role {} yet", id.role),
                 "use `--world local` for this scenario",
             )),
@@ -51,6 +61,7 @@ impl Product {
         match self {
             Product::Object(node) => node.blueprint(image),
             Product::Feature(node) => node.blueprint(image),
+            Product::Gpu(node) => node.blueprint(image),
         }
     }
 
@@ -59,14 +70,23 @@ impl Product {
         match self {
             Product::Object(_) => "MinIO",
             Product::Feature(_) => "PostgreSQL",
+            Product::Gpu(_) => "gameday's worker",
         }
     }
 
-    /// Starts what the container does not start by itself; what runs already stays.
-    pub(super) async fn boot(&self, inside: Inside) -> Result<(), String> {
+    /// Starts what the container does not start by itself, on an empty disk as a follower of `source`; what runs already
+    /// stays.
+    pub(super) async fn boot(&self, inside: Inside, source: Option<&Product>) -> Result<(), String> {
         match self {
-            Product::Object(_) => Ok(()),
-            Product::Feature(node) => node.boot(inside).await,
+            Product::Object(node) => {
+                node.enter(inside);
+                Ok(())
+            }
+            Product::Feature(node) => match source {
+                Some(Product::Feature(source)) => node.boot(inside, Some(source)).await,
+                _ => node.boot(inside, None).await,
+            },
+            Product::Gpu(_) => Ok(()),
         }
     }
 
@@ -75,6 +95,7 @@ impl Product {
         match self {
             Product::Object(node) => node.ready().await,
             Product::Feature(node) => node.ready().await,
+            Product::Gpu(node) => node.ready().await,
         }
     }
 
@@ -83,6 +104,7 @@ impl Product {
         match self {
             Product::Object(node) => node.provide().await,
             Product::Feature(_) => Ok(()),
+            Product::Gpu(node) => node.provide().await,
         }
     }
 
@@ -91,6 +113,7 @@ impl Product {
         match self {
             Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
             Product::Feature(node) => Ok(node.system(link, corpus)),
+            Product::Gpu(_) => Err("users reach workers through their driver".into()),
         }
     }
 
@@ -111,8 +134,26 @@ impl Product {
     }
 }
 
+impl Product {
+    /// The server of features, once its container is there.
+    pub(super) fn server(&self) -> Result<&Node, String> {
+        match self {
+            Product::Feature(node) => node.node(),
+            other => Err(format!("{} holds no features", other.name())),
+        }
+    }
+
+    /// The worker, if it is one.
+    pub(super) fn worker(&self) -> Result<&Worker, Effect> {
+        match self {
+            Product::Gpu(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} computes nothing", other.name()))),
+        }
+    }
+}
+
 /// A key that only this run knows.
-fn secret() -> std::io::Result<String> {
+pub(super) fn secret() -> std::io::Result<String> {
     use std::io::Read as _;
     let mut bytes = [0u8; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

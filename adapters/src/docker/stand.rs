@@ -3,7 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    NetworkingConfig, PortBinding,
+};
+
+/// The variable by which a container of our own is told what it is.
+const CONFIG: &str = "GAMEDAY_CONFIG";
 
 /// A disk of a container, that outlives its process and is emptied by a wipe.
 #[derive(Debug, Clone)]
@@ -40,12 +46,27 @@ pub(super) struct Place {
     pub(super) network: String,
     /// The name by which others of the network find it.
     pub(super) host_name: String,
+    /// Names by which it is found in the region's network, beside its own.
+    pub(super) aliases: Vec<String>,
+    /// Other networks that it is in.
+    pub(super) also: Vec<String>,
     /// The port of this machine at which it is published.
     pub(super) published: SocketAddr,
     /// The volume that is its disk.
     pub(super) volume: String,
     /// Of container, volume and network alike.
     pub(super) labels: HashMap<String, String>,
+}
+
+/// Command and environment that make a container of the program's own image a hidden subcommand of it.
+pub(super) fn becoming(word: &str, config: &impl serde::Serialize) -> (Vec<String>, Vec<String>) {
+    let script = format!(
+        "printf %s \"${CONFIG}\" >/run/gameday.json && unset {CONFIG} && exec gameday \"$0\" /run/gameday.json"
+    );
+    let cmd = vec!["/bin/sh".into(), "-c".into(), script, word.into()];
+    // Everything in it has a form as JSON, by its own tests.
+    let text = serde_json::to_string(config).unwrap_or_default();
+    (cmd, vec![format!("{CONFIG}={text}")])
 }
 
 /// What an engine is told.
@@ -77,7 +98,10 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         }),
         ..Default::default()
     };
+    let endpoint = EndpointSettings { aliases: Some(place.aliases.clone()), ..Default::default() };
+    let networks = HashMap::from([(place.network.clone(), endpoint)]);
     ContainerCreateBody {
+        networking_config: Some(NetworkingConfig { endpoints_config: Some(networks) }),
         image: Some(blueprint.image.clone()),
         hostname: Some(place.host_name.clone()),
         user: blueprint.user.map(str::to_owned),
@@ -109,6 +133,8 @@ mod tests {
         let place = Place {
             network: "n".into(),
             host_name: "h".into(),
+            aliases: vec!["a".into()],
+            also: Vec::new(),
             published: "127.0.0.1:4711".parse().unwrap(),
             volume: "v".into(),
             labels: HashMap::from([("gameday.run".into(), "r".into())]),
