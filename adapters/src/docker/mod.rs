@@ -22,6 +22,7 @@
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
 //! | `sweep` | finding and removing what a run left behind |
+//! | `well` | whether the engine is still there and has room |
 
 mod container;
 mod engine;
@@ -35,6 +36,7 @@ mod product;
 mod shell;
 mod stand;
 pub mod sweep;
+mod well;
 
 pub use engine::Engine;
 pub use host::{DockerConfig, DockerHost};
