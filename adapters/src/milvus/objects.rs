@@ -19,7 +19,7 @@ const OBJECTS_MAX: usize = 1_000_000;
 const BINLOGS: [&str; 3] = ["insert_log", "stats_log", "delta_log"];
 
 /// What an object has to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Bytes.
     pub size: u64,
@@ -28,7 +28,8 @@ pub struct Digest {
 }
 
 impl Digest {
-    fn of(bytes: &[u8]) -> Self {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         let sha256 = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
         Self { size: bytes.len() as u64, sha256 }
     }
