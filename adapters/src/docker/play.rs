@@ -37,7 +37,10 @@ impl DockerHost {
             Act::Stop { node } => self.node(node)?.container()?.stop().await,
             Act::Start { node } => self.start(self.node(node)?).await,
             Act::Restart { node } => self.restart(self.node(node)?).await?,
-            Act::Reload { node } => vector::reload(self.node(node)?.product.vector()?).await?,
+            Act::Reload { node } => {
+                let held = self.node(node)?;
+                vector::reload(held.product.vector()?, held.container()?).await?
+            }
             Act::Pause { node } => self.pause(self.node(node)?).await?,
             Act::Resume { node } => self.resume(self.node(node)?).await?,
             Act::Wipe { node } => self.node(node)?.container()?.wipe().await,

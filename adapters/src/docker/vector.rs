@@ -7,9 +7,10 @@ use harness::corpus::Corpus;
 use harness::ports::Effect;
 use tokio::time::{sleep, timeout};
 
+use super::container::Container;
 use super::milvus::{COLLECTION, Milvus, ROOT};
 use super::vector_damage;
-use crate::milvus::{Audit, LoadState, Manifest, MilvusError, is_binlog};
+use crate::milvus::{Audit, BINLOGS, LoadState, Manifest, MilvusError, is_binlog};
 
 /// How long a server may take until operators can talk to it.
 pub(super) const REACHED: Duration = Duration::from_secs(60);
@@ -84,15 +85,23 @@ pub(super) async fn rebuild(node: &Milvus, asked: EngineChoice, corpus: &Corpus)
         .with("act_seconds", format!("{:.3}", began.elapsed().as_secs_f64())))
 }
 
-/// Segment files as they are now against their known digests, and how many are not known.
+/// Segment files as they are now against their known digests, and how many are not known. Index files are not looked
+/// at: they are thrown away.
 async fn audit(node: &Milvus, known: &Manifest) -> Result<(Audit, usize), Effect> {
-    let audit = known.audit(&node.s3, ROOT).await.map_err(failed)?;
-    let new = audit.added.iter().filter(|key| is_binlog(key)).count();
+    let mut now = Manifest::default();
+    for folder in BINLOGS {
+        let found = Manifest::take(&node.s3, &format!("{ROOT}/{folder}/")).await.map_err(failed)?;
+        now.objects.extend(found.objects);
+    }
+    let good = known.objects.iter().filter(|(key, _)| is_binlog(key));
+    let good = Manifest { objects: good.map(|(key, digest)| (key.clone(), digest.clone())).collect() };
+    let audit = good.compare(&now);
+    let new = audit.added.len();
     Ok((audit, new))
 }
 
 /// Takes the collection out of memory and loads it again, as a restart or a rebalance would.
-pub(super) async fn reload(node: &Milvus) -> Result<Effect, Effect> {
+pub(super) async fn reload(node: &Milvus, container: &Container) -> Result<Effect, Effect> {
     let _turn = node.turn.lock().await;
     reached(node).await?;
     let began = Instant::now();
@@ -105,10 +114,12 @@ pub(super) async fn reload(node: &Milvus) -> Result<Effect, Effect> {
     let tried = timeout(LOOK, searchable(node)).await;
     let took = began.elapsed().as_secs_f64();
     // What is rotten is loaded for ever; or the server died of it, or somebody repairs it already.
+    let end = container.ended().await.map(|end| format!("; the container ended with {end}"));
+    let end = end.unwrap_or_default();
     Ok(Effect::observed(match tried {
         Ok(Ok(rows)) => format!("taken out of memory and loaded: {rows} rows searchable after {took:.2} s"),
-        Ok(Err(why)) => format!("taken out of memory, and not loaded again: {}", why.outcome.text()),
-        Err(_) => format!("taken out of memory, and not loaded again within {took:.2} s"),
+        Ok(Err(why)) => format!("taken out of memory, and not loaded again: {}{end}", why.outcome.text()),
+        Err(_) => format!("taken out of memory, and not loaded again within {took:.2} s{end}"),
     }))
 }
 

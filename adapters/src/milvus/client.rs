@@ -99,9 +99,15 @@ impl Client {
 
     /// Removes a row; one that is not there is fine.
     pub async fn delete(&self, key: u64) -> Result<(), MilvusError> {
+        self.delete_some(&[key]).await
+    }
+
+    pub(super) async fn delete_some(&self, keys: &[u64]) -> Result<(), MilvusError> {
+        let keys: Vec<String> =
+            keys.iter().map(|key| signed(*key).map(|key| key.to_string())).collect::<Result<_, _>>()?;
         let request = DeleteRequest {
             collection_name: self.collection.clone(),
-            expr: format!("{KEY} in [{}]", signed(key)?),
+            expr: format!("{KEY} in [{}]", keys.join(",")),
             ..Default::default()
         };
         check(self.stub.clone().delete(request).await?.into_inner().status)

@@ -52,6 +52,22 @@ impl Client {
         Ok(found)
     }
 
+    /// Stores rows, each in the place of one with its key, as many as there are.
+    pub async fn upsert_all(&self, all: &[Row]) -> Result<(), MilvusError> {
+        for some in all.chunks(BATCH) {
+            self.upsert(some).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes rows, as many as there are.
+    pub async fn delete_all(&self, all: &[u64]) -> Result<(), MilvusError> {
+        for some in all.chunks(BATCH) {
+            self.delete_some(some).await?;
+        }
+        Ok(())
+    }
+
     /// Stores rows whose keys are new, as many as there are.
     pub async fn insert_all(&self, all: &[Row]) -> Result<(), MilvusError> {
         for some in all.chunks(BATCH) {
