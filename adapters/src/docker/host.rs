@@ -115,10 +115,15 @@ impl DockerHost {
         let exe = exe.map_err(|e| environment(format!("{}: {e}", config.exe.display()), SEE_FOLDER))?;
         name_run(&folder, &config.run).map_err(|e| environment(e, SEE_FOLDER))?;
         let gate = Gate::default();
-        let mut nodes = Vec::new();
-        for id in &config.plan.topology.nodes {
+        let mut nodes: Vec<Node> = Vec::new();
+        // Object stores first: others keep their data in them.
+        let (stores, others): (Vec<&NodeId>, Vec<&NodeId>) =
+            config.plan.topology.nodes.iter().partition(|id| id.role == Role::Object);
+        for id in stores.into_iter().chain(others) {
             let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            let product = Product::of(id, port.addr())?;
+            let store = nodes.iter().filter(|node| node.id.region == id.region);
+            let store = store.filter_map(|node| node.product.object().ok()).next();
+            let product = Product::of(id, port.addr(), &config.plan, store)?;
             // Nobody follows a node yet, so both links lead to the same port.
             let links = Links::new(gate.clone(), port.addr(), port.addr());
             nodes.push(Node { id: id.clone(), product, links, port, container: OnceLock::new() });
@@ -212,8 +217,10 @@ impl DockerHost {
         }
         let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?.addr();
         let (name, at, image) = (node.product.name(), node.port.addr(), image.words());
+        let settings: String =
+            node.product.settings().into_iter().map(|(name, value)| format!("; {name} = {value}")).collect();
         Ok(format!(
-            "{}: {name} at {at}, reached at {link}; image {image}; {}",
+            "{}: {name} at {at}, reached at {link}; image {image}; {}{settings}",
             node.id,
             effect.outcome.text()
         ))
@@ -262,8 +269,11 @@ impl DockerHost {
                     }
                     let how = if fresh { "serves" } else { "already runs and serves" };
                     let took = began.elapsed().as_secs_f64();
-                    return Effect::observed(format!("container {name} {how} after {took:.2} s: {done}"))
-                        .with("start_seconds", format!("{took:.3}"));
+                    let effect =
+                        Effect::observed(format!("container {name} {how} after {took:.2} s: {done}"))
+                            .with("start_seconds", format!("{took:.3}"));
+                    let facts = node.product.facts();
+                    return facts.into_iter().fold(effect, |effect, (name, value)| effect.with(&name, value));
                 }
                 Err(why) => why,
             };
@@ -328,7 +338,11 @@ impl Host for DockerHost {
         }
         self.networks(engine).await?;
         let systems = self.connect()?;
-        let lines = try_join_all(self.nodes.iter().map(|node| self.raise(engine, node))).await?;
+        // A Milvus ends at once without its object store.
+        let (late, early): (Vec<&Node>, Vec<&Node>) =
+            self.nodes.iter().partition(|node| node.id.role == Role::Vector);
+        let mut lines = try_join_all(early.into_iter().map(|node| self.raise(engine, node))).await?;
+        lines.extend(try_join_all(late.into_iter().map(|node| self.raise(engine, node))).await?);
         self.systems.get_or_init(|| systems);
         Ok(lines)
     }

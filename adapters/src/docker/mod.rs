@@ -17,6 +17,8 @@
 //! | `product` | what runs in it: a new product goes here |
 //! | `minio` | role `object` |
 //! | `postgres` | role `feature` |
+//! | `milvus` | role `vector` |
+//! | `vector`, `vector_backup`, `vector_damage` | what operators and faults do to a Milvus |
 //! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
@@ -28,6 +30,7 @@ mod container;
 mod engine;
 mod host;
 pub mod images;
+mod milvus;
 mod minio;
 mod objects;
 mod play;
@@ -36,6 +39,9 @@ mod product;
 mod shell;
 mod stand;
 pub mod sweep;
+mod vector;
+mod vector_backup;
+mod vector_damage;
 mod well;
 
 pub use engine::Engine;

@@ -23,7 +23,7 @@ use crate::stand::{Stand, block_on, plan};
 
 const COMPROMISE: &[u8] = include_bytes!("../../../scenarios/feature_store_compromise.toml");
 
-fn play(plan: Plan, flaw: Option<&str>) -> Report {
+pub(crate) fn play(plan: Plan, flaw: Option<&str>) -> Report {
     block_on(async {
         let stand = Stand::of(plan, flaw, Choices::new());
         let (_, report) = on(stand.host.clone(), &stand.plan, &stand.run, flaw).await;
