@@ -156,9 +156,10 @@ impl Contender {
 
     /// The parameters of its builds, for `n` vectors; what is not comparable has other ones.
     pub fn params(self, n: usize) -> String {
-        match self.kind {
-            Kind::Hnsw => "M=16 efC=200".into(),
-            Kind::IvfFlat => format!("nlist={}", nlist(n)),
+        match (self.kind, self.maker) {
+            (Kind::Hnsw, Maker::Ours(Engine::Cpu)) => "M=16 efC=200 on one thread".into(),
+            (Kind::Hnsw, _) => "M=16 efC=200".into(),
+            (Kind::IvfFlat, _) => format!("nlist={}", nlist(n)),
         }
     }
 

@@ -12,7 +12,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `data` | the data sets: made from a seed or from what `benches/peers/fetch` brought; exact neighbours; cache |
+//! | `data` | the data sets: made from a seed or from what `bench setup` fetched; exact neighbours; cache |
 //! | `contender` | who builds: our engines, and peers in a Python environment |
 //! | `run` | processes, limits, noise of others, rounds |
 //! | `result` | what was measured, as JSON with a version |

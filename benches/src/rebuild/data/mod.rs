@@ -5,7 +5,7 @@
 //! written last: a folder without it is a torn one, and made anew. Files are checked against their digests on each use.
 //!
 //! The clustered sets come from a seed and are the same bytes on every machine; their digests are pinned in the code.
-//! The two real ones are made by `benches/peers/fetch` (see `real`).
+//! The two real ones are made from what `gameday bench setup --data` fetches (see `real`).
 
 mod catalogue;
 mod clustered;
@@ -76,7 +76,7 @@ pub fn prepare(
     if let Some(set) = cached(&folder, spec)? {
         return Ok(set);
     }
-    say(&format!("making data set {}: {} vectors of {} values", spec.name, spec.vectors, spec.dim));
+    say(&format!("making data set {} ({}): {} x {}", spec.name, spec.about, spec.vectors, spec.dim));
     let (base, queries) = spec.rows(cache)?;
     let truth = truth::exact(&base, &queries, spec.dim, KEPT.min(spec.vectors), stopped)
         .ok_or_else(Trouble::stopped)?;
@@ -198,6 +198,16 @@ mod tests {
             let error = prepare(cache.path(), find(name).unwrap(), &mut |_| {}, &|| false).unwrap_err();
             assert!(error.remedy.contains("bench setup --data"), "{error}: {}", error.remedy);
         }
+    }
+
+    #[test]
+    fn other_bytes_than_the_pinned_ones_are_refused() {
+        let cache = tempfile::tempdir().unwrap();
+        let mut other = *tiny();
+        other.pinned = Some("0");
+        let error = prepare(cache.path(), &other, &mut |_| {}, &|| false).unwrap_err();
+        assert!(error.what.contains("pinned is 0"), "{error}");
+        assert!(!cache.path().join("data/tiny/meta.json").exists());
     }
 
     #[test]

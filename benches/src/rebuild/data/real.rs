@@ -1,8 +1,8 @@
-//! Real vectors, as `benches/peers/fetch` leaves them in `sources/`: shuffled with a seed, brought to unit length, and
+//! Real vectors, as `gameday bench setup --data` leaves them in `sources/`: shuffled with a seed, brought to unit length, and
 //! split into base and queries.
 //!
-//! The embeddings are computed in floating point by a library that sums as the processor likes, so their last bits
-//! differ between machines: their digest is recorded, not pinned, and results of two machines say which they used.
+//! Embeddings are computed in floating point by a library that sums as the processor likes, so their last bits differ
+//! between machines: their digest is recorded, not pinned, and results of two machines say which they used.
 
 use std::path::Path;
 
