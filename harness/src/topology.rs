@@ -269,6 +269,7 @@ impl State {
             | Act::Isolate { .. }
             | Act::Attach { .. }
             | Act::Backup { .. }
+            | Act::Reload { .. }
             | Act::Audit { .. }
             | Act::Promote { .. }
             | Act::Fence { .. }

@@ -98,6 +98,7 @@ impl Bridge {
             cmd,
             env,
             port: CONTROL,
+            more: Vec::new(),
             disk: Disk { at: "/var/lib/gameday" },
             memory: 256 << 20,
             nano_cpus: 1_000_000_000,

@@ -14,16 +14,20 @@ use harness::ports::System;
 use tokio::time::sleep;
 
 use super::mc::Mc;
+use super::milvus::ROOT;
 use super::shell::Inside;
 use super::stand::{Blueprint, Disk};
 use crate::features::acts::Buckets;
 use crate::local::gpu::CHECKPOINTS;
+use crate::milvus::Storage;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 
 /// The bucket that the drill's objects are in.
 pub(super) const BUCKET: &str = "gameday";
 /// The bucket that backups go to.
 pub(super) const BACKUPS: &str = "gameday-backups";
+/// The bucket that a Milvus of the region keeps its segments and index files in.
+pub(super) const MILVUS: &str = "gameday-milvus";
 /// The bucket in which readiness is tried: what is in the others is users'.
 const READY: &str = "gameday-ready";
 /// Where the server listens, inside.
@@ -55,6 +59,8 @@ pub(super) struct Minio {
     pub(super) data: S3,
     /// Past the link.
     pub(super) backups: S3,
+    /// A Milvus's, past the link.
+    pub(super) milvus: S3,
     ready: S3,
 }
 
@@ -79,6 +85,7 @@ impl Minio {
         let root = keys("gameday");
         let bucket = |name, keys| Ok(S3::new(&format!("http://{addr}"), name, keys)?.within(OWN_LIMIT));
         let (data, backups) = (bucket(BUCKET, &root)?, bucket(BACKUPS, &root)?);
+        let milvus = bucket(MILVUS, &root)?;
         let ready = bucket(READY, &root)?.within(READY_LIMIT);
         let users = if takes.is_some() { keys("users") } else { root.clone() };
         let tried = bucket(READY, &users)?.within(READY_LIMIT);
@@ -88,7 +95,8 @@ impl Minio {
             inside: OnceLock::new(),
             tried,
         });
-        Ok(Self { keys: root, users, part, endpoint: format!("http://{addr}"), data, backups, ready })
+        let endpoint = format!("http://{addr}");
+        Ok(Self { keys: root, users, part, endpoint, data, backups, milvus, ready })
     }
 
     /// What it needs of a container.
@@ -107,6 +115,7 @@ impl Minio {
                 "MINIO_SCANNER_SPEED=fastest".into(),
             ],
             port: PORT,
+            more: Vec::new(),
             disk: Disk { at: "/data" },
             memory: 1 << 30,
             nano_cpus: 2_000_000_000,
@@ -139,9 +148,14 @@ impl Minio {
         Buckets { models: &self.data, backups: &self.backups }
     }
 
+    /// Where a Milvus on the same network, to which this server is `host`, keeps its objects.
+    pub(super) fn storage(&self, host: String) -> Storage {
+        Storage { host, port: PORT, bucket: MILVUS.into(), root: ROOT.into(), keys: self.keys.clone() }
+    }
+
     /// Makes what its users find there from the first moment on; what is there already stays.
     pub(super) async fn provide(&self) -> Result<(), String> {
-        for bucket in [&self.data, &self.backups] {
+        for bucket in [&self.data, &self.backups, &self.milvus] {
             bucket.create_bucket().await.map_err(|e| e.to_string())?;
         }
         let Some(part) = &self.part else { return Ok(()) };

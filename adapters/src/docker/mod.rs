@@ -21,12 +21,15 @@
 //! | `bridge` | a link between regions, in a container of its own |
 //! | `regions` | acts between regions: fence, promote, rejoin, stall |
 //! | `worker` | role `gpu` |
+//! | `milvus` | role `vector` |
+//! | `vector`, `vector_backup`, `vector_damage` | what operators and faults do to a Milvus |
 //! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
 //! | `faults` | what only containers suffer: limits, no network, drives that rot; users' commands |
 //! | `sweep` | finding and removing what a run left behind |
+//! | `well` | whether the engine is still there and has room |
 
 mod bridge;
 mod container;
@@ -35,6 +38,7 @@ mod faults;
 mod host;
 pub mod images;
 mod mc;
+mod milvus;
 mod minio;
 mod objects;
 mod play;
@@ -44,6 +48,10 @@ mod regions;
 mod shell;
 mod stand;
 pub mod sweep;
+mod vector;
+mod vector_backup;
+mod vector_damage;
+mod well;
 mod worker;
 
 pub(crate) use bridge::{LINK, link_process};

@@ -10,6 +10,7 @@ use harness::ports::{Effect, EnvironmentError, System};
 use harness::topology::{NodeId, Role};
 
 use super::environment;
+use super::milvus::Milvus;
 use super::minio::Minio;
 use super::postgres::Postgres;
 use super::shell::Inside;
@@ -26,18 +27,21 @@ pub(super) enum Product {
     Feature(Box<Postgres>),
     /// Role `gpu`.
     Gpu(Box<Worker>),
+    /// Role `vector`.
+    Vector(Box<Milvus>),
 }
 
 impl Product {
-    /// The product that plays a role, published at `addr`. Nothing is started.
+    /// The product that plays a role, published at `addr`. `store` is the object store of its region. Nothing is
+    /// started.
     ///
     /// # Errors
-    /// If no product plays it yet.
+    /// If no product plays it yet, or it needs what the stack does not have.
     pub(super) fn of(
         id: &NodeId,
         addr: SocketAddr,
-        plan: &Plan,
-        secret: &str,
+        (plan, secret): (&Plan, &str),
+        store: Option<&Minio>,
     ) -> Result<Self, EnvironmentError> {
         match id.role {
             Role::Object => {
@@ -49,10 +53,14 @@ impl Product {
             }
             Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), secret)))),
             Role::Gpu => Ok(Product::Gpu(Box::new(Worker::new(addr, plan)))),
-            Role::Vector => Err(environment(
-                format!("world `docker` has no product for the role {} yet", id.role),
-                "use `--world local` for this scenario",
-            )),
+            Role::Vector => {
+                let store = store.ok_or_else(|| {
+                    let what = format!("{id} is a Milvus, which keeps its vectors in an object store");
+                    environment(what, "add the role `object` to the scenario's stack")
+                })?;
+                let host = NodeId::new(&id.region, Role::Object).slug();
+                Ok(Product::Vector(Box::new(Milvus::new(id, addr, store, host, plan)?)))
+            }
         }
     }
 
@@ -62,6 +70,7 @@ impl Product {
             Product::Object(node) => node.blueprint(image),
             Product::Feature(node) => node.blueprint(image),
             Product::Gpu(node) => node.blueprint(image),
+            Product::Vector(node) => node.blueprint(image),
         }
     }
 
@@ -71,6 +80,23 @@ impl Product {
             Product::Object(_) => "MinIO",
             Product::Feature(_) => "PostgreSQL",
             Product::Gpu(_) => "gameday's worker",
+            Product::Vector(_) => "Milvus",
+        }
+    }
+
+    /// What sets the times that a drill measures, by the product's own names.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        match self {
+            Product::Object(_) | Product::Feature(_) | Product::Gpu(_) => Vec::new(),
+            Product::Vector(node) => node.settings(),
+        }
+    }
+
+    /// What the last start took, where it is more than one number.
+    pub(super) fn facts(&self) -> Vec<(String, String)> {
+        match self {
+            Product::Object(_) | Product::Feature(_) | Product::Gpu(_) => Vec::new(),
+            Product::Vector(node) => node.facts(),
         }
     }
 
@@ -86,6 +112,10 @@ impl Product {
                 Some(Product::Feature(source)) => node.boot(inside, Some(source)).await,
                 _ => node.boot(inside, None).await,
             },
+            Product::Vector(node) => {
+                node.boot(inside);
+                Ok(())
+            }
             Product::Gpu(_) => Ok(()),
         }
     }
@@ -96,6 +126,7 @@ impl Product {
             Product::Object(node) => node.ready().await,
             Product::Feature(node) => node.ready().await,
             Product::Gpu(node) => node.ready().await,
+            Product::Vector(node) => node.ready().await,
         }
     }
 
@@ -105,6 +136,7 @@ impl Product {
             Product::Object(node) => node.provide().await,
             Product::Feature(_) => Ok(()),
             Product::Gpu(node) => node.provide().await,
+            Product::Vector(node) => node.provide().await,
         }
     }
 
@@ -114,6 +146,7 @@ impl Product {
             Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
             Product::Feature(node) => Ok(node.system(link, corpus)),
             Product::Gpu(_) => Err("users reach workers through their driver".into()),
+            Product::Vector(node) => node.system(link, corpus),
         }
     }
 
@@ -122,6 +155,14 @@ impl Product {
         match self {
             Product::Object(node) => Ok(node),
             other => Err(Effect::failed(format!("{} stores no objects", other.name()))),
+        }
+    }
+
+    /// The vector store, if it is one.
+    pub(super) fn vector(&self) -> Result<&Milvus, Effect> {
+        match self {
+            Product::Vector(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} holds no vectors", other.name()))),
         }
     }
 

@@ -373,6 +373,9 @@ impl DockerHost {
 pub(super) fn lacking(plan: &harness::plan::Plan) -> Option<String> {
     let stack = &plan.scenario.stack;
     match stack.pattern {
+        Pattern::HotStandby if stack.roles.contains(&Role::Vector) => {
+            Some("world `docker` has no standby of Milvus yet".into())
+        }
         Pattern::Single | Pattern::HotStandby => None,
         pattern => Some(format!("world `docker` does not play the pattern `{pattern}` yet")),
     }

@@ -31,6 +31,8 @@ pub(super) struct Blueprint {
     pub(super) env: Vec<String>,
     /// Where users come in, inside.
     pub(super) port: u16,
+    /// Further doors, inside, and where this machine publishes them.
+    pub(super) more: Vec<(u16, SocketAddr)>,
     /// Its only disk.
     pub(super) disk: Disk,
     /// Bytes of memory; more, and the kernel ends it.
@@ -71,11 +73,13 @@ pub(super) fn becoming(word: &str, config: &impl serde::Serialize) -> (Vec<Strin
 
 /// What an engine is told.
 pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody {
-    let port = format!("{}/tcp", blueprint.port);
-    let binding = PortBinding {
-        host_ip: Some(place.published.ip().to_string()),
-        host_port: Some(place.published.port().to_string()),
+    let binding = |(inside, at): (u16, SocketAddr)| {
+        let (host_ip, host_port) = (Some(at.ip().to_string()), Some(at.port().to_string()));
+        (format!("{inside}/tcp"), Some(vec![PortBinding { host_ip, host_port }]))
     };
+    let doors = std::iter::once((blueprint.port, place.published)).chain(blueprint.more.iter().copied());
+    let bindings: HashMap<_, _> = doors.map(binding).collect();
+    let ports = bindings.keys().cloned().collect();
     let disk = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(place.volume.clone()),
@@ -90,7 +94,7 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         nano_cpus: Some(blueprint.nano_cpus),
         pids_limit: Some(4096),
         network_mode: Some(place.network.clone()),
-        port_bindings: Some(HashMap::from([(port.clone(), Some(vec![binding]))])),
+        port_bindings: Some(bindings),
         mounts: Some(vec![disk]),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".into()),
@@ -98,6 +102,7 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         }),
         ..Default::default()
     };
+    // An engine finds containers by their names and aliases, not by what they call themselves.
     let endpoint = EndpointSettings { aliases: Some(place.aliases.clone()), ..Default::default() };
     let networks = HashMap::from([(place.network.clone(), endpoint)]);
     ContainerCreateBody {
@@ -107,7 +112,7 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         user: blueprint.user.map(str::to_owned),
         cmd: Some(blueprint.cmd.clone()),
         env: Some(blueprint.env.clone()),
-        exposed_ports: Some(vec![port]),
+        exposed_ports: Some(ports),
         labels: Some(place.labels.clone()),
         host_config: Some(host),
         ..Default::default()
@@ -126,6 +131,7 @@ mod tests {
             cmd: Vec::new(),
             env: Vec::new(),
             port: 9000,
+            more: vec![(9001, "127.0.0.1:4712".parse().unwrap())],
             disk: Disk { at: "/data" },
             memory: 1 << 30,
             nano_cpus: 1_000_000_000,
@@ -143,9 +149,13 @@ mod tests {
         assert_eq!(told.labels.unwrap()["gameday.run"], "r");
         let host = told.host_config.unwrap();
         let ports = host.port_bindings.unwrap();
-        let bound = ports["9000/tcp"].clone().unwrap();
-        assert_eq!(bound.len(), 1);
-        assert_eq!(bound[0].host_ip.as_deref(), Some("127.0.0.1"));
+        assert_eq!(ports.len(), 2);
+        for (inside, outside) in [("9000/tcp", "4711"), ("9001/tcp", "4712")] {
+            let bound = ports[inside].clone().unwrap();
+            assert_eq!(bound.len(), 1);
+            assert_eq!(bound[0].host_ip.as_deref(), Some("127.0.0.1"));
+            assert_eq!(bound[0].host_port.as_deref(), Some(outside));
+        }
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!(host.publish_all_ports, None);
     }

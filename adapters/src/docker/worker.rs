@@ -44,6 +44,7 @@ impl Worker {
             cmd,
             env,
             port: PORT,
+            more: Vec::new(),
             disk: Disk { at: "/var/lib/gameday" },
             memory: 512 << 20,
             nano_cpus: 1_000_000_000,

@@ -187,7 +187,14 @@ impl<'a> NodeRefs<'a> {
             Artifact::Model => (how == Damage::Swap, "swap"),
             Artifact::Heap | Artifact::Drive => (how == Damage::Flip, "flip"),
             Artifact::Index if node.role == Role::Feature => (how == Damage::Flip, "flip"),
-            _ => (!matches!(how, Damage::Shift | Damage::Forge), "flip, truncate, zero, delete, swap"),
+            Artifact::Index => (
+                !matches!(how, Damage::Shift | Damage::Forge),
+                "flip, truncate, zero, delete, swap, other_kind",
+            ),
+            _ => (
+                !matches!(how, Damage::Shift | Damage::Forge | Damage::OtherKind),
+                "flip, truncate, zero, delete, swap",
+            ),
         };
         if !possible {
             let hint = format!("how: {ways}");
