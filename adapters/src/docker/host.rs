@@ -24,7 +24,7 @@ use super::container::Container;
 use super::images::{self, Choices};
 use super::product::Product;
 use super::stand::Place;
-use super::{Engine, FOLDER, RUN, environment, sweep};
+use super::{Engine, FOLDER, RUN, environment, sweep, well};
 use crate::local::links::Links;
 use crate::local::node::Gate;
 use crate::local::port::Port;
@@ -86,7 +86,7 @@ pub struct DockerHost {
     engine: OnceLock<Engine>,
     systems: OnceLock<BTreeMap<Role, Routed>>,
     watchdog: Mutex<Option<Watchdog>>,
-    unsafe_since: watch::Sender<Option<String>>,
+    unsafe_since: watch::Sender<Option<EnvironmentError>>,
 }
 
 impl DockerHost {
@@ -156,8 +156,8 @@ impl DockerHost {
         let (exited, tell) = (watchdog.exited(), self.unsafe_since.clone());
         tokio::spawn(async move {
             let exit = exited.await;
-            let why = format!("the watchdog is gone ({exit}): nobody would clean up after a crash");
-            tell.send_replace(Some(why));
+            let what = format!("the watchdog is gone ({exit}): nobody would clean up after a crash");
+            tell.send_replace(Some(environment(what, "find out who ended it, and play the drill again")));
         });
         *self.watchdog() = Some(watchdog);
         Ok(())
@@ -329,6 +329,7 @@ impl Host for DockerHost {
     async fn launch(&self) -> Result<Vec<String>, EnvironmentError> {
         let engine = Engine::connect().await?;
         sweep::no_left_overs(&engine, &self.run).await?;
+        well::has_room(&engine).await?;
         // From here on there may be something to clean up, and the watchdog has to know where.
         sweep::mark(&self.folder).map_err(|e| environment(e, SEE_FOLDER))?;
         let engine = self.engine.get_or_init(|| engine);
@@ -387,12 +388,23 @@ impl Host for DockerHost {
         Ok(())
     }
 
-    async fn unsafe_to_continue(&self) -> String {
+    async fn unsafe_to_continue(&self) -> EnvironmentError {
         let mut told = self.unsafe_since.subscribe();
-        let why = told.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        match why {
-            Some(why) => why,
-            None => std::future::pending().await,
-        }
+        let unguarded = async {
+            match told.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        };
+        let lost = async {
+            loop {
+                match self.engine.get() {
+                    Some(engine) => break well::lost(engine).await,
+                    // Nothing was launched yet; the launch itself tells if there is no engine.
+                    None => sleep(POLL).await,
+                }
+            }
+        };
+        tokio::select! { why = unguarded => why, why = lost => why }
     }
 }

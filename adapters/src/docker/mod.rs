@@ -24,6 +24,7 @@
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
 //! | `sweep` | finding and removing what a run left behind |
+//! | `well` | whether the engine is still there and has room |
 
 mod container;
 mod engine;
@@ -41,6 +42,7 @@ pub mod sweep;
 mod vector;
 mod vector_backup;
 mod vector_damage;
+mod well;
 
 pub use engine::Engine;
 pub use host::{DockerConfig, DockerHost};

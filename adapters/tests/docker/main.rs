@@ -7,6 +7,7 @@
 
 mod death;
 mod drills;
+mod engine;
 mod stand;
 mod vectors;
 mod worlds;
@@ -33,6 +34,7 @@ const TESTS: &[Test] = &[
     ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
     ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
     ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
+    ("lost_engine", engine::an_engine_that_goes_away_breaks_the_drill_off),
     ("vector_contract", vectors::the_contract_is_kept_by_a_vector_store),
     ("vector_image", vectors::an_image_that_is_no_milvus_is_told_with_its_log),
     ("vector_alone", vectors::a_vector_role_without_objects_is_refused),
@@ -58,6 +60,9 @@ fn main() -> ExitCode {
     }
     if args.first().is_some_and(|arg| arg == death::HARNESS) {
         return death::harness(&args[1..]);
+    }
+    if args.first().is_some_and(|arg| arg == engine::DRILL) {
+        return engine::drill(&args[1..]);
     }
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     if args.iter().any(|arg| arg == "--list") {
