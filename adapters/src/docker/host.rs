@@ -329,7 +329,9 @@ impl DockerHost {
             let said = container.said().await;
             return Effect::failed(format!("container {name} runs, and its product does not: {why}; {said}"));
         }
-        let limit = if fresh { START_LIMIT } else { ANSWER_LIMIT };
+        // A Milvus that somebody else has just started needs as long.
+        let patient = fresh || node.id.role == Role::Vector;
+        let limit = if patient { START_LIMIT } else { ANSWER_LIMIT };
         loop {
             let silence = match node.product.ready().await {
                 Ok(done) => {

@@ -60,7 +60,7 @@ impl System for MilvusSystem {
         if let Some(row) = rows.iter().find(|row| after.is_some_and(|after| row.key <= after)) {
             return Err(PortError::Indefinite(format!("key {} is out of place in a page", row.key)));
         }
-        // A page may be short though more follows: rows that were replaced meanwhile are left out of it.
+        // A page may be short though more follows: it ends where one of the segments has told all that it may.
         let next = rows.last().map(|row| row.key);
         let corpus = self.corpus.clone();
         // Thousands of vectors are computed: not on a thread that others' answers wait for.
