@@ -60,6 +60,8 @@ pub struct Cue {
     pub kind: StepKind,
     /// When it is due.
     pub trigger: Trigger,
+    /// Not before the step of this name has ended; what was bad before does not count as detection.
+    pub gate: Option<String>,
     /// Urgency among recovery steps.
     pub priority: Priority,
     /// What it does.
@@ -132,6 +134,12 @@ impl Plan {
         }
     }
 
+    /// The most neighbours that a query of the frozen set or a probe asks for.
+    pub fn most_neighbours(&self) -> usize {
+        let probes = self.services.iter().filter_map(|s| s.probe.search.as_ref()).map(|s| s.k as usize);
+        probes.max().unwrap_or(0).max(self.scenario.data.vectors.k as usize)
+    }
+
     /// The stores whose every record is accounted for, with the number of records that they are filled with. The
     /// store of the workers is that of their job's checkpoints.
     pub fn stores(&self) -> Vec<(Role, u64)> {
@@ -176,6 +184,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
             name,
             kind: StepKind::Fault,
             trigger,
+            gate: None,
             priority: Priority::Critical,
             acts: script.inject,
             undo: script.undo,
@@ -199,6 +208,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
             name,
             kind: StepKind::Recovery,
             trigger,
+            gate: step.after.clone().filter(|_| step.when.is_some()),
             priority: step.priority,
             acts,
             undo: Vec::new(),
