@@ -2,7 +2,10 @@
 //!
 //! `cargo bench -p benches` times the pure parts with criterion: checking scenarios, judging journals, simulating
 //! drills. The binaries measure what criterion cannot: `schedule` the open loop's own lateness, `memory` the peak of
-//! judging a large journal, `outage` the measured against the true outage of a paused node.
+//! judging a large journal, `outage` the measured against the true outage of a paused node. `rebuild` is the comparison
+//! of index builds with their peers, which the program offers as `gameday bench index`.
+
+pub mod rebuild;
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 

@@ -37,6 +37,12 @@ pub enum Act {
         /// Which one.
         node: NodeId,
     },
+    /// The process lets go of what it has in memory and reads its files again, without being ended: what a rebalance or
+    /// an upgrade does. It shows what is rotten on disk; that the files can be served again is not promised.
+    Reload {
+        /// Which one.
+        node: NodeId,
+    },
     /// The process is frozen.
     Pause {
         /// Which one.
@@ -195,6 +201,7 @@ impl Act {
             | Act::Stop { node }
             | Act::Start { node }
             | Act::Restart { node }
+            | Act::Reload { node }
             | Act::Pause { node }
             | Act::Resume { node }
             | Act::Damage { node, .. }
@@ -225,6 +232,7 @@ impl fmt::Display for Act {
             Act::Stop { node } => write!(f, "stop {node}"),
             Act::Start { node } => write!(f, "start {node}"),
             Act::Restart { node } => write!(f, "restart {node}"),
+            Act::Reload { node } => write!(f, "reload {node}"),
             Act::Pause { node } => write!(f, "pause {node}"),
             Act::Resume { node } => write!(f, "resume {node}"),
             Act::Cut { from, to, mode, direction } => {
@@ -234,6 +242,7 @@ impl fmt::Display for Act {
             Act::Mend { from, to } => write!(f, "mend the link {}to {to}", By(from)),
             Act::Damage { node, what, how, fraction, .. } => match how {
                 Damage::Delete => write!(f, "delete the {what} of {node}"),
+                Damage::OtherKind => write!(f, "swap the {what} of {node} for one of another kind"),
                 Damage::Swap if *what != Artifact::Values => {
                     write!(f, "swap the {what} of {node} for one of other data")
                 }

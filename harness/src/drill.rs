@@ -99,7 +99,7 @@ pub async fn drill(
         biased;
         why = stop.asked() => Err(Break::Stopped(why)),
         () = journal.failed() => Err(Break::Journal(io::Error::other("the journal could not be written"))),
-        why = stage.host.unsafe_to_continue() => Err(Break::Stopped(why)),
+        why = stage.host.unsafe_to_continue() => Err(Break::Environment(why)),
         played = &mut playing => played.unwrap_or_else(|e| Err(Break::Environment(crashed(&e)))),
     };
     if !playing.is_finished() {

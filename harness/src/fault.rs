@@ -51,6 +51,10 @@ impl Fault {
                 inject.extend(each(&nodes, |node| Act::Start { node }));
                 Script { inject, undo: each(&nodes, |node| Act::Start { node }) }
             }
+            Fault::Reload { node } => {
+                let node = nodes.resolve_role("reload.node", node, Role::Vector)?;
+                Script { inject: vec![Act::Reload { node }], undo: Vec::new() }
+            }
             Fault::Corrupt { node, what, how, fraction } => {
                 let node = nodes.resolve_with("corrupt", node, *what, *how)?;
                 nodes.check_fraction("corrupt.fraction", *fraction)?;
@@ -139,6 +143,7 @@ impl Fault {
             Fault::Stop { .. } => "stop",
             Fault::Pause { .. } => "pause",
             Fault::Restart { .. } => "restart",
+            Fault::Reload { .. } => "reload",
             Fault::Corrupt { .. } => "corrupt",
             Fault::Cut { .. } => "cut",
             Fault::Delay { .. } => "delay",

@@ -305,7 +305,7 @@ pub struct Quality {
 pub enum Ending {
     /// All phases were played.
     Complete,
-    /// Ctrl-C, an abort condition, or the loss of the watchdog.
+    /// Ctrl-C, or an abort condition.
     Aborted,
     /// The environment failed.
     Environment,

@@ -60,6 +60,8 @@ pub struct Cue {
     pub kind: StepKind,
     /// When it is due.
     pub trigger: Trigger,
+    /// Not before the step of this name has ended; what was bad before does not count as detection.
+    pub gate: Option<String>,
     /// Urgency among recovery steps.
     pub priority: Priority,
     /// What it does.
@@ -182,6 +184,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
             name,
             kind: StepKind::Fault,
             trigger,
+            gate: None,
             priority: Priority::Critical,
             acts: script.inject,
             undo: script.undo,
@@ -205,6 +208,7 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
             name,
             kind: StepKind::Recovery,
             trigger,
+            gate: step.after.clone().filter(|_| step.when.is_some()),
             priority: step.priority,
             acts,
             undo: Vec::new(),

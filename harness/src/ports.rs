@@ -128,8 +128,9 @@ pub trait Host: Send + Sync + Debug {
     /// Ends and removes everything that the run started. May be called at any time, and more than once.
     async fn teardown(&self) -> Result<(), EnvironmentError>;
 
-    /// Waits until the drill can no longer be run safely (the watchdog is gone), and says why.
-    async fn unsafe_to_continue(&self) -> String {
+    /// Waits until the drill can no longer be run safely, or no longer means anything (the watchdog is gone, the
+    /// container engine is gone, the disk is full), and says why.
+    async fn unsafe_to_continue(&self) -> EnvironmentError {
         std::future::pending().await
     }
 }

@@ -265,6 +265,7 @@ impl State {
             Act::Rebuild { node, .. } => self.mend_artifact(node, Some(Artifact::Index)),
             Act::Restore { node, .. } | Act::Rejoin { node } => self.mend_artifact(node, None),
             Act::Backup { .. }
+            | Act::Reload { .. }
             | Act::Audit { .. }
             | Act::Promote { .. }
             | Act::Fence { .. }

@@ -86,3 +86,19 @@ fn every_shipped_drill_passes() {
     }
     assert!(played >= 7, "only {played} drills were found");
 }
+
+/// What rots unnoticed is noticed when files are read again, and what is bad before a step has ended is no detection
+/// for those that wait for it.
+#[test]
+fn a_latent_fault_shows_at_a_reload() {
+    let latent = INDEX
+        .replace("after = \"bit-rot\"", "at = \"6s\"")
+        .replace("restart = { node", "reload = { node")
+        .replace("when = \"detected\"", "when = \"detected\"\nafter = \"restart\"");
+    let found = report(&latent, 42, None);
+    assert_eq!(found.verdict, Pass, "{found:#?}");
+    let rag = &found.services[0];
+    assert!(rag.rto_us.unwrap() > 3_000_000, "it counts from the rot: {rag:?}");
+    let never = latent.replace("after = \"restart\"", "after = \"bit-rotten\"");
+    assert!(load(never.as_bytes(), &[]).is_err(), "the step that is waited for has to exist");
+}

@@ -4,9 +4,10 @@
 //! `i` goes to sum `i % LANES`, multiply then add (never fused), and the sums are folded in halves. Wider
 //! registers then change the speed and not one bit of the result; a test holds every tier to that.
 //!
-//! This is the only module with `unsafe`: calling functions compiled for an instruction set that the processor
+//! `unsafe` is for calling functions compiled for an instruction set that the processor
 //! was asked about, and prefetching.
 
+use crate::Metric;
 use std::sync::OnceLock;
 
 const LANES: usize = 32;
@@ -24,12 +25,32 @@ enum Tier {
     Avx512,
 }
 
+/// What a distance is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Space {
+    /// Squared Euclidean distance.
+    L2,
+    /// One less the inner product, as hnswlib has it.
+    Product,
+}
+
 /// The distance functions of the best tier.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kernel(Tier);
+pub(crate) struct Kernel {
+    tier: Tier,
+    space: Space,
+}
 
 impl Kernel {
-    /// The fastest kernel this processor runs.
+    /// The fastest kernel this processor runs, for the distances of `metric`; under cosine all vectors have length one.
+    pub(crate) fn of(metric: Metric) -> Self {
+        match metric {
+            Metric::L2 => Self::detect(),
+            Metric::InnerProduct | Metric::Cosine => Self { space: Space::Product, ..Self::detect() },
+        }
+    }
+
+    /// The fastest kernel this processor runs, for squared Euclidean distances.
     pub(crate) fn detect() -> Self {
         static BEST: OnceLock<Kernel> = OnceLock::new();
         *BEST.get_or_init(|| *Self::available().last().expect("the portable tier is always there"))
@@ -37,35 +58,43 @@ impl Kernel {
 
     /// Every kernel this processor runs, slowest first.
     fn available() -> Vec<Self> {
+        let kernel = |tier| Self { tier, space: Space::L2 };
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one tier only"))]
-        let mut tiers = vec![Self(Tier::Portable)];
+        let mut tiers = vec![kernel(Tier::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
-                tiers.push(Self(Tier::Avx2));
+                tiers.push(kernel(Tier::Avx2));
             }
             if is_x86_feature_detected!("avx512f") {
-                tiers.push(Self(Tier::Avx512));
+                tiers.push(kernel(Tier::Avx512));
             }
         }
         tiers
     }
 
-    /// Squared Euclidean distance of two vectors of one length.
+    /// The distance of two vectors of one length.
     #[cfg_attr(
         target_arch = "x86_64",
         expect(unsafe_code, reason = "functions compiled for a detected instruction set")
     )]
     #[inline]
-    pub(crate) fn l2(self, a: &[f32], b: &[f32]) -> f32 {
-        match self.0 {
-            Tier::Portable => l2(a, b),
+    pub(crate) fn distance(self, a: &[f32], b: &[f32]) -> f32 {
+        match (self.tier, self.space) {
+            (Tier::Portable, Space::L2) => one::<false>(a, b),
+            (Tier::Portable, Space::Product) => one::<true>(a, b),
             // SAFETY: the tier exists only where AVX2 was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx2 => unsafe { avx2::one(a, b) },
+            (Tier::Avx2, Space::L2) => unsafe { avx2::one::<false>(a, b) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx2, Space::Product) => unsafe { avx2::one::<true>(a, b) },
             // SAFETY: the tier exists only where AVX-512F was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx512 => unsafe { avx512::one(a, b) },
+            (Tier::Avx512, Space::L2) => unsafe { avx512::one::<false>(a, b) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx512, Space::Product) => unsafe { avx512::one::<true>(a, b) },
         }
     }
 
@@ -74,16 +103,22 @@ impl Kernel {
         target_arch = "x86_64",
         expect(unsafe_code, reason = "functions compiled for a detected instruction set")
     )]
-    pub(crate) fn l2_rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
-        out.clear();
-        match self.0 {
-            Tier::Portable => l2_rows(query, data, rows, out),
+    pub(crate) fn rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+        match (self.tier, self.space) {
+            (Tier::Portable, Space::L2) => listed::<false>(query, data, rows, out),
+            (Tier::Portable, Space::Product) => listed::<true>(query, data, rows, out),
             // SAFETY: the tier exists only where AVX2 was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx2 => unsafe { avx2::rows(query, data, rows, out) },
+            (Tier::Avx2, Space::L2) => unsafe { avx2::listed::<false>(query, data, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx2, Space::Product) => unsafe { avx2::listed::<true>(query, data, rows, out) },
             // SAFETY: the tier exists only where AVX-512F was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx512 => unsafe { avx512::rows(query, data, rows, out) },
+            (Tier::Avx512, Space::L2) => unsafe { avx512::listed::<false>(query, data, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx512, Space::Product) => unsafe { avx512::listed::<true>(query, data, rows, out) },
         }
     }
 
@@ -92,16 +127,22 @@ impl Kernel {
         target_arch = "x86_64",
         expect(unsafe_code, reason = "functions compiled for a detected instruction set")
     )]
-    pub(crate) fn l2_all(self, query: &[f32], data: &[f32], out: &mut Vec<f32>) {
-        out.clear();
-        match self.0 {
-            Tier::Portable => l2_all(query, data, out),
+    pub(crate) fn all(self, query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+        match (self.tier, self.space) {
+            (Tier::Portable, Space::L2) => all::<false>(query, data, out),
+            (Tier::Portable, Space::Product) => all::<true>(query, data, out),
             // SAFETY: the tier exists only where AVX2 was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx2 => unsafe { avx2::all(query, data, out) },
+            (Tier::Avx2, Space::L2) => unsafe { avx2::all::<false>(query, data, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx2, Space::Product) => unsafe { avx2::all::<true>(query, data, out) },
             // SAFETY: the tier exists only where AVX-512F was detected.
             #[cfg(target_arch = "x86_64")]
-            Tier::Avx512 => unsafe { avx512::all(query, data, out) },
+            (Tier::Avx512, Space::L2) => unsafe { avx512::all::<false>(query, data, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Tier::Avx512, Space::Product) => unsafe { avx512::all::<true>(query, data, out) },
         }
     }
 }
@@ -111,18 +152,23 @@ macro_rules! tier {
     ($name:ident, $features:literal) => {
         mod $name {
             #[target_feature(enable = $features)]
-            pub(super) fn one(a: &[f32], b: &[f32]) -> f32 {
-                super::l2(a, b)
+            pub(super) fn one<const PRODUCT: bool>(a: &[f32], b: &[f32]) -> f32 {
+                super::one::<PRODUCT>(a, b)
             }
 
             #[target_feature(enable = $features)]
-            pub(super) fn rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
-                super::l2_rows(query, data, rows, out);
+            pub(super) fn listed<const PRODUCT: bool>(
+                query: &[f32],
+                data: &[f32],
+                rows: &[u32],
+                out: &mut Vec<f32>,
+            ) {
+                super::listed::<PRODUCT>(query, data, rows, out);
             }
 
             #[target_feature(enable = $features)]
-            pub(super) fn all(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
-                super::l2_all(query, data, out);
+            pub(super) fn all<const PRODUCT: bool>(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+                super::all::<PRODUCT>(query, data, out);
             }
         }
     };
@@ -137,8 +183,9 @@ tier!(avx512, "avx512f");
 // standard library is not.
 
 #[inline(always)]
-fn l2_rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+fn listed<const PRODUCT: bool>(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
     let dim = query.len();
+    out.clear();
     out.resize(rows.len(), 0.0);
     for &row in &rows[..rows.len().min(AHEAD)] {
         prefetch(&data[row as usize * dim..][..dim]);
@@ -147,7 +194,7 @@ fn l2_rows(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
         if let Some(&coming) = rows.get(at + AHEAD) {
             prefetch(&data[coming as usize * dim..][..dim]);
         }
-        *distance = l2(query, &data[rows[at] as usize * dim..][..dim]);
+        *distance = one::<PRODUCT>(query, &data[rows[at] as usize * dim..][..dim]);
     }
 }
 
@@ -168,36 +215,37 @@ pub(crate) fn prefetch<T>(row: &[T]) {
 }
 
 #[inline(always)]
-fn l2_all(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+fn all<const PRODUCT: bool>(query: &[f32], data: &[f32], out: &mut Vec<f32>) {
+    out.clear();
     out.resize(data.len() / query.len(), 0.0);
     for (distance, row) in out.iter_mut().zip(data.chunks_exact(query.len())) {
-        *distance = l2(query, row);
+        *distance = one::<PRODUCT>(query, row);
     }
 }
 
 #[inline(always)]
-fn l2(a: &[f32], b: &[f32]) -> f32 {
+fn one<const PRODUCT: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a_blocks.iter().zip(b_blocks) {
-        sums = add_squares(sums, a, b);
+        sums = add::<PRODUCT>(sums, a, b);
     }
     if !a_rest.is_empty() {
-        // Padding with zeros adds zeros, which changes no sum: none is ever negative.
+        // Padding with zeros adds zeros, the same ones in every tier.
         let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
         a[..a_rest.len()].copy_from_slice(a_rest);
         b[..b_rest.len()].copy_from_slice(b_rest);
-        sums = add_squares(sums, &a, &b);
+        sums = add::<PRODUCT>(sums, &a, &b);
     }
-    fold(sums)
+    if PRODUCT { 1.0 - fold(sums) } else { fold(sums) }
 }
 
 #[inline(always)]
-fn add_squares(mut sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
+fn add<const PRODUCT: bool>(mut sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
     for lane in 0..LANES {
         let difference = a[lane] - b[lane];
-        sums[lane] += difference * difference;
+        sums[lane] += if PRODUCT { a[lane] * b[lane] } else { difference * difference };
     }
     sums
 }
@@ -226,19 +274,30 @@ mod tests {
     #[test]
     fn every_tier_gives_identical_bits() {
         let mut draw = Draw::new(1, *b"tiers   ");
-        let tiers = Kernel::available();
+        let kernels = Kernel::available();
+        let products: Vec<Kernel> =
+            kernels.iter().map(|kernel| Kernel { space: Space::Product, ..*kernel }).collect();
         let mut out = Vec::new();
         for dim in (1..=200).chain([768, 1_000]) {
-            let query = values(&mut draw, dim);
-            let data = values(&mut draw, dim * 3);
-            let expected: Vec<u32> = data.chunks_exact(dim).map(|row| l2(&query, row).to_bits()).collect();
-            for tier in &tiers {
-                let one = data.chunks_exact(dim).map(|row| tier.l2(&query, row).to_bits());
-                assert!(one.eq(expected.iter().copied()), "{tier:?}, {dim} values");
-                tier.l2_rows(&query, &data, &[0, 1, 2], &mut out);
-                assert!(out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()), "{tier:?} rows, {dim}");
-                tier.l2_all(&query, &data, &mut out);
-                assert!(out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()), "{tier:?} all, {dim}");
+            for tiers in [&kernels, &products] {
+                let portable = tiers[0];
+                let (query, data) = (values(&mut draw, dim), values(&mut draw, dim * 3));
+                let expected: Vec<u32> =
+                    data.chunks_exact(dim).map(|row| portable.distance(&query, row).to_bits()).collect();
+                for tier in tiers {
+                    let one = data.chunks_exact(dim).map(|row| tier.distance(&query, row).to_bits());
+                    assert!(one.eq(expected.iter().copied()), "{tier:?}, {dim} values");
+                    tier.rows(&query, &data, &[0, 1, 2], &mut out);
+                    assert!(
+                        out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()),
+                        "{tier:?} rows, {dim}"
+                    );
+                    tier.all(&query, &data, &mut out);
+                    assert!(
+                        out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()),
+                        "{tier:?} all, {dim}"
+                    );
+                }
             }
         }
     }
@@ -249,7 +308,7 @@ mod tests {
         for dim in [1, 31, 32, 33, 100] {
             let (a, b) = (values(&mut draw, dim), values(&mut draw, dim));
             let exact: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
-            let error = (f64::from(Kernel::detect().l2(&a, &b)) - exact).abs();
+            let error = (f64::from(Kernel::detect().distance(&a, &b)) - exact).abs();
             assert!(error <= exact * 1e-5, "{dim} values: off by {error} of {exact}");
         }
     }

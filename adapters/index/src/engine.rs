@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Engine {
-    /// One thread of this process.
+    /// All processors, by the widest instructions they have. The bytes are the same on every machine.
     #[default]
     Cpu,
 }
@@ -35,7 +35,7 @@ pub fn build(
             Body::Ivf(ivf::build(vectors, nlist, spec.seed, &mut progress)?)
         }
         (Engine::Cpu, Kind::Hnsw { m, ef_construction, .. }) => {
-            Body::Hnsw(hnsw::build(vectors, m, ef_construction, spec.seed, &mut progress)?)
+            Body::Hnsw(hnsw::build(vectors, spec.metric, m, ef_construction, spec.seed, &mut progress)?)
         }
     };
     progress.at(1, 1)?;
@@ -55,15 +55,27 @@ pub enum BuildError {
 }
 
 /// Reports progress and turns a cancellation into an error.
-pub(crate) struct Progress<'a>(&'a mut dyn FnMut(f32) -> ControlFlow<()>);
+pub(crate) struct Progress<'a> {
+    callback: &'a mut dyn FnMut(f32) -> ControlFlow<()>,
+    /// The share of the whole that this is about.
+    from: f32,
+    to: f32,
+}
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(callback: &'a mut dyn FnMut(f32) -> ControlFlow<()>) -> Self {
-        Self(callback)
+        Self { callback, from: 0.0, to: 1.0 }
+    }
+
+    /// The progress of a part that takes the share between `from` and `to` of this.
+    pub(crate) fn part(&mut self, from: f32, to: f32) -> Progress<'_> {
+        let share = |at: f32| self.from + (self.to - self.from) * at;
+        Progress { from: share(from), to: share(to), callback: &mut *self.callback }
     }
 
     pub(crate) fn at(&mut self, done: usize, of: usize) -> Result<(), BuildError> {
-        match (self.0)(done as f32 / of.max(1) as f32) {
+        let share = done as f32 / of.max(1) as f32;
+        match (self.callback)(self.from + (self.to - self.from) * share) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(BuildError::Cancelled),
         }

@@ -39,14 +39,20 @@
 //! | `vectors` | what it is built from: [`Vectors`] |
 //! | `engine` | [`build`], and which [`Engine`] does it |
 //! | `searcher` | the finished [`Index`] |
-//! | `hnsw` | the graph: insertion, neighbour selection, search, hnswlib's file layout |
+//! | `hnsw` | the graph: layers, search, hnswlib's file layout |
+//! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning |
 //! | `ivf` | inverted lists: k-means, search, file layout |
-//! | `distance` | the kernels, one per instruction set, all with identical bits; the only `unsafe` |
+//! | `distance`, `tile` | the kernels: one pair, many with many; each for every instruction set, with identical bits |
+//! | `crew` | the threads of a build |
+//! | `faiss` | export to FAISS; to hnswlib nothing needs to be exported |
 //! | `file` | checksums, atomic save, load |
 
+mod bulk;
+mod crew;
 mod distance;
 mod draw;
 mod engine;
+mod faiss;
 mod file;
 mod hnsw;
 mod ivf;
@@ -54,6 +60,7 @@ mod key;
 mod reader;
 mod searcher;
 mod spec;
+mod tile;
 mod vectors;
 
 pub use engine::{BuildError, Engine, build};

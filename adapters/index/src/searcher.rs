@@ -2,7 +2,8 @@
 
 use crate::distance::Kernel;
 use crate::file::LoadError;
-use crate::{IndexSpec, Kind, hnsw, ivf};
+use crate::vectors::unit_rows;
+use crate::{IndexSpec, Kind, Metric, hnsw, ivf};
 use std::fmt;
 
 /// An index that answers searches.
@@ -28,7 +29,7 @@ pub struct Neighbor {
 
 impl Index {
     pub(crate) fn new(spec: IndexSpec, body: Body) -> Self {
-        Self { spec, kernel: Kernel::detect(), body }
+        Self { kernel: Kernel::of(spec.metric), spec, body }
     }
 
     /// Up to `k` approximate nearest neighbours for which `keep(id)` is true, nearest first, ties by id.
@@ -55,6 +56,14 @@ impl Index {
         if k == 0 {
             return Ok(Vec::new());
         }
+        let unit;
+        let query = match self.spec.metric {
+            Metric::L2 | Metric::InnerProduct => query,
+            Metric::Cosine => {
+                unit = unit_rows(query, query.len());
+                unit.as_slice()
+            }
+        };
         Ok(match (&self.body, self.spec.kind) {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef, .. }) => {
                 hnsw.search(self.kernel, query, k, ef as usize, keep)
@@ -99,6 +108,25 @@ impl Index {
             (Body::Ivf(ivf), Kind::IvfFlat { nlist, .. }) => ivf.to_bytes(nlist),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         }
+    }
+
+    /// The bytes of the same index as FAISS reads it; see [`to_hnswlib`](Self::to_hnswlib) for hnswlib.
+    ///
+    /// Under [`Metric::Cosine`] FAISS knows an inner product: scale your queries to length one.
+    pub fn to_faiss(&self) -> Vec<u8> {
+        match (&self.body, self.spec.kind) {
+            (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, ef, .. }) => {
+                hnsw.to_faiss(self.spec.metric, ef_construction, ef)
+            }
+            (Body::Ivf(ivf), Kind::IvfFlat { nprobe, .. }) => ivf.to_faiss(self.spec.metric, nprobe),
+            _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
+        }
+    }
+
+    /// The bytes of the same index as hnswlib's `load_index` opens it, in the space `l2`, `ip` or `cosine`; `None` if
+    /// this is no HNSW index. Our own file is that file.
+    pub fn to_hnswlib(&self) -> Option<Vec<u8>> {
+        matches!(self.spec.kind, Kind::Hnsw { .. }).then(|| self.to_bytes())
     }
 
     /// The index in a file's bytes.

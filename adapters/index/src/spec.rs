@@ -9,6 +9,11 @@ pub enum Metric {
     /// Squared Euclidean distance.
     #[default]
     L2,
+    /// One less the inner product; may be negative.
+    InnerProduct,
+    /// One less the cosine of the angle: vectors and queries are scaled to length one. A vector of length zero stays as
+    /// it is, at distance one from everything.
+    Cosine,
 }
 
 /// The kind of index and its parameters.

@@ -72,6 +72,32 @@ impl fmt::Debug for Vectors<'_> {
     }
 }
 
+/// The rows scaled to length one; those of length zero stay zero, at distance one from everything.
+///
+/// Lengths are sums in double precision in the order of the values: one result on every platform.
+pub(crate) fn unit_rows(data: &[f32], dim: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(data.len());
+    for row in data.chunks_exact(dim) {
+        let squares: f64 = row.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+        let scale = if squares > 0.0 { squares.sqrt() } else { 1.0 };
+        out.extend(row.iter().map(|value| (f64::from(*value) / scale) as f32));
+    }
+    out
+}
+
+/// The rows with one more value, which makes all of them equally long: neighbours in space are then those whose inner
+/// products with any third vector are alike.
+pub(crate) fn level_rows(data: &[f32], dim: usize) -> Vec<f32> {
+    let square = |row: &[f32]| -> f64 { row.iter().map(|value| f64::from(*value) * f64::from(*value)).sum() };
+    let longest = data.chunks_exact(dim).map(square).fold(0.0, f64::max);
+    let mut out = Vec::with_capacity(data.len() / dim * (dim + 1));
+    for row in data.chunks_exact(dim) {
+        out.extend_from_slice(row);
+        out.push((longest - square(row)).max(0.0).sqrt() as f32);
+    }
+    out
+}
+
 /// An id that occurs twice, if there is one.
 pub(crate) fn repeated(ids: &[u64]) -> Option<u64> {
     if ids.is_sorted_by(|a, b| a < b) {

@@ -24,11 +24,12 @@
 //! Backups of one collection are taken one at a time: of two that run at once, one may end up outside the chain.
 //!
 //! Timestamps are UTC and sort as text. `take` makes links, `manifest` and `chain` know their format and order,
-//! `state` merges their changes, `restore` brings them back.
+//! `rows` makes them of a store that has no feed of changes, `state` merges their changes, `restore` brings them back.
 
 mod chain;
 mod manifest;
 mod restore;
+mod rows;
 mod state;
 mod take;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod tests;
 
 pub use manifest::{Kind, Link};
 pub use restore::{catch_up, restore, restore_into};
+pub use rows::{Chain, Rows, Seen, back_up_rows, read_chain};
 pub use take::{back_up, back_up_incremental};
 
 use std::time::Duration;
@@ -62,6 +64,9 @@ pub enum BackupError {
     /// The node failed.
     #[error("the vector node: {0}")]
     Node(#[from] CallError),
+    /// A store that is looked at row by row failed.
+    #[error("the vector store: {0}")]
+    Rows(String),
     /// There is nothing to restore.
     #[error("there is no complete backup of `{0}`; take one before the fault")]
     Missing(String),

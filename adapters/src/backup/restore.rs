@@ -79,7 +79,7 @@ async fn stage(client: &Client, s3: &S3, steps: &[Step]) -> Result<(u64, State),
 }
 
 /// Compares a link's manifest with what its pages held.
-fn check(step: &Step, changes: u64, state: Option<&State>) -> Result<(), BackupError> {
+pub(super) fn check(step: &Step, changes: u64, state: Option<&State>) -> Result<(), BackupError> {
     let manifest = &step.manifest;
     if changes != manifest.changes {
         let why = format!("it promises {} changes, and its objects hold {changes}", manifest.changes);

@@ -24,7 +24,7 @@ use super::container::Container;
 use super::images::{self, Choices};
 use super::product::Product;
 use super::stand::Place;
-use super::{Engine, FOLDER, RUN, environment, sweep};
+use super::{Engine, FOLDER, RUN, environment, sweep, well};
 use crate::local::links::Links;
 use crate::local::node::Gate;
 use crate::local::port::Port;
@@ -86,7 +86,7 @@ pub struct DockerHost {
     engine: OnceLock<Engine>,
     systems: OnceLock<BTreeMap<Role, Routed>>,
     watchdog: Mutex<Option<Watchdog>>,
-    unsafe_since: watch::Sender<Option<String>>,
+    unsafe_since: watch::Sender<Option<EnvironmentError>>,
 }
 
 impl DockerHost {
@@ -115,10 +115,15 @@ impl DockerHost {
         let exe = exe.map_err(|e| environment(format!("{}: {e}", config.exe.display()), SEE_FOLDER))?;
         name_run(&folder, &config.run).map_err(|e| environment(e, SEE_FOLDER))?;
         let gate = Gate::default();
-        let mut nodes = Vec::new();
-        for id in &config.plan.topology.nodes {
+        let mut nodes: Vec<Node> = Vec::new();
+        // Object stores first: others keep their data in them.
+        let (stores, others): (Vec<&NodeId>, Vec<&NodeId>) =
+            config.plan.topology.nodes.iter().partition(|id| id.role == Role::Object);
+        for id in stores.into_iter().chain(others) {
             let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
-            let product = Product::of(id, port.addr())?;
+            let store = nodes.iter().filter(|node| node.id.region == id.region);
+            let store = store.filter_map(|node| node.product.object().ok()).next();
+            let product = Product::of(id, port.addr(), &config.plan, store)?;
             // Nobody follows a node yet, so both links lead to the same port.
             let links = Links::new(gate.clone(), port.addr(), port.addr());
             nodes.push(Node { id: id.clone(), product, links, port, container: OnceLock::new() });
@@ -151,8 +156,8 @@ impl DockerHost {
         let (exited, tell) = (watchdog.exited(), self.unsafe_since.clone());
         tokio::spawn(async move {
             let exit = exited.await;
-            let why = format!("the watchdog is gone ({exit}): nobody would clean up after a crash");
-            tell.send_replace(Some(why));
+            let what = format!("the watchdog is gone ({exit}): nobody would clean up after a crash");
+            tell.send_replace(Some(environment(what, "find out who ended it, and play the drill again")));
         });
         *self.watchdog() = Some(watchdog);
         Ok(())
@@ -212,8 +217,10 @@ impl DockerHost {
         }
         let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?.addr();
         let (name, at, image) = (node.product.name(), node.port.addr(), image.words());
+        let settings: String =
+            node.product.settings().into_iter().map(|(name, value)| format!("; {name} = {value}")).collect();
         Ok(format!(
-            "{}: {name} at {at}, reached at {link}; image {image}; {}",
+            "{}: {name} at {at}, reached at {link}; image {image}; {}{settings}",
             node.id,
             effect.outcome.text()
         ))
@@ -262,8 +269,11 @@ impl DockerHost {
                     }
                     let how = if fresh { "serves" } else { "already runs and serves" };
                     let took = began.elapsed().as_secs_f64();
-                    return Effect::observed(format!("container {name} {how} after {took:.2} s: {done}"))
-                        .with("start_seconds", format!("{took:.3}"));
+                    let effect =
+                        Effect::observed(format!("container {name} {how} after {took:.2} s: {done}"))
+                            .with("start_seconds", format!("{took:.3}"));
+                    let facts = node.product.facts();
+                    return facts.into_iter().fold(effect, |effect, (name, value)| effect.with(&name, value));
                 }
                 Err(why) => why,
             };
@@ -317,6 +327,7 @@ impl Host for DockerHost {
     async fn launch(&self) -> Result<Vec<String>, EnvironmentError> {
         let engine = Engine::connect().await?;
         sweep::no_left_overs(&engine, &self.run).await?;
+        well::has_room(&engine).await?;
         // From here on there may be something to clean up, and the watchdog has to know where.
         sweep::mark(&self.folder).map_err(|e| environment(e, SEE_FOLDER))?;
         let engine = self.engine.get_or_init(|| engine);
@@ -327,7 +338,11 @@ impl Host for DockerHost {
         }
         self.networks(engine).await?;
         let systems = self.connect()?;
-        let lines = try_join_all(self.nodes.iter().map(|node| self.raise(engine, node))).await?;
+        // A Milvus ends at once without its object store.
+        let (late, early): (Vec<&Node>, Vec<&Node>) =
+            self.nodes.iter().partition(|node| node.id.role == Role::Vector);
+        let mut lines = try_join_all(early.into_iter().map(|node| self.raise(engine, node))).await?;
+        lines.extend(try_join_all(late.into_iter().map(|node| self.raise(engine, node))).await?);
         self.systems.get_or_init(|| systems);
         Ok(lines)
     }
@@ -371,12 +386,23 @@ impl Host for DockerHost {
         Ok(())
     }
 
-    async fn unsafe_to_continue(&self) -> String {
+    async fn unsafe_to_continue(&self) -> EnvironmentError {
         let mut told = self.unsafe_since.subscribe();
-        let why = told.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        match why {
-            Some(why) => why,
-            None => std::future::pending().await,
-        }
+        let unguarded = async {
+            match told.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        };
+        let lost = async {
+            loop {
+                match self.engine.get() {
+                    Some(engine) => break well::lost(engine).await,
+                    // Nothing was launched yet; the launch itself tells if there is no engine.
+                    None => sleep(POLL).await,
+                }
+            }
+        };
+        tokio::select! { why = unguarded => why, why = lost => why }
     }
 }

@@ -7,14 +7,18 @@ use std::time::Duration;
 use harness::corpus::Corpus;
 use harness::ports::System;
 
+use super::milvus::ROOT;
 use super::stand::{Blueprint, Disk};
 use crate::features::acts::Buckets;
+use crate::milvus::Storage;
 use crate::s3::{Keys, ObjectSystem, S3, S3Error};
 
 /// The bucket that the drill's objects are in.
 const BUCKET: &str = "gameday";
 /// The bucket that backups go to.
 pub(super) const BACKUPS: &str = "gameday-backups";
+/// The bucket that a Milvus of the region keeps its segments and index files in.
+pub(super) const MILVUS: &str = "gameday-milvus";
 /// The bucket in which readiness is tried: what is in the others is users'.
 const READY: &str = "gameday-ready";
 /// Where the server listens, inside.
@@ -34,6 +38,8 @@ pub(super) struct Minio {
     pub(super) data: S3,
     /// Past the link.
     pub(super) backups: S3,
+    /// A Milvus's, past the link.
+    pub(super) milvus: S3,
     ready: S3,
 }
 
@@ -42,7 +48,8 @@ impl Minio {
     pub(super) fn new(addr: SocketAddr, keys: Keys) -> Result<Self, S3Error> {
         let bucket = |name| Ok(S3::new(&format!("http://{addr}"), name, &keys)?.within(OWN_LIMIT));
         let (data, backups, ready) = (bucket(BUCKET)?, bucket(BACKUPS)?, bucket(READY)?);
-        Ok(Self { keys, data, backups, ready: ready.within(READY_LIMIT) })
+        let milvus = bucket(MILVUS)?;
+        Ok(Self { keys, data, backups, milvus, ready: ready.within(READY_LIMIT) })
     }
 
     /// What it needs of a container.
@@ -59,6 +66,7 @@ impl Minio {
                 "MINIO_UPDATE=off".into(),
             ],
             port: PORT,
+            more: Vec::new(),
             disk: Disk { at: "/data" },
             memory: 1 << 30,
             nano_cpus: 2_000_000_000,
@@ -86,9 +94,14 @@ impl Minio {
         Buckets { models: &self.data, backups: &self.backups }
     }
 
+    /// Where a Milvus on the same network, to which this server is `host`, keeps its objects.
+    pub(super) fn storage(&self, host: String) -> Storage {
+        Storage { host, port: PORT, bucket: MILVUS.into(), root: ROOT.into(), keys: self.keys.clone() }
+    }
+
     /// Makes what its users find there from the first moment on; what is there already stays.
     pub(super) async fn provide(&self) -> Result<(), String> {
-        for bucket in [&self.data, &self.backups] {
+        for bucket in [&self.data, &self.backups, &self.milvus] {
             bucket.create_bucket().await.map_err(|e| e.to_string())?;
         }
         Ok(())

@@ -17,16 +17,20 @@
 //! | `product` | what runs in it: a new product goes here |
 //! | `minio` | role `object` |
 //! | `postgres` | role `feature` |
+//! | `milvus` | role `vector` |
+//! | `vector`, `vector_backup`, `vector_damage` | what operators and faults do to a Milvus |
 //! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
 //! | `sweep` | finding and removing what a run left behind |
+//! | `well` | whether the engine is still there and has room |
 
 mod container;
 mod engine;
 mod host;
 pub mod images;
+mod milvus;
 mod minio;
 mod objects;
 mod play;
@@ -35,6 +39,10 @@ mod product;
 mod shell;
 mod stand;
 pub mod sweep;
+mod vector;
+mod vector_backup;
+mod vector_damage;
+mod well;
 
 pub use engine::Engine;
 pub use host::{DockerConfig, DockerHost};

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::host::{DockerHost, Node};
 use super::minio::{BACKUPS, Minio};
-use super::objects;
+use super::{objects, vector, vector_backup, vector_damage};
 use crate::features::acts;
 use crate::local::link::Mode;
 use crate::local::links::cut;
@@ -37,6 +37,10 @@ impl DockerHost {
             Act::Stop { node } => self.node(node)?.container()?.stop().await,
             Act::Start { node } => self.start(self.node(node)?).await,
             Act::Restart { node } => self.restart(self.node(node)?).await?,
+            Act::Reload { node } => {
+                let held = self.node(node)?;
+                vector::reload(held.product.vector()?, held.container()?).await?
+            }
             Act::Pause { node } => self.pause(self.node(node)?).await?,
             Act::Resume { node } => self.resume(self.node(node)?).await?,
             Act::Wipe { node } => self.node(node)?.container()?.wipe().await,
@@ -53,6 +57,10 @@ impl DockerHost {
             Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
                 acts::damage(self.node(node)?.product.feature()?, (*what, *how), *fraction, *seed).await
             }
+            Act::Damage { node, what, how, fraction, seed } if node.role == Role::Vector => {
+                let vector = self.node(node)?.product.vector()?;
+                vector_damage::damage(vector, *what, *how, *fraction, *seed).await?
+            }
             Act::Damage { node, what, how, fraction, seed } => {
                 objects::damage(self.node(node)?.product.object()?, *what, *how, *fraction, *seed).await
             }
@@ -60,6 +68,14 @@ impl DockerHost {
             Act::Backup { node, kind: BackupKind::Full } if node.role == Role::Feature => {
                 let store = self.object_store(&node.region)?;
                 acts::back_up(self.node(node)?.product.feature()?, &store.buckets(), BACKUPS).await
+            }
+            Act::Backup { node, kind } if node.role == Role::Vector => {
+                let store = self.object_store(&node.region)?;
+                vector_backup::back_up(self.node(node)?.product.vector()?, &store.backups, *kind).await?
+            }
+            Act::Restore { node, .. } if node.role == Role::Vector => {
+                let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
+                vector_backup::restore(held.product.vector()?, held.container()?, &store.backups).await?
             }
             Act::Restore { node, scope, model } if node.role == Role::Feature => {
                 let store = self.object_store(&node.region)?;
@@ -69,6 +85,9 @@ impl DockerHost {
             Act::Audit { node } => {
                 let store = self.object_store(&node.region)?;
                 acts::audit(self.node(node)?.product.feature()?, &store.buckets()).await
+            }
+            Act::Rebuild { node, engine } => {
+                vector::rebuild(self.node(node)?.product.vector()?, *engine, &self.corpus).await?
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),
             Act::Teardown => match self.teardown().await {
@@ -85,7 +104,6 @@ impl DockerHost {
             | Act::Fence { .. }
             | Act::Rejoin { .. }
             | Act::Route { .. }
-            | Act::Rebuild { .. }
             | Act::Command { .. } => Effect::failed(format!("world `docker` cannot yet: {act}")),
         })
     }
@@ -96,6 +114,7 @@ impl DockerHost {
             Act::Kill { node }
             | Act::Stop { node }
             | Act::Pause { node }
+            | Act::Reload { node }
             | Act::Wipe { node }
             | Act::Damage { node, .. }
             | Act::Intrude { node }

@@ -67,6 +67,7 @@ impl Postgres {
             cmd: settings::entry(&Self::layout()),
             env: Vec::new(),
             port: PORT,
+            more: Vec::new(),
             disk: Disk { at: ROOT },
             memory: 1 << 30,
             nano_cpus: 2_000_000_000,

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use harness::corpus::Corpus;
+use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, System};
 use harness::topology::{NodeId, Role};
 
 use super::environment;
+use super::milvus::Milvus;
 use super::minio::Minio;
 use super::postgres::Postgres;
 use super::shell::Inside;
@@ -20,26 +22,43 @@ use crate::s3::Keys;
 #[derive(Debug)]
 pub(super) enum Product {
     /// Role `object`.
-    Object(Minio),
+    Object(Box<Minio>),
     /// Role `feature`.
     Feature(Box<Postgres>),
+    /// Role `vector`.
+    Vector(Box<Milvus>),
 }
 
 impl Product {
-    /// The product that plays a role, published at `addr`. Nothing is started.
+    /// The product that plays a role, published at `addr`. `store` is the object store of its region. Nothing is
+    /// started.
     ///
     /// # Errors
-    /// If no product plays it yet.
-    pub(super) fn of(id: &NodeId, addr: SocketAddr) -> Result<Self, EnvironmentError> {
+    /// If no product plays it yet, or it needs what the stack does not have.
+    pub(super) fn of(
+        id: &NodeId,
+        addr: SocketAddr,
+        plan: &Plan,
+        store: Option<&Minio>,
+    ) -> Result<Self, EnvironmentError> {
         let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
         match id.role {
             Role::Object => {
                 let made = Minio::new(addr, Keys::new("gameday", secret));
-                made.map(Product::Object)
+                made.map(Box::new)
+                    .map(Product::Object)
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
             Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), &secret)))),
-            Role::Vector | Role::Gpu => Err(environment(
+            Role::Vector => {
+                let store = store.ok_or_else(|| {
+                    let what = format!("{id} is a Milvus, which keeps its vectors in an object store");
+                    environment(what, "add the role `object` to the scenario's stack")
+                })?;
+                let host = NodeId::new(&id.region, Role::Object).slug();
+                Ok(Product::Vector(Box::new(Milvus::new(id, addr, store, host, plan)?)))
+            }
+            Role::Gpu => Err(environment(
                 format!("world `docker` has no product for the role {} yet", id.role),
                 "use `--world local` for this scenario",
             )),
@@ -51,6 +70,7 @@ impl Product {
         match self {
             Product::Object(node) => node.blueprint(image),
             Product::Feature(node) => node.blueprint(image),
+            Product::Vector(node) => node.blueprint(image),
         }
     }
 
@@ -59,6 +79,23 @@ impl Product {
         match self {
             Product::Object(_) => "MinIO",
             Product::Feature(_) => "PostgreSQL",
+            Product::Vector(_) => "Milvus",
+        }
+    }
+
+    /// What sets the times that a drill measures, by the product's own names.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        match self {
+            Product::Object(_) | Product::Feature(_) => Vec::new(),
+            Product::Vector(node) => node.settings(),
+        }
+    }
+
+    /// What the last start took, where it is more than one number.
+    pub(super) fn facts(&self) -> Vec<(String, String)> {
+        match self {
+            Product::Object(_) | Product::Feature(_) => Vec::new(),
+            Product::Vector(node) => node.facts(),
         }
     }
 
@@ -67,6 +104,10 @@ impl Product {
         match self {
             Product::Object(_) => Ok(()),
             Product::Feature(node) => node.boot(inside).await,
+            Product::Vector(node) => {
+                node.boot(inside);
+                Ok(())
+            }
         }
     }
 
@@ -75,6 +116,7 @@ impl Product {
         match self {
             Product::Object(node) => node.ready().await,
             Product::Feature(node) => node.ready().await,
+            Product::Vector(node) => node.ready().await,
         }
     }
 
@@ -83,6 +125,7 @@ impl Product {
         match self {
             Product::Object(node) => node.provide().await,
             Product::Feature(_) => Ok(()),
+            Product::Vector(node) => node.provide().await,
         }
     }
 
@@ -91,6 +134,7 @@ impl Product {
         match self {
             Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
             Product::Feature(node) => Ok(node.system(link, corpus)),
+            Product::Vector(node) => node.system(link, corpus),
         }
     }
 
@@ -99,6 +143,14 @@ impl Product {
         match self {
             Product::Object(node) => Ok(node),
             other => Err(Effect::failed(format!("{} stores no objects", other.name()))),
+        }
+    }
+
+    /// The vector store, if it is one.
+    pub(super) fn vector(&self) -> Result<&Milvus, Effect> {
+        match self {
+            Product::Vector(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} holds no vectors", other.name()))),
         }
     }
 

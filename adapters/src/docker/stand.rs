@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    NetworkingConfig, PortBinding,
+};
 
 /// A disk of a container, that outlives its process and is emptied by a wipe.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub(super) struct Blueprint {
     pub(super) env: Vec<String>,
     /// Where users come in, inside.
     pub(super) port: u16,
+    /// Further doors, inside, and where this machine publishes them.
+    pub(super) more: Vec<(u16, SocketAddr)>,
     /// Its only disk.
     pub(super) disk: Disk,
     /// Bytes of memory; more, and the kernel ends it.
@@ -50,11 +55,15 @@ pub(super) struct Place {
 
 /// What an engine is told.
 pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody {
-    let port = format!("{}/tcp", blueprint.port);
-    let binding = PortBinding {
-        host_ip: Some(place.published.ip().to_string()),
-        host_port: Some(place.published.port().to_string()),
+    let binding = |(inside, at): (u16, SocketAddr)| {
+        let (host_ip, host_port) = (Some(at.ip().to_string()), Some(at.port().to_string()));
+        (format!("{inside}/tcp"), Some(vec![PortBinding { host_ip, host_port }]))
     };
+    let doors = std::iter::once((blueprint.port, place.published)).chain(blueprint.more.iter().copied());
+    let bindings: HashMap<_, _> = doors.map(binding).collect();
+    let ports = bindings.keys().cloned().collect();
+    // An engine finds containers by their names and aliases, not by what they call themselves.
+    let found = EndpointSettings { aliases: Some(vec![place.host_name.clone()]), ..Default::default() };
     let disk = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(place.volume.clone()),
@@ -69,7 +78,7 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         nano_cpus: Some(blueprint.nano_cpus),
         pids_limit: Some(4096),
         network_mode: Some(place.network.clone()),
-        port_bindings: Some(HashMap::from([(port.clone(), Some(vec![binding]))])),
+        port_bindings: Some(bindings),
         mounts: Some(vec![disk]),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".into()),
@@ -83,9 +92,12 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         user: blueprint.user.map(str::to_owned),
         cmd: Some(blueprint.cmd.clone()),
         env: Some(blueprint.env.clone()),
-        exposed_ports: Some(vec![port]),
+        exposed_ports: Some(ports),
         labels: Some(place.labels.clone()),
         host_config: Some(host),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(place.network.clone(), found)])),
+        }),
         ..Default::default()
     }
 }
@@ -102,6 +114,7 @@ mod tests {
             cmd: Vec::new(),
             env: Vec::new(),
             port: 9000,
+            more: vec![(9001, "127.0.0.1:4712".parse().unwrap())],
             disk: Disk { at: "/data" },
             memory: 1 << 30,
             nano_cpus: 1_000_000_000,
@@ -117,9 +130,13 @@ mod tests {
         assert_eq!(told.labels.unwrap()["gameday.run"], "r");
         let host = told.host_config.unwrap();
         let ports = host.port_bindings.unwrap();
-        let bound = ports["9000/tcp"].clone().unwrap();
-        assert_eq!(bound.len(), 1);
-        assert_eq!(bound[0].host_ip.as_deref(), Some("127.0.0.1"));
+        assert_eq!(ports.len(), 2);
+        for (inside, outside) in [("9000/tcp", "4711"), ("9001/tcp", "4712")] {
+            let bound = ports[inside].clone().unwrap();
+            assert_eq!(bound.len(), 1);
+            assert_eq!(bound[0].host_ip.as_deref(), Some("127.0.0.1"));
+            assert_eq!(bound[0].host_port.as_deref(), Some(outside));
+        }
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!(host.publish_all_ports, None);
     }

@@ -16,7 +16,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::damage::{Damage, Damaged, damage};
 use super::product::BACKUPS;
 use crate::s3::key_of;
-use crate::vectordb::{BuildEngine, Config, Engine, IndexSpec, Record};
+use crate::vectordb::{BuildEngine, Config, Engine, IndexSpec, Kind, Record};
 
 /// Records of the other data that a swapped file holds.
 const OTHERS: u64 = 500;
@@ -80,9 +80,13 @@ impl Order {
 
     fn damage_all(&self, other: &Other) -> Result<Vec<Damaged>, String> {
         let files = self.files()?;
-        let whole = self.objects() || matches!(self.how, How::Delete | How::Swap);
+        let whole = self.objects() || matches!(self.how, How::Delete | How::Swap | How::OtherKind);
         let fraction = if whole { 1.0 } else { self.fraction };
-        let swaps = if self.how == How::Swap { self.substitutes(&files, other)? } else { Vec::new() };
+        let swaps = match self.how {
+            How::Swap => self.substitutes(&files, other)?,
+            How::OtherKind => self.substitutes(&files, &other.of_another_kind())?,
+            _ => Vec::new(),
+        };
         let mut done = Vec::with_capacity(files.len());
         for (n, file) in files.iter().enumerate() {
             let seed = self.seed.wrapping_add(n as u64);
@@ -91,7 +95,7 @@ impl Order {
                 How::Truncate => Damage::Truncate,
                 How::Zero => Damage::Zero,
                 How::Delete => Damage::Delete,
-                How::Swap => Damage::Swap(swaps[n].clone()),
+                How::Swap | How::OtherKind => Damage::Swap(swaps[n].clone()),
                 How::Shift | How::Forge => return Err("files are not shifted".into()),
             };
             done.push(damage(&self.folder, file, &how, fraction, seed).map_err(|e| e.to_string())?);
@@ -178,6 +182,20 @@ impl Order {
 }
 
 impl Other {
+    /// The same data, under an index of another kind.
+    fn of_another_kind(&self) -> Self {
+        let count = usize::try_from(OTHERS).unwrap_or(usize::MAX);
+        let native = match self.spec.kind {
+            Kind::Hnsw { .. } => index::IndexSpec::ivf_flat(count),
+            Kind::IvfFlat { .. } => index::IndexSpec::hnsw(),
+        };
+        let kind = match native.kind {
+            index::Kind::Hnsw { m, ef_construction, ef } => Kind::Hnsw { m, ef_construction, ef },
+            index::Kind::IvfFlat { nlist, nprobe } => Kind::IvfFlat { nlist, nprobe },
+        };
+        Self { spec: IndexSpec { kind, ..self.spec }, ..self.clone() }
+    }
+
     /// A whole node's folder of other data.
     fn make(&self, dir: &Path) -> Result<(), String> {
         let record = |key| Record { key, ver: OTHER, vector: self.corpus.vector(key, OTHER) };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hidden::state_of;
 use super::sweep::Killed;
-use super::watchdog::{self, Guarded};
+use super::watchdog::{self, Guarded, WatchdogError};
 
 /// The file that names the run, written before anything is started.
 const FILE: &str = "run.json";
@@ -56,9 +56,12 @@ pub fn heal(folder: &Path) -> Result<HealReport, EnvironmentError> {
         remedy: format!("a run's folder holds `{FILE}` or `journal.jsonl`"),
     })?;
     let guarded = Guarded { run: run.clone(), state: state_of(&folder), run_dir: folder };
-    let healed = watchdog::heal(&guarded, "asked for").map_err(|e| EnvironmentError {
-        what: e.to_string(),
-        remedy: "end the named processes and remove the state folder by hand".into(),
+    let healed = watchdog::heal(&guarded, "asked for").map_err(|e| match e {
+        WatchdogError::Engine(error) => error,
+        other => EnvironmentError {
+            what: other.to_string(),
+            remedy: "end the named processes and remove the state folder by hand".into(),
+        },
     })?;
     Ok(HealReport { run, killed: healed.killed, removed: healed.removed, from_engine: healed.from_engine })
 }

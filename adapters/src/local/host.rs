@@ -75,7 +75,7 @@ pub struct LocalHost {
     monitor: Mutex<Option<Monitor>>,
     watchdog: Mutex<Option<Watchdog>>,
     /// Why it is no longer safe to go on.
-    unsafe_since: watch::Sender<Option<String>>,
+    unsafe_since: watch::Sender<Option<EnvironmentError>>,
 }
 
 const SEE_LOGS: &str = "look at the nodes' logs in the run's folder";
@@ -197,9 +197,8 @@ impl LocalHost {
         let (exited, tell) = (watchdog.exited(), self.unsafe_since.clone());
         tokio::spawn(async move {
             let exit = exited.await;
-            tell.send_replace(Some(format!(
-                "the watchdog is gone ({exit}): nobody would clean up after a crash"
-            )));
+            let what = format!("the watchdog is gone ({exit}): nobody would clean up after a crash");
+            tell.send_replace(Some(environment(what, "find out who ended it, and play the drill again")));
         });
         *self.watchdog() = Some(watchdog);
         Ok(())
@@ -300,7 +299,7 @@ impl Host for LocalHost {
         Ok(())
     }
 
-    async fn unsafe_to_continue(&self) -> String {
+    async fn unsafe_to_continue(&self) -> EnvironmentError {
         let mut told = self.unsafe_since.subscribe();
         let why = told.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         match why {

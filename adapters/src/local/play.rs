@@ -71,6 +71,7 @@ impl LocalHost {
             Act::Stop { node } => self.node(node)?.stop().await,
             Act::Start { node } => self.node(node)?.start().await,
             Act::Restart { node } => self.node(node)?.restart().await,
+            Act::Reload { node } => self.vector(node).await?.reload().await,
             Act::Pause { node } => self.node(node)?.pause().await,
             Act::Resume { node } => self.node(node)?.resume().await,
             Act::Cut { from, to, mode, direction } => {
@@ -135,6 +136,7 @@ impl LocalHost {
             Act::Kill { node }
             | Act::Stop { node }
             | Act::Pause { node }
+            | Act::Reload { node }
             | Act::Wipe { node }
             | Act::Intrude { node }
             | Act::Stall { node }

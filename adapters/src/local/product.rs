@@ -279,6 +279,16 @@ impl VectorNode {
         })
     }
 
+    /// Makes the node verify and load its files again.
+    pub(super) async fn reload(&self) -> Effect {
+        match self.client.within(BUILD_LIMIT).reload().await {
+            Ok(status) => {
+                Effect::observed(format!("its files were read again; the node is {}", status.state))
+            }
+            Err(e) => Effect::failed(e.to_string()),
+        }
+    }
+
     /// Builds the index anew: with the parameters it had, or those of the scenario if there never was one.
     pub(super) async fn rebuild(&self, asked: EngineChoice) -> Effect {
         let began = Instant::now();

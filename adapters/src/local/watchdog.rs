@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use harness::ports::EnvironmentError;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -55,8 +56,8 @@ pub enum WatchdogError {
     #[error(transparent)]
     Sweep(#[from] SweepError),
     /// What the run made in a container engine is still there.
-    #[error("{0}")]
-    Engine(String),
+    #[error(transparent)]
+    Engine(EnvironmentError),
     /// The clean-up could not be recorded.
     #[error("cannot write {path}: {source}")]
     Record {
@@ -173,15 +174,14 @@ fn sweep_engine(guarded: &Guarded) -> Result<Vec<String>, WatchdogError> {
     #[cfg(feature = "docker")]
     {
         let swept = crate::docker::sweep::sweep_folder(&guarded.run_dir, &guarded.run);
-        let swept = swept.map_err(|e| WatchdogError::Engine(e.to_string()))?;
+        let swept = swept.map_err(WatchdogError::Engine)?;
         Ok(swept.iter().map(|thing| format!("{} {}", thing.kind, thing.name)).collect())
     }
     #[cfg(not(feature = "docker"))]
-    Err(WatchdogError::Engine(
-        "the run used a container engine, and this gameday was built without one; build it with: \
-         cargo build --release -p gameday --features docker"
-            .into(),
-    ))
+    Err(WatchdogError::Engine(EnvironmentError {
+        what: "the run used a container engine, and this gameday was built without one".into(),
+        remedy: "build it with: cargo build --release -p gameday --features docker".into(),
+    }))
 }
 
 struct Record {

@@ -3,6 +3,8 @@
 //! A row is `key` (primary key), `ver` (number of the write) and `vector`. All reads are at Strong consistency. Milvus
 //! answers a query with one row for each primary key, so a key stored twice cannot be seen from outside.
 
+use std::time::Duration;
+
 use milvus::proto::common::{
     ConsistencyLevel, DslType, KeyValuePair, PlaceholderGroup, PlaceholderType, PlaceholderValue,
 };
@@ -21,6 +23,10 @@ use super::error::{MilvusError, check};
 
 /// Larger than any page that is asked for.
 const ANSWER_MAX: usize = 256 << 20;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How often a connection is felt, and how long it may be silent then.
+const ALIVE: Duration = Duration::from_secs(2);
 pub(super) const KEY: &str = "key";
 pub(super) const VER: &str = "ver";
 pub(super) const VECTOR: &str = "vector";
@@ -48,8 +54,21 @@ impl Client {
     pub fn new(endpoint: &str, collection: &str) -> Result<Self, MilvusError> {
         let endpoint = Endpoint::from_shared(endpoint.to_owned())
             .map_err(|e| MilvusError::Unspeakable(format!("endpoint {endpoint:?}: {e}")))?;
-        let stub = MilvusServiceClient::new(endpoint.tcp_nodelay(true).connect_lazy());
+        // A connection through a link that swallows everything is given up, and the next call makes a new one.
+        let endpoint = endpoint
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(ALIVE)
+            .keep_alive_timeout(ALIVE)
+            .keep_alive_while_idle(true);
+        let stub = MilvusServiceClient::new(endpoint.connect_lazy());
         Ok(Self { stub: stub.max_decoding_message_size(ANSWER_MAX), collection: collection.into() })
+    }
+
+    /// A client of another collection, over the same connection.
+    #[must_use]
+    pub fn of(&self, collection: &str) -> Self {
+        Self { collection: collection.into(), ..self.clone() }
     }
 
     /// Stores rows whose keys are new. Milvus does not look: a key that is there is stored twice.
@@ -80,9 +99,15 @@ impl Client {
 
     /// Removes a row; one that is not there is fine.
     pub async fn delete(&self, key: u64) -> Result<(), MilvusError> {
+        self.delete_some(&[key]).await
+    }
+
+    pub(super) async fn delete_some(&self, keys: &[u64]) -> Result<(), MilvusError> {
+        let keys: Vec<String> =
+            keys.iter().map(|key| signed(*key).map(|key| key.to_string())).collect::<Result<_, _>>()?;
         let request = DeleteRequest {
             collection_name: self.collection.clone(),
-            expr: format!("{KEY} in [{}]", signed(key)?),
+            expr: format!("{KEY} in [{}]", keys.join(",")),
             ..Default::default()
         };
         check(self.stub.clone().delete(request).await?.into_inner().status)
@@ -154,7 +179,7 @@ impl Client {
         rows(&fields)
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         expr: String,
         output_fields: Vec<String>,
@@ -234,7 +259,7 @@ fn columns(rows: &[Row]) -> Result<Vec<FieldData>, MilvusError> {
     ])
 }
 
-fn longs(field: &FieldData) -> Option<&[i64]> {
+pub(super) fn longs(field: &FieldData) -> Option<&[i64]> {
     match field.field.as_ref()? {
         field_data::Field::Scalars(ScalarField { data: Some(scalar_field::Data::LongData(l)), .. }) => {
             Some(&l.data)
@@ -243,7 +268,7 @@ fn longs(field: &FieldData) -> Option<&[i64]> {
     }
 }
 
-fn rows(fields: &[FieldData]) -> Result<Vec<Row>, MilvusError> {
+pub(super) fn rows(fields: &[FieldData]) -> Result<Vec<Row>, MilvusError> {
     let garbled = |why: String| MilvusError::Garbled(why);
     let column = |name: &str| fields.iter().find(|field| field.field_name == name);
     // An empty result has no columns, or empty ones.

@@ -9,19 +9,27 @@
 //! telemetry and connects eagerly, and a ledger needs one attempt and to know how far that attempt got.
 //!
 //! - `client` asks once and says whether a failed write could have happened; `system` is the door for the harness;
+//! - `admin` asks the server who it is, and drops collections;
+//! - `scan` looks at everything that a collection holds, for backups;
+//! - `follow` lets a collection follow another one;
 //! - `operate` creates, flushes, loads and rebuilds; `objects` digests, damages and restores what lies in the store;
 //! - `config` writes `milvus.yaml` and says how the server is started, in a container or not.
 
+mod admin;
 mod client;
 mod config;
 mod error;
+mod follow;
 mod objects;
 mod operate;
+mod scan;
 mod system;
 
+pub use admin::supported;
 pub use client::{Client, Row};
 pub use config::{Files, Knobs, Launch, Ports, Storage, etcd_yaml, glog_conf, launch, milvus_yaml};
 pub use error::MilvusError;
-pub use objects::{Audit, Damage, Digest, Manifest, damage, index_objects, is_binlog};
+pub use follow::{Follower, Progress};
+pub use objects::{Audit, BINLOGS, Damage, Digest, Manifest, damage, index_objects, is_binlog};
 pub use operate::{IndexKind, IndexState, LoadState, Segment};
 pub use system::MilvusSystem;

@@ -16,10 +16,10 @@ use crate::s3::S3;
 /// More objects than this is no collection of ours.
 const OBJECTS_MAX: usize = 1_000_000;
 /// Folders of segment data, by their names in every version that was seen.
-const BINLOGS: [&str; 3] = ["insert_log", "stats_log", "delta_log"];
+pub const BINLOGS: [&str; 3] = ["insert_log", "stats_log", "delta_log"];
 
 /// What an object has to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Bytes.
     pub size: u64,
@@ -28,7 +28,8 @@ pub struct Digest {
 }
 
 impl Digest {
-    fn of(bytes: &[u8]) -> Self {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         let sha256 = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
         Self { size: bytes.len() as u64, sha256 }
     }
@@ -77,7 +78,8 @@ impl Manifest {
         Ok(self.compare(&Self::take(s3, prefix).await?))
     }
 
-    fn compare(&self, now: &Manifest) -> Audit {
+    /// Where another manifest departs from this one.
+    pub fn compare(&self, now: &Manifest) -> Audit {
         let mut audit = Audit::default();
         for (key, digest) in &self.objects {
             match now.objects.get(key) {

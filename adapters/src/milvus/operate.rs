@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use milvus::proto::common::{ConsistencyLevel, IndexState as Stage, LoadState as Loaded, SegmentState};
 use milvus::proto::milvus::{
     CreateCollectionRequest, CreateIndexRequest, DescribeIndexRequest, DropIndexRequest, FlushRequest,
@@ -117,10 +118,13 @@ impl Client {
             collection_name: collection_name.clone(),
             ..Default::default()
         };
-        until("flush", limit, async || {
-            let answer = self.stub.clone().get_flush_state(state.clone()).await?.into_inner();
-            check(answer.status)?;
-            Ok(if answer.flushed { Ok(()) } else { Err("not flushed".into()) })
+        until("flush", limit, || {
+            let (mut stub, state) = (self.stub.clone(), state.clone());
+            Box::pin(async move {
+                let answer = stub.get_flush_state(state).await?.into_inner();
+                check(answer.status)?;
+                Ok(if answer.flushed { Ok(()) } else { Err("not flushed".into()) })
+            })
         })
         .await
     }
@@ -136,10 +140,12 @@ impl Client {
             ..Default::default()
         };
         check(Some(self.stub.clone().create_index(request).await?.into_inner()))?;
-        until("a finished index", limit, async || {
-            let state = self.index_state().await?;
-            let done = state.stage == "Finished" && state.pending == 0 && state.indexed >= state.total;
-            Ok(if done { Ok(state) } else { Err(format!("{state:?}")) })
+        until("a finished index", limit, || {
+            Box::pin(async {
+                let state = self.index_state().await?;
+                let done = state.stage == "Finished" && state.pending == 0 && state.indexed >= state.total;
+                Ok(if done { Ok(state) } else { Err(format!("{state:?}")) })
+            })
         })
         .await
     }
@@ -207,13 +213,26 @@ impl Client {
         })
     }
 
+    /// Waits until Milvus says that the collection is in memory.
+    pub async fn loaded(&self, limit: Duration) -> Result<(), MilvusError> {
+        until("the collection in memory", limit, || {
+            Box::pin(async {
+                let state = self.load_state().await?;
+                Ok(if state == LoadState::Loaded { Ok(()) } else { Err(format!("{state:?}")) })
+            })
+        })
+        .await
+    }
+
     /// Waits until a real search is answered with as many keys as asked for: the only sign of readiness there is.
     pub async fn searchable(&self, query: &[f32], k: usize, limit: Duration) -> Result<(), MilvusError> {
-        until("a search", limit, async || {
-            Ok(match self.search(query, k).await {
-                Ok(keys) if keys.len() == k => Ok(()),
-                Ok(keys) => Err(format!("{} keys of {k}", keys.len())),
-                Err(error) => Err(error.to_string()),
+        until("a search", limit, || {
+            Box::pin(async {
+                Ok(match self.search(query, k).await {
+                    Ok(keys) if keys.len() == k => Ok(()),
+                    Ok(keys) => Err(format!("{} keys of {k}", keys.len())),
+                    Err(error) => Err(error.to_string()),
+                })
             })
         })
         .await
@@ -236,13 +255,24 @@ impl Client {
         Ok(answer.infos.into_iter().map(segment).collect())
     }
 
-    /// Builds the index anew from the segments' data, and loads it. `audit` is a fresh one of the objects: an index
-    /// build that reads a damaged segment file kills the server, again after each restart.
+    /// Builds the index anew from the segments' data, loads it and waits for a search. See [`Client::rebuild_of`].
     pub async fn rebuild(
         &self,
         kind: IndexKind,
         audit: &Audit,
         query: &[f32],
+        limit: Duration,
+    ) -> Result<(), MilvusError> {
+        self.rebuild_of(kind, audit, limit).await?;
+        self.searchable(query, 10, limit).await
+    }
+
+    /// Builds the index anew from the segments' data, and orders it into memory. `audit` is a fresh one of the objects:
+    /// an index build that reads a damaged segment file kills the server, again after each restart.
+    pub async fn rebuild_of(
+        &self,
+        kind: IndexKind,
+        audit: &Audit,
         limit: Duration,
     ) -> Result<(), MilvusError> {
         let rotten: Vec<_> = audit.wrong().filter(|key| is_binlog(key)).collect();
@@ -252,16 +282,15 @@ impl Client {
         self.release().await?;
         self.drop_index().await?;
         self.build_index(kind, limit).await?;
-        self.load().await?;
-        self.searchable(query, 10, limit).await
+        self.load().await
     }
 }
 
 /// Asks until the answer is `Ok`, within a limit. Errors end it, except silence, which is seen as such.
-async fn until<T>(
+async fn until<'a, T>(
     what: &'static str,
     limit: Duration,
-    mut ask: impl AsyncFnMut() -> Result<Result<T, String>, MilvusError>,
+    mut ask: impl FnMut() -> BoxFuture<'a, Result<Result<T, String>, MilvusError>>,
 ) -> Result<T, MilvusError> {
     let end = Instant::now() + limit;
     let mut seen = String::from("nothing");

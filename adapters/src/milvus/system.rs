@@ -38,6 +38,9 @@ impl System for MilvusSystem {
         let Write { key, ver, delete } = write;
         let done = if delete {
             self.client.delete(key).await
+        } else if ver == 0 {
+            // Seeded once, before everything else: an upsert would look for a row to remove.
+            self.client.insert(&[Row { key, ver, vector: self.corpus.vector(key, ver) }]).await
         } else {
             self.client.upsert(&[Row { key, ver, vector: self.corpus.vector(key, ver) }]).await
         };
@@ -57,7 +60,8 @@ impl System for MilvusSystem {
         if let Some(row) = rows.iter().find(|row| after.is_some_and(|after| row.key <= after)) {
             return Err(PortError::Indefinite(format!("key {} is out of place in a page", row.key)));
         }
-        let next = if rows.len() < limit { None } else { rows.last().map(|row| row.key) };
+        // A page may be short though more follows: rows that were replaced meanwhile are left out of it.
+        let next = rows.last().map(|row| row.key);
         let corpus = self.corpus.clone();
         // Thousands of vectors are computed: not on a thread that others' answers wait for.
         let items = tokio::task::spawn_blocking(move || {

@@ -45,11 +45,11 @@ fn started(run: &str, folder: &std::path::Path) -> Child {
     command.args([HARNESS, run]).arg(folder).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn left(run: &str) -> Vec<Thing> {
+pub(crate) fn left(run: &str) -> Vec<Thing> {
     block_on(async { find(&Engine::connect().await.unwrap(), run).await.unwrap() })
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}");

@@ -1,40 +1,62 @@
 //! Whole drills on containers.
 
 use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
 
 use harness::clock::Clock;
 use harness::diagnose::load;
 use harness::drill::{drill, stop};
-use harness::journal::{Began, Journal};
+use harness::journal::{Began, Ending, Journal};
 use harness::judge::Finding;
 use harness::plan::Plan;
+use harness::ports::Host;
 use harness::report::Report;
 use harness::scenario::WorldName;
 use harness::sim::began;
 use harness::verdict::Verdict::{Fail, Pass, Unknown};
 
 use adapters::docker::images::Choices;
+use adapters::docker::{DockerConfig, DockerHost};
 
 use crate::stand::{Stand, block_on, plan};
 
 const COMPROMISE: &[u8] = include_bytes!("../../../scenarios/feature_store_compromise.toml");
 
-fn play(plan: Plan, flaw: Option<&str>) -> Report {
+pub(crate) fn play(plan: Plan, flaw: Option<&str>) -> Report {
     block_on(async {
         let stand = Stand::of(plan, flaw, Choices::new());
-        let world = Began {
-            run: stand.run.clone(),
-            world: WorldName::Docker,
-            flaw: flaw.map(str::to_owned),
-            ..began(&stand.plan.scenario, String::new(), Vec::new())
-        };
-        let clock = Clock::real();
-        let journal = Journal::in_memory(clock, None);
-        let (_stopper, stop) = stop();
-        drill(&stand.plan, world, stand.host.clone(), &journal, clock, stop).await.unwrap();
+        let (_, report) = on(stand.host.clone(), &stand.plan, &stand.run, flaw).await;
         stand.is_clean().await;
-        Report::read(Cursor::new(journal.bytes())).unwrap()
+        report
     })
+}
+
+/// Plays a drill as a run of this id, in this folder.
+pub(crate) fn play_in(plan: Plan, run: &str, folder: &Path) -> (Ending, Report) {
+    let config = DockerConfig {
+        run: run.to_owned(),
+        folder: folder.to_owned(),
+        exe: std::env::current_exe().unwrap(),
+        plan: plan.clone(),
+        flaw: None,
+        images: Choices::new(),
+    };
+    block_on(async { on(DockerHost::new(config).unwrap(), &plan, run, None).await })
+}
+
+async fn on(host: Arc<dyn Host>, plan: &Plan, run: &str, flaw: Option<&str>) -> (Ending, Report) {
+    let world = Began {
+        run: run.to_owned(),
+        world: WorldName::Docker,
+        flaw: flaw.map(str::to_owned),
+        ..began(&plan.scenario, String::new(), Vec::new())
+    };
+    let clock = Clock::real();
+    let journal = Journal::in_memory(clock, None);
+    let (_stopper, stop) = stop();
+    let ending = drill(plan, world, host, &journal, clock, stop).await.unwrap();
+    (ending, Report::read(Cursor::new(journal.bytes())).unwrap())
 }
 
 pub(crate) fn a_crash_of_the_object_store_passes() {

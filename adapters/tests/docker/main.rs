@@ -7,7 +7,9 @@
 
 mod death;
 mod drills;
+mod engine;
 mod stand;
+mod vectors;
 mod worlds;
 
 use std::ffi::OsString;
@@ -32,6 +34,21 @@ const TESTS: &[Test] = &[
     ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
     ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
     ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
+    ("lost_engine", engine::an_engine_that_goes_away_breaks_the_drill_off),
+    ("vector_contract", vectors::the_contract_is_kept_by_a_vector_store),
+    ("vector_image", vectors::an_image_that_is_no_milvus_is_told_with_its_log),
+    ("vector_alone", vectors::a_vector_role_without_objects_is_refused),
+    ("vector_killed", vectors::a_kill_loses_nothing_and_a_lost_log_is_counted_to_the_row),
+    ("vector_wiped", vectors::a_wiped_milvus_is_restored_row_by_row),
+    ("index_loud", vectors::a_loud_index_is_rebuilt),
+    ("index_latent", vectors::a_latent_index_is_rebuilt),
+    ("index_silent", vectors::a_silent_index_is_found_by_questions_with_known_answers),
+    ("index_fatal", vectors::a_fatal_index_is_put_back),
+    ("index_trap", vectors::a_trap_is_restored),
+    ("trap_sprung", vectors::a_sprung_trap_fails),
+    ("metadata_lost", vectors::lost_metadata_is_restored),
+    ("metadata_old", vectors::old_metadata_is_found_and_restored),
+    ("log_lost", vectors::a_lost_log_fails),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
 ];
@@ -43,6 +60,9 @@ fn main() -> ExitCode {
     }
     if args.first().is_some_and(|arg| arg == death::HARNESS) {
         return death::harness(&args[1..]);
+    }
+    if args.first().is_some_and(|arg| arg == engine::DRILL) {
+        return engine::drill(&args[1..]);
     }
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     if args.iter().any(|arg| arg == "--list") {

@@ -32,7 +32,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn can_run() -> Result<(), String> {
     block_on(async {
         let engine = Engine::connect().await.map_err(|e| e.to_string())?;
-        for role in [Role::Object, Role::Feature] {
+        for role in [Role::Object, Role::Feature, Role::Vector] {
             images::resolve(&engine, role, &Choices::new()).await.map_err(|e| e.to_string())?;
         }
         Ok(())

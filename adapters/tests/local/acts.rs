@@ -168,7 +168,7 @@ pub(crate) fn the_loss_of_the_watchdog_is_told() {
         assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
         let why = timeout(Duration::from_secs(5), &mut told).await.unwrap();
         drop(told);
-        assert!(why.contains("watchdog"), "{why}");
+        assert!(why.what.contains("watchdog"), "{why}");
         stand.tear_down().await;
     });
 }

@@ -112,7 +112,7 @@ impl Host for Witness {
         self.host.teardown().await
     }
 
-    async fn unsafe_to_continue(&self) -> String {
+    async fn unsafe_to_continue(&self) -> EnvironmentError {
         self.host.unsafe_to_continue().await
     }
 }

@@ -8,7 +8,7 @@ mod stand;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapters::milvus::{Damage, IndexKind, LoadState, Manifest, MilvusError, MilvusSystem, Row};
+use adapters::milvus::{Damage, Follower, IndexKind, LoadState, Manifest, MilvusError, MilvusSystem, Row};
 use adapters::milvus::{damage, index_objects, is_binlog};
 use harness::corpus::{Corpus, LOADED_KEYS};
 use harness::ports::{Reading, System, Write};
@@ -124,6 +124,38 @@ async fn milvus_keeps_and_loses_what_it_should() {
     stand.client.rebuild(IndexKind::Hnsw, &audit, &query, LONG).await.unwrap();
     say(&format!("rebuild: searchable after {:?}", begun.elapsed()));
     assert!(recall(&stand, &corpus).await > 0.9);
+
+    // A collection that follows another one holds what was acknowledged before its last round, and nothing of what
+    // was written while it stood still.
+    let copy = stand.client.of("copy");
+    copy.create(corpus.dim).await.unwrap();
+    copy.build_index(IndexKind::Hnsw, LONG).await.unwrap();
+    copy.load().await.unwrap();
+    copy.loaded(LONG).await.unwrap();
+    let follower = Follower::start(stand.client.clone(), copy.clone());
+    follower.caught_up(LONG).await.unwrap();
+    system.write(write(7, 1, false)).await.unwrap();
+    system.write(write(9, 2, true)).await.unwrap();
+    system.write(write(LOADED_KEYS + 50, 3, false)).await.unwrap();
+    follower.caught_up(LONG).await.unwrap();
+    let standby = MilvusSystem::new(copy.clone(), corpus.clone());
+    let same = everything(&system).await;
+    assert_eq!(everything(&standby).await, same);
+    assert_eq!((standby.read(7).await, standby.read(9).await), (Ok(Some(Reading::Ver(1))), Ok(None)));
+    follower.stall(true);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    system.write(write(7, 4, false)).await.unwrap();
+    assert!(follower.caught_up(Duration::from_secs(2)).await.is_err());
+    assert_eq!(standby.read(7).await, Ok(Some(Reading::Ver(1))), "not copied is not there");
+    say(&format!("follower: {:?}", follower.progress()));
+    drop(follower);
+    copy.drop_collection().await.unwrap();
+    for (key, ver, delete) in [(7, 5, true), (9, 6, true), (LOADED_KEYS + 50, 7, true)] {
+        system.write(write(key, ver, delete)).await.unwrap();
+    }
+    for key in [7, 9] {
+        system.write(write(key, 0, false)).await.unwrap();
+    }
 
     // Killed: nothing acknowledged is lost, flushed or not.
     let unflushed = 50;

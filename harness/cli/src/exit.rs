@@ -63,6 +63,11 @@ impl Failure {
         Failure { exit: Exit::Environment, what: what.into(), remedy: remedy.into() }
     }
 
+    /// It was given up, and nothing was proved.
+    pub(crate) fn unknown(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure { exit: Exit::Unknown, what: what.into(), remedy: remedy.into() }
+    }
+
     /// The evidence does not verify.
     pub(crate) fn evidence(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Failure { exit: Exit::Evidence, what: what.into(), remedy: remedy.into() }

@@ -79,6 +79,8 @@ words! {
         Delete = "delete",
         /// The file is replaced by a valid one of other data; feature values change places with those of others.
         Swap = "swap",
+        /// The file is replaced by a valid one of another kind: an index of lists where a graph should be.
+        OtherKind = "other_kind",
         /// Feature values are moved by a constant, definitions are altered.
         Shift = "shift",
         /// Feature values are overwritten through the store's own door, as with a stolen account: their checksums are

@@ -75,7 +75,13 @@ impl Facts {
                 self.quality.insert(q.pass, (seq, *q));
             }
             EventKind::Noted(note) => self.notes.push(note),
-            EventKind::Aborted(why) => self.aborted = Some(why),
+            // The first reason is the cause; what failed afterwards is told with it.
+            EventKind::Aborted(why) => {
+                self.aborted = Some(match self.aborted.take() {
+                    Some(first) => format!("{first}; and then: {why}"),
+                    None => why,
+                });
+            }
             EventKind::Ended(ending) => self.ending = Some(ending),
         }
     }

@@ -184,7 +184,14 @@ impl<'a> NodeRefs<'a> {
             ),
             Artifact::Definitions => (matches!(how, Damage::Shift | Damage::Delete), "shift, delete"),
             Artifact::Model => (how == Damage::Swap, "swap"),
-            _ => (!matches!(how, Damage::Shift | Damage::Forge), "flip, truncate, zero, delete, swap"),
+            Artifact::Index => (
+                !matches!(how, Damage::Shift | Damage::Forge),
+                "flip, truncate, zero, delete, swap, other_kind",
+            ),
+            _ => (
+                !matches!(how, Damage::Shift | Damage::Forge | Damage::OtherKind),
+                "flip, truncate, zero, delete, swap",
+            ),
         };
         if !possible {
             let hint = format!("how: {ways}");

@@ -42,7 +42,8 @@ pub(super) fn recover_trigger(
     out: &mut Vec<Problem>,
 ) -> Option<Trigger> {
     match (step.when, step.at, &step.after) {
-        (Some(_), None, None) => Some(Trigger::Detected(uses)),
+        // With `after`: of what is bad only once that step has ended.
+        (Some(_), None, _) => Some(Trigger::Detected(uses)),
         (None, Some(at), None) => at_trigger(path, at, out),
         (None, None, Some(name)) => Some(Trigger::After(name.clone())),
         (None, None, None) => {
@@ -51,7 +52,8 @@ pub(super) fn recover_trigger(
             None
         }
         _ => {
-            problem(out, path, "`when`, `at` and `after` exclude each other", "give one of them");
+            let hint = "give one of them, or `when` together with `after`";
+            problem(out, path, "`at` excludes `when` and `after`", hint);
             None
         }
     }
@@ -84,6 +86,7 @@ fn felt_by(fault: &Fault, s: &Scenario) -> Option<Vec<Role>> {
         | Fault::Stop { node }
         | Fault::Pause { node }
         | Fault::Restart { node }
+        | Fault::Reload { node }
         | Fault::Wipe { node }
         | Fault::Miscompute { node }
         | Fault::Corrupt { node, .. } => role(node),
@@ -121,7 +124,10 @@ pub(super) fn order(s: &Scenario, cues: &[Cue], out: &mut Vec<Problem>) {
     watched(s, out);
     let waits: BTreeMap<&str, Option<&str>> = cues
         .iter()
-        .map(|c| (c.name.as_str(), if let Trigger::After(n) = &c.trigger { Some(n.as_str()) } else { None }))
+        .map(|c| match &c.trigger {
+            Trigger::After(n) => (c.name.as_str(), Some(n.as_str())),
+            _ => (c.name.as_str(), c.gate.as_deref()),
+        })
         .collect();
     let names: Vec<String> = cues.iter().map(|c| c.name.clone()).collect();
     if waits.len() < cues.len() {

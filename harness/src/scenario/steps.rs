@@ -53,6 +53,11 @@ pub enum Fault {
         /// region/role
         node: String,
     },
+    /// The vector node reads its files again, as after a rebalance: damage that was hidden so far shows.
+    Reload {
+        /// region/role
+        node: String,
+    },
     /// Stored files rot.
     Corrupt {
         /// region/role
@@ -132,7 +137,7 @@ fn default_direction() -> Direction {
     Direction::Both
 }
 
-/// One recovery step. Give one of `when`, `at` and `after`.
+/// One recovery step. Give one of `when`, `at` and `after`, or `when` with `after`: detected once that step has ended.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverStep {

@@ -24,6 +24,10 @@ impl Shared {
                 self.ended(node);
                 self.start(node).await
             }
+            Act::Reload { node } => {
+                let done = self.with(node, |n, _| n.awake().then(|| n.reload()).is_some());
+                seen(done, "the files were read again", "the node does not answer")
+            }
             Act::Pause { node } => {
                 let frozen = self.with(node, |n, _| {
                     n.paused = n.running;

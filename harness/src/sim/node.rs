@@ -182,12 +182,17 @@ impl SimNode {
             return;
         }
         self.restarted = true;
-        self.index_lost = self.damaged.contains(&Artifact::Index);
-        let fatal = [Artifact::Segment, Artifact::Log, Artifact::Manifest];
-        self.degraded = self.damaged.iter().any(|a| fatal.contains(a));
+        self.reload();
         if self.role == Role::Vector {
             self.flawed_start(corpus);
         }
+    }
+
+    /// Notices what is rotten on disk.
+    pub(super) fn reload(&mut self) {
+        self.index_lost = self.damaged.contains(&Artifact::Index);
+        let fatal = [Artifact::Segment, Artifact::Log, Artifact::Manifest];
+        self.degraded = self.damaged.iter().any(|a| fatal.contains(a));
     }
 
     fn flawed_start(&mut self, corpus: &Corpus) {

@@ -193,7 +193,7 @@ fn set_links(graph: &mut Graph, node: u32, level: usize, block: &[u8]) -> Result
 }
 
 /// `1 / ln(m)` from additions, multiplications and divisions only: these have one result on every platform.
-fn level_multiplier(m: u32) -> f64 {
+pub(super) fn level_multiplier(m: u32) -> f64 {
     // ln(m) = exponent * ln(2) + 2 * artanh(t), where m = 2^exponent * (1 + t) / (1 - t).
     let exponent = m.ilog2();
     let fraction = f64::from(m) / f64::from(1u32 << exponent);

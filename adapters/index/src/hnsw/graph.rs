@@ -38,6 +38,12 @@ impl Graph {
         Self { dim, m, ids, data, entry: None, bottom, upper: vec![0; blocks * (1 + m)], upper_at }
     }
 
+    /// Replaces all links of layer 0 by as many blocks.
+    pub(super) fn set_bottom(&mut self, blocks: Vec<u32>) {
+        debug_assert_eq!(blocks.len(), self.bottom.len());
+        self.bottom = blocks;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }

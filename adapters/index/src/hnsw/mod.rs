@@ -4,17 +4,18 @@
 //! greedily down from the top and then widens on layer 0 to the `ef` best. A node holds at most `m` links on
 //! upper layers and `2 * m` on layer 0.
 //!
-//! `graph` is the flat memory, `insert`, `select` and `reach` build, `search` walks, `format` is the file.
+//! `graph` is the flat memory, `build` and `reach` fill it, `search` walks, `format` is the file. How the links of a
+//! layer are found is in `bulk`.
 //!
 //! Invariants: every link of a layer leads to a node of that layer; the entry is a node of the top layer; in a graph
 //! built here every node can be reached from the entry on layer 0.
 
+mod build;
+mod faiss;
 mod format;
 mod graph;
-mod insert;
 mod reach;
 mod search;
-mod select;
 
 use crate::distance::Kernel;
 use crate::searcher::{Neighbor, nearest};
@@ -22,7 +23,7 @@ use graph::Graph;
 use search::Scratch;
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) use insert::build;
+pub(crate) use build::build;
 
 /// A built graph, and the memory its searches reuse.
 #[derive(Debug)]

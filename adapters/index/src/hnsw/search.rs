@@ -30,7 +30,7 @@ pub(super) struct Walk<'a> {
 impl Walk<'_> {
     /// A node and how far it is.
     pub(super) fn key(&self, node: u32) -> Key {
-        Key::new(self.kernel.l2(self.query, self.graph.vector(node)), node)
+        Key::new(self.kernel.distance(self.query, self.graph.vector(node)), node)
     }
 
     /// The nearest node that greedy steps reach from `entry`, on the layers from `top` down to, but not, `bottom`.
@@ -39,7 +39,7 @@ impl Walk<'_> {
         for level in (bottom + 1..=top).rev() {
             loop {
                 let links = self.graph.links(best.position(), level);
-                self.kernel.l2_rows(self.query, &self.graph.data, links, &mut scratch.distances);
+                self.kernel.rows(self.query, &self.graph.data, links, &mut scratch.distances);
                 let keys =
                     links.iter().zip(&scratch.distances).map(|(node, distance)| Key::new(*distance, *node));
                 match keys.min() {
@@ -83,7 +83,7 @@ impl Walk<'_> {
             let links = self.graph.links(nearest.position(), level);
             fresh.clear();
             fresh.extend(links.iter().filter(|link| visited.insert(**link)));
-            self.kernel.l2_rows(self.query, &self.graph.data, fresh, distances);
+            self.kernel.rows(self.query, &self.graph.data, fresh, distances);
             for (&node, &distance) in fresh.iter().zip(&*distances) {
                 let key = Key::new(distance, node);
                 if found.len() == ef {

@@ -59,7 +59,7 @@ impl Assigner<'_, '_> {
                 self.progress.at(self.done, self.total)?;
             }
             self.done += 1;
-            self.kernel.l2_all(row, centroids, &mut self.distances);
+            self.kernel.all(row, centroids, &mut self.distances);
             assigned.push(first_least(&self.distances));
         }
         Ok(assigned)

@@ -5,6 +5,7 @@
 //! Invariants: vectors lie list after list, in the order of their positions within a list; there is at least one
 //! list unless there are no vectors.
 
+mod faiss;
 mod format;
 mod kmeans;
 
@@ -75,7 +76,7 @@ impl Ivf {
         keep: &dyn Fn(u64) -> bool,
     ) -> Vec<Neighbor> {
         let mut distances = Vec::new();
-        kernel.l2_all(query, &self.centroids, &mut distances);
+        kernel.all(query, &self.centroids, &mut distances);
         let mut order: Vec<Key> =
             (0..).zip(&distances).map(|(list, distance)| Key::new(*distance, list)).collect();
         order.sort_unstable();
@@ -85,7 +86,7 @@ impl Ivf {
                 break;
             }
             let rows = self.starts[list]..self.starts[list + 1];
-            kernel.l2_all(query, &self.data[rows.start * self.dim..rows.end * self.dim], &mut distances);
+            kernel.all(query, &self.data[rows.start * self.dim..rows.end * self.dim], &mut distances);
             let answers = self.ids[rows].iter().zip(&distances).filter(|(id, _)| keep(**id));
             found.extend(answers.map(|(id, distance)| Neighbor { id: *id, distance: *distance }));
             if found.len() > 2 * k + 1_024 {

@@ -36,7 +36,10 @@ fn service(s: &ServicePlan) -> Value {
 fn cue(cue: &Cue) -> Value {
     let due = match &cue.trigger {
         Trigger::At(at) => json!({ "at": at }),
-        Trigger::Detected(roles) => json!({ "when": "detected", "uses": roles }),
+        Trigger::Detected(roles) => match &cue.gate {
+            None => json!({ "when": "detected", "uses": roles }),
+            Some(gate) => json!({ "when": "detected", "uses": roles, "after": gate }),
+        },
         Trigger::After(step) => json!({ "after": step }),
     };
     let targets: Vec<String> = harness::journal::touched(&cue.acts).iter().map(ToString::to_string).collect();

@@ -103,6 +103,8 @@ fn step(cue: &Cue) -> String {
         }
         Trigger::After(step) => format!("after {step}"),
     };
+    let gate = cue.gate.as_ref().map(|gate| format!(", once {gate} has ended")).unwrap_or_default();
+    let due = due + &gate;
     let kind = match cue.kind {
         StepKind::Setup => "setup",
         StepKind::Fault => "FAULT",

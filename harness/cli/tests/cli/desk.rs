@@ -68,6 +68,7 @@ impl Desk {
             .env_remove("GAMEDAY_LOG")
             .env("COLUMNS", "100")
             .env("GAMEDAY_KEYS", self.path("keys"))
+            .env("GAMEDAY_CACHE", self.path("cache"))
             .env_remove("GITHUB_STEP_SUMMARY")
             .timeout(std::time::Duration::from_secs(120))
             .output()

@@ -1,5 +1,6 @@
 //! The program as its users meet it.
 
+mod bench;
 mod contract;
 mod desk;
 mod evidence;

@@ -23,8 +23,12 @@ fn every_help_text() {
         "schema",
         "doctor",
         "images",
+        "bench",
     ] {
         assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
+    }
+    for command in ["index", "setup"] {
+        assert_snapshot!(format!("help_bench_{command}"), desk.session(&format!("bench {command} --help")));
     }
     for command in ["keygen", "verify", "review", "amend", "bundle"] {
         assert_snapshot!(

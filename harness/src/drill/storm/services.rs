@@ -74,6 +74,11 @@ impl Services {
         self.0[service].down_us.is_some_and(|at| at >= since_us)
     }
 
+    /// Whether this service was down at some time since, as probes say that were surely sent since.
+    pub(super) fn detected_since(&self, service: usize, since_us: u64) -> bool {
+        self.detected(service, since_us.saturating_add(self.0[service].margin_us))
+    }
+
     /// Services that are bad, and since when.
     pub(super) fn down_since(&self) -> impl Iterator<Item = (usize, u64)> {
         self.0.iter().enumerate().filter_map(|(i, s)| Some((i, s.bad_since_us?)))

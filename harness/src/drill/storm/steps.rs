@@ -46,6 +46,8 @@ pub(super) struct Steps {
     lifts: Vec<Option<u64>>,
     /// When each was started.
     started_us: Vec<Option<u64>>,
+    /// When each had done its acts.
+    done_us: Vec<Option<u64>>,
     t0_us: Option<u64>,
     last_strike_us: u64,
     tasks: JoinSet<End>,
@@ -60,6 +62,7 @@ impl Steps {
             states: vec![State::Waiting; count],
             lifts: vec![None; count],
             started_us: vec![None; count],
+            done_us: vec![None; count],
             t0_us: None,
             last_strike_us: start_us,
             tasks: JoinSet::new(),
@@ -120,7 +123,11 @@ impl Steps {
                 let Some(struck_us) = struck else { return false };
                 let plans = self.stage.plan.services.iter().enumerate();
                 let mut users = plans.filter(|(_, s)| s.uses.iter().any(|r| roles.contains(r)));
-                users.any(|(s, _)| services.detected(s, struck_us))
+                let Some(gate) = &self.cue(i).gate else {
+                    return users.any(|(s, _)| services.detected(s, struck_us));
+                };
+                let opened = self.find(gate).and_then(|j| self.done_us[j]);
+                opened.is_some_and(|at| users.any(|(s, _)| services.detected_since(s, at)))
             }
         }
     }
@@ -169,6 +176,7 @@ impl Steps {
         }
         if what == What::Acts {
             self.states[i] = if done { State::Done } else { State::Failed };
+            self.done_us[i] = done.then_some(now_us);
             self.lifts[i] = self.cue(i).hold.map(|h| now_us + h.us());
         }
         Ok(())

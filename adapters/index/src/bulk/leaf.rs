@@ -1,0 +1,222 @@
+//! All pairs within each leaf: the four nearest of its members for each of them.
+//!
+//! Each product is made once for its two rows: a tile of rows with columns to their right gives the columns their rows
+//! (a sorted list in each lane) and the rows their columns (a list in each lane, merged at the end of the row). Lists
+//! are four deep, so the four least keys are exact, whatever the order they were met in: an engine may do it otherwise
+//! and must find the same.
+
+use super::assign::{INDEX_BITS, insert, keys};
+use super::rows::Rows;
+use crate::crew;
+use crate::engine::{BuildError, Progress};
+use crate::tile::{LANES, Lane, Micro, Panels, ROWS, Tier, Tile, WIDE, on_tier};
+
+/// Members of a leaf, at most: what a packed key can number.
+pub(crate) const LEAF: usize = 1 << INDEX_BITS;
+/// Neighbours found for each member.
+pub(crate) const NEAR: usize = 4;
+/// No neighbour.
+pub(crate) const NOBODY: u32 = u32::MAX;
+const INDEX: u32 = (1 << INDEX_BITS) - 1;
+/// Keys from here on say infinity: a filling row, or values that overflow.
+const FAR: u32 = 0x7f80_0000;
+
+type Lists = [[u32; LANES]; NEAR];
+const NONE: Lists = [[u32::MAX; LANES]; NEAR];
+
+/// Leaves: members of each, one leaf after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Leaves {
+    pub(crate) starts: Vec<usize>,
+    pub(crate) members: Vec<u32>,
+}
+
+impl Leaves {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        self.starts.windows(2).map(|pair| &self.members[pair[0]..pair[1]])
+    }
+}
+
+/// For each member of each leaf up to four nearest other members: rows of `NEAR` numbers, nearest first, with
+/// [`NOBODY`] where there are fewer.
+pub(crate) fn neighbours(
+    rows: Rows<'_>,
+    leaves: &Leaves,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<u32>, BuildError> {
+    let tier = Tier::detect();
+    let mut out = vec![NOBODY; leaves.members.len() * NEAR];
+    let mut rest = out.as_mut_slice();
+    let items: Vec<_> = leaves
+        .iter()
+        .map(|members| {
+            let (piece, behind) = std::mem::take(&mut rest).split_at_mut(members.len() * NEAR);
+            rest = behind;
+            (members, piece)
+        })
+        .collect();
+    crew::each(items.into_iter(), progress, Scratch::default, |scratch, (members, out)| {
+        leaf(tier, rows, members, scratch, out);
+    })?;
+    Ok(out)
+}
+
+#[derive(Default)]
+struct Scratch {
+    panels: Panels,
+    columns: Vec<Lists>,
+}
+
+fn leaf(tier: Tier, rows: Rows<'_>, members: &[u32], scratch: &mut Scratch, out: &mut [u32]) {
+    let centre = rows.centre(members.iter().copied());
+    let Scratch { panels, columns } = scratch;
+    panels.fill(tier, rows.dim, members.iter().map(|&at| rows.row(at)), Some(&centre));
+    columns.clear();
+    columns.resize(panels.count(), NONE);
+    pairs(tier, panels, columns, out);
+    for near in out {
+        *near = if *near < FAR { members[(*near & INDEX) as usize] } else { NOBODY };
+    }
+}
+
+on_tier!(fn pairs = pairs_body(panels: &Panels, columns: &mut [Lists], out: &mut [u32]));
+
+/// Leaves the four least keys of each row in `out`.
+#[inline(always)]
+fn pairs_body<M: Micro>(panels: &Panels, columns: &mut [Lists], out: &mut [u32]) {
+    let mut tile: Tile = [[Lane::ZERO; WIDE]; ROWS];
+    let numbers: [[u32; LANES]; 1] = [std::array::from_fn(|lane| lane as u32)];
+    for first in (0..panels.len()).step_by(ROWS) {
+        let own = first / LANES;
+        let norms = panels.norms()[own].0;
+        let mut rows = [NONE; ROWS];
+        let mut at = own;
+        while at < panels.count() {
+            let wide = WIDE.min(panels.count() - at);
+            M::tile(panels.panel(own), first % LANES / ROWS, panels.panels(at, wide), &mut tile);
+            for panel in 0..wide {
+                let base = ((at + panel) * LANES) as u32;
+                let lengths = &panels.norms()[at + panel];
+                let column: [u32; LANES] = std::array::from_fn(|lane| base + numbers[0][lane]);
+                let mut below = columns[at + panel];
+                for (row, tile) in tile.iter().enumerate() {
+                    let this = (first + row) as u32;
+                    let mut to = keys(&tile[panel], norms[first % LANES + row], lengths, column);
+                    if at + panel == own {
+                        // Each pair once, and none with itself.
+                        for lane in 0..LANES {
+                            to[lane] = if column[lane] > this { to[lane] } else { u32::MAX };
+                        }
+                    }
+                    let mut back = [0; LANES];
+                    for lane in 0..LANES {
+                        back[lane] = (to[lane] & !INDEX) | this;
+                    }
+                    insert(&mut below, back);
+                    insert(&mut rows[row], to);
+                }
+                columns[at + panel] = below;
+            }
+            at += wide;
+        }
+        for (row, lists) in rows.iter_mut().enumerate().take(panels.len() - first) {
+            let lane = (first + row) % LANES;
+            let above: [u32; NEAR] = std::array::from_fn(|place| columns[own][place][lane]);
+            let out = &mut out[(first + row) * NEAR..][..NEAR];
+            let mut above = above.iter().peekable();
+            // Merge of two sorted sequences: the column's list, and the least of the lanes over and over.
+            let mut least = take_least(lists);
+            for out in out {
+                match above.peek() {
+                    Some(&&key) if key <= least => {
+                        *out = key;
+                        above.next();
+                    }
+                    _ => {
+                        *out = least;
+                        least = take_least(lists);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Takes the least key out of sorted lists.
+#[expect(clippy::needless_range_loop, reason = "lanes of several arrays side by side become vectors")]
+#[inline(always)]
+fn take_least(lists: &mut Lists) -> u32 {
+    let mut least = u32::MAX;
+    for key in lists[0] {
+        least = least.min(key);
+    }
+    for lane in 0..LANES {
+        let hit = lists[0][lane] == least;
+        for place in 0..NEAR {
+            let next = if place + 1 < NEAR { lists[place + 1][lane] } else { u32::MAX };
+            lists[place][lane] = if hit { next } else { lists[place][lane] };
+        }
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draw;
+    use proptest::prelude::*;
+    use std::ops::ControlFlow;
+
+    fn found(dim: usize, data: &[f32], leaves: &Leaves) -> Vec<u32> {
+        let mut heard = |_| ControlFlow::Continue(());
+        neighbours(Rows { dim, data }, leaves, &mut Progress::new(&mut heard)).unwrap()
+    }
+
+    /// Checked in double precision: each neighbour is a different other member, and as near as it should be.
+    fn check(dim: usize, data: &[f32], leaves: &Leaves) {
+        let rows = Rows { dim, data };
+        let out = found(dim, data, leaves);
+        let mut out = out.chunks_exact(NEAR);
+        for members in leaves.iter() {
+            for &this in members {
+                let distance = |other: u32| -> f64 {
+                    let pairs = rows.row(this).iter().zip(rows.row(other));
+                    pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+                };
+                let others = members.iter().copied().filter(|&other| other != this);
+                let mut exact: Vec<f64> = others.map(distance).collect();
+                exact.sort_by(f64::total_cmp);
+                let near: Vec<u32> = out.next().unwrap().iter().copied().filter(|&at| at != NOBODY).collect();
+                assert_eq!(near.len(), exact.len().min(NEAR), "of {} members", members.len());
+                for (exact, &near) in exact.iter().zip(&near) {
+                    assert!(near != this && members.contains(&near));
+                    assert!(distance(near) <= exact * (1.0 + 1.0 / 4_096.0) + 1e-4);
+                }
+                assert!((1..near.len()).all(|at| !near[..at].contains(&near[at])), "nobody twice");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_nearest_members_are_found(sizes in prop::collection::vec(1usize..150, 1..4), dim in 1usize..40, seed: u64) {
+            let mut draw = Draw::new(seed, *b"leaf    ");
+            let n: usize = sizes.iter().sum();
+            let data: Vec<f32> =
+                (0..n * dim).map(|_| 100.0 + (draw.next() >> 40) as f32 / 1_048_576.0).collect();
+            let mut starts = vec![0];
+            starts.extend(sizes.iter().scan(0, |end, size| { *end += size; Some(*end) }));
+            check(dim, &data, &Leaves { starts, members: (0..n as u32).rev().collect() });
+        }
+    }
+
+    #[test]
+    fn a_full_leaf_and_equal_rows() {
+        let mut draw = Draw::new(3, *b"leaf    ");
+        let data: Vec<f32> = (0..LEAF * 24).map(|_| (draw.next() >> 40) as f32 / 65_536.0).collect();
+        check(24, &data, &Leaves { starts: vec![0, LEAF], members: (0..LEAF as u32).collect() });
+        let equal = found(3, &[7.5; 300], &Leaves { starts: vec![0, 100], members: (0..100).collect() });
+        assert_eq!(equal[..8], [1, 2, 3, 4, 0, 2, 3, 4], "of equals the first");
+    }
+}

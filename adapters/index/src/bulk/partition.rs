@@ -1,0 +1,203 @@
+//! Cutting the rows into overlapping leaves of neighbours.
+//!
+//! Some rows, drawn at random, lead; each row joins the buckets of its `f` nearest leaders. A bucket too large for a leaf
+//! is cut the same way, each member then joining one part; small ones are put together with those beside them.
+//! Buckets are walked along a chain of leaders, each the nearest of those left: rows sorted by it lie in memory as
+//! they lie in space, and what is worked on together is fetched together.
+
+use super::assign::{Centres, MOST_CENTRES, MOST_NEAREST, nearest_centres};
+use super::leaf::{LEAF, Leaves};
+use super::rows::Rows;
+use crate::crew;
+use crate::distance::Kernel;
+use crate::draw::Draw;
+use crate::engine::{BuildError, Progress};
+use crate::tile::Panels;
+
+/// Rows for each leader of the first cut.
+const FOLLOWING: usize = 200;
+/// Leaves smaller than this are put together.
+const SMALL: usize = 64;
+/// Parts of a bucket aim at this share of a full leaf, for some turn out larger.
+const SHARE: f64 = 0.625;
+
+/// The buckets each row belongs to.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    /// Buckets of each row.
+    f: usize,
+    count: usize,
+    /// `f` buckets for each row, nearest first, as places in the chain.
+    of: Vec<u32>,
+}
+
+/// Draws leaders and finds the `f` nearest of each row.
+pub(crate) fn buckets(
+    rows: Rows<'_>,
+    f: usize,
+    seed: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Buckets, BuildError> {
+    let n = rows.len();
+    let count = (n / FOLLOWING).clamp(4, MOST_CENTRES).min(n);
+    let f = f.clamp(1, MOST_NEAREST).min(count.div_ceil(2));
+    let mut leaders: Vec<u32> =
+        Draw::new(seed, *b"leaders ").sample(n, count).into_iter().map(|at| at as u32).collect();
+    leaders.sort_unstable();
+    let centres = rows.gather(&leaders);
+    let centres = Rows { dim: rows.dim, data: &centres };
+    let all: Vec<u32> = (0..n as u32).collect();
+    let mut of = nearest_centres(rows, &all, centres, f, progress)?;
+    let places = chain(centres);
+    of.iter_mut().for_each(|bucket| *bucket = places[*bucket as usize]);
+    Ok(Buckets { f, count, of })
+}
+
+/// The place of each row in a chain that goes on to the nearest row not yet in it.
+fn chain(rows: Rows<'_>) -> Vec<u32> {
+    let kernel = Kernel::detect();
+    let mut places = vec![0; rows.len()];
+    let mut left: Vec<u32> = (0..rows.len() as u32).collect();
+    let mut distances = Vec::new();
+    let mut next = 0;
+    for place in 0..rows.len() as u32 {
+        let this = left.swap_remove(next);
+        places[this as usize] = place;
+        kernel.rows(rows.row(this), rows.data, &left, &mut distances);
+        let nearest = (0..).zip(&distances).min_by(|(_, a), (_, b)| a.total_cmp(b));
+        next = nearest.map_or(0, |(at, _)| at);
+    }
+    places
+}
+
+impl Buckets {
+    /// The rows in the order of their nearest leaders: which row comes first, second, ...
+    pub(crate) fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..(self.of.len() / self.f) as u32).collect();
+        order.sort_by_key(|&row| self.of[row as usize * self.f]);
+        order
+    }
+
+    /// The same rows under new numbers: `order[new]` was the old one.
+    pub(crate) fn renumber(self, order: &[u32]) -> Self {
+        let of = order.iter().flat_map(|&row| &self.of[row as usize * self.f..][..self.f]);
+        Self { of: of.copied().collect(), ..self }
+    }
+
+    /// Leaves of all buckets.
+    pub(crate) fn leaves(
+        self,
+        rows: Rows<'_>,
+        seed: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<Leaves, BuildError> {
+        let mut members = vec![Vec::new(); self.count];
+        for (row, of) in (0..).zip(self.of.chunks_exact(self.f)) {
+            for &bucket in of {
+                members[bucket as usize].push(row);
+            }
+        }
+        drop(self.of);
+        let mut parts = vec![Vec::new(); members.len()];
+        let items = members.into_iter().zip(&mut parts).enumerate();
+        let items: Vec<_> = items.map(|(bucket, (members, parts))| (bucket, members, parts)).collect();
+        crew::each(items.into_iter(), progress, Panels::default, |panels, (bucket, members, parts)| {
+            let mut draw = Draw::new(seed ^ (bucket as u64) << 32, *b"parts   ");
+            *parts = cut(rows, members, &mut draw, panels);
+        })?;
+        Ok(gather(parts.into_iter().flatten()))
+    }
+}
+
+/// Cuts members until no part is larger than a leaf.
+fn cut(rows: Rows<'_>, members: Vec<u32>, draw: &mut Draw, panels: &mut Panels) -> Vec<Vec<u32>> {
+    let mut done = Vec::new();
+    let mut waiting = vec![members];
+    while let Some(members) = waiting.pop() {
+        if members.len() <= LEAF {
+            done.push(members);
+            continue;
+        }
+        let parts = ((members.len() as f64 / (LEAF as f64 * SHARE)).ceil() as usize).clamp(2, MOST_CENTRES);
+        let mut leaders: Vec<u32> =
+            draw.sample(members.len(), parts).into_iter().map(|at| members[at]).collect();
+        leaders.sort_unstable();
+        let data = rows.gather(&leaders);
+        let centres = Centres::of(Rows { dim: rows.dim, data: &data });
+        let mut cut = vec![Vec::new(); parts];
+        let mut nearest = [0; 256];
+        for block in members.chunks(nearest.len()) {
+            centres.nearest(rows, block, 1, panels, &mut nearest[..block.len()]);
+            for (&member, &part) in block.iter().zip(&nearest) {
+                cut[part as usize].push(member);
+            }
+        }
+        if cut.iter().any(|part| part.len() == members.len()) {
+            // Equal rows: nothing tells them apart, so any parts do.
+            done.extend(members.chunks(LEAF).map(<[u32]>::to_vec));
+        } else {
+            waiting.extend(cut.into_iter().rev());
+        }
+    }
+    done
+}
+
+/// One list of leaves, the small ones put together in their order.
+fn gather(parts: impl Iterator<Item = Vec<u32>>) -> Leaves {
+    let mut leaves = Leaves { starts: vec![0], members: Vec::new() };
+    let mut small: Vec<u32> = Vec::new();
+    let close = |leaves: &mut Leaves, members: &mut Vec<u32>| {
+        members.sort_unstable();
+        members.dedup();
+        if members.len() > 1 {
+            leaves.members.append(members);
+            leaves.starts.push(leaves.members.len());
+        }
+        members.clear();
+    };
+    for mut part in parts {
+        if part.len() >= SMALL {
+            close(&mut leaves, &mut part);
+        } else {
+            small.append(&mut part);
+            if small.len() > LEAF / 2 {
+                close(&mut leaves, &mut small);
+            }
+        }
+    }
+    close(&mut leaves, &mut small);
+    leaves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn every_row_is_in_leaves_of_bounded_size_and_none_twice_in_one() {
+        let mut draw = Draw::new(5, *b"cut     ");
+        // Half of the rows are equal.
+        let data: Vec<f32> = (0..20_000u32)
+            .flat_map(|at| [0; 3].map(|_| if at % 2 == 0 { 1.0 } else { (draw.next() >> 40) as f32 }))
+            .collect();
+        let rows = Rows { dim: 3, data: &data };
+        let mut heard = |_| ControlFlow::Continue(());
+        let mut progress = Progress::new(&mut heard);
+        let buckets = buckets(rows, 4, 1, &mut progress).unwrap();
+        let mut order = buckets.order();
+        let leaves = buckets.leaves(rows, 1, &mut progress).unwrap();
+        let mut seen = vec![false; 20_000];
+        for leaf in leaves.iter() {
+            assert!((2..=LEAF).contains(&leaf.len()));
+            let mut members = leaf.to_vec();
+            members.sort_unstable();
+            members.dedup();
+            assert_eq!(members.len(), leaf.len());
+            leaf.iter().for_each(|&member| seen[member as usize] = true);
+        }
+        assert!(seen.iter().all(|&seen| seen));
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..20_000));
+    }
+}

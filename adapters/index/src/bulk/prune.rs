@@ -1,0 +1,230 @@
+//! From candidates to links: the robust prune of Vamana (Jayaram Subramanya and others, 2019).
+//!
+//! The nearest candidate becomes a link, and every candidate clearly nearer to it than to the base goes; then the nearest
+//! of those left, and so on. Links point into different directions, some of them far.
+
+use super::rows::Rows;
+use crate::crew;
+use crate::distance::Kernel;
+use crate::engine::{BuildError, Progress};
+use crate::key::Key;
+
+/// Candidates looked at for one row; the nearest ones.
+const MOST: usize = 128;
+/// Rows handled between two looks at the queue.
+const CHUNK: usize = 128;
+
+/// How links are chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// Links a row may hold.
+    pub(crate) room: usize,
+    /// How many times nearer to a link than to the base a candidate must be to go.
+    pub(crate) alpha: f32,
+}
+
+/// Links of each row, as hnswlib lays them out: a count, then room for as many as there may be.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) room: usize,
+    pub(crate) blocks: Vec<u32>,
+}
+
+impl Links {
+    pub(crate) fn of(&self, row: usize) -> &[u32] {
+        let block = &self.blocks[row * (1 + self.room)..][..1 + self.room];
+        &block[1..][..block[0] as usize]
+    }
+
+    fn len(&self) -> usize {
+        self.blocks.len() / (1 + self.room)
+    }
+}
+
+/// Lists of numbers, one for each row.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    starts: Vec<usize>,
+    numbers: Vec<u32>,
+}
+
+impl Lists {
+    pub(crate) fn of(&self, row: usize) -> &[u32] {
+        &self.numbers[self.starts[row]..self.starts[row + 1]]
+    }
+
+    /// Who names each row: for each of `n` rows those whose list it is in, in their order.
+    pub(crate) fn reverse<'l>(n: usize, list: impl Fn(usize) -> &'l [u32]) -> Self {
+        let mut starts = vec![0; n + 1];
+        for row in 0..n {
+            list(row).iter().for_each(|&named| starts[named as usize + 1] += 1);
+        }
+        for row in 0..n {
+            starts[row + 1] += starts[row];
+        }
+        let mut numbers = vec![0; starts[n]];
+        let mut ends = starts.clone();
+        for row in 0..n {
+            for &named in list(row) {
+                let end = &mut ends[named as usize];
+                numbers[*end] = row as u32;
+                *end += 1;
+            }
+        }
+        Self { starts, numbers }
+    }
+}
+
+/// Chooses the links of every row among its candidates, in both directions: those it found and those that found it.
+pub(crate) fn choose<'l>(
+    rows: Rows<'_>,
+    rule: Rule,
+    found: impl Fn(usize) -> &'l [u32] + Sync,
+    progress: &mut Progress<'_>,
+) -> Result<Links, BuildError> {
+    let naming = Lists::reverse(rows.len(), &found);
+    each_block(rows, rule, progress, |pruner, row, block| {
+        pruner.candidates.clear();
+        pruner.candidates.extend_from_slice(found(row));
+        pruner.candidates.extend_from_slice(naming.of(row));
+        pruner.prune(row, block);
+    })
+}
+
+/// Chooses the links of every row among all others.
+pub(crate) fn choose_of_all(
+    rows: Rows<'_>,
+    rule: Rule,
+    progress: &mut Progress<'_>,
+) -> Result<Links, BuildError> {
+    each_block(rows, rule, progress, |pruner, row, block| {
+        pruner.candidates.clear();
+        pruner.candidates.extend((0..rows.len() as u32).filter(|&other| other as usize != row));
+        pruner.prune(row, block);
+    })
+}
+
+/// Adds to the links of each row those that lead to it, choosing anew where there is no room for all.
+pub(crate) fn mutual(
+    rows: Rows<'_>,
+    rule: Rule,
+    links: &Links,
+    progress: &mut Progress<'_>,
+) -> Result<Links, BuildError> {
+    let naming = Lists::reverse(links.len(), |row| links.of(row));
+    each_block(rows, rule, progress, |pruner, row, block| {
+        let own = links.of(row);
+        let candidates = &mut pruner.candidates;
+        candidates.clear();
+        candidates.extend_from_slice(own);
+        candidates.extend(naming.of(row).iter().filter(|from| !own.contains(from)));
+        if candidates.len() <= rule.room {
+            block[0] = candidates.len() as u32;
+            block[1..=candidates.len()].copy_from_slice(candidates);
+        } else {
+            pruner.prune(row, block);
+        }
+    })
+}
+
+fn each_block(
+    rows: Rows<'_>,
+    rule: Rule,
+    progress: &mut Progress<'_>,
+    work: impl Fn(&mut Pruner<'_>, usize, &mut [u32]) + Sync,
+) -> Result<Links, BuildError> {
+    let width = 1 + rule.room;
+    let mut blocks = vec![0; rows.len() * width];
+    let items = blocks.chunks_mut(CHUNK * width).enumerate();
+    crew::each(
+        items,
+        progress,
+        || Pruner::new(rows, rule),
+        |pruner, (chunk, blocks)| {
+            for (at, block) in blocks.chunks_exact_mut(width).enumerate() {
+                work(pruner, chunk * CHUNK + at, block);
+            }
+        },
+    )?;
+    Ok(Links { room: rule.room, blocks })
+}
+
+struct Pruner<'a> {
+    rows: Rows<'a>,
+    rule: Rule,
+    kernel: Kernel,
+    candidates: Vec<u32>,
+    distances: Vec<f32>,
+    keys: Vec<Key>,
+    /// Candidates still there: which, and how far from the base, nearest first.
+    left: Vec<u32>,
+    far: Vec<f32>,
+}
+
+impl<'a> Pruner<'a> {
+    fn new(rows: Rows<'a>, rule: Rule) -> Self {
+        let kernel = Kernel::detect();
+        let (candidates, distances, keys) = Default::default();
+        Self { rows, rule, kernel, candidates, distances, keys, left: Vec::new(), far: Vec::new() }
+    }
+
+    /// Chooses among `candidates`, which may hold a row twice, into `block`.
+    fn prune(&mut self, base: usize, block: &mut [u32]) {
+        let Self { rows, rule, kernel, candidates, distances, keys, left, far } = self;
+        candidates.sort_unstable();
+        candidates.dedup();
+        kernel.rows(rows.row(base as u32), rows.data, candidates, distances);
+        keys.clear();
+        keys.extend(candidates.iter().zip(&*distances).map(|(at, distance)| Key::new(*distance, *at)));
+        if keys.len() > MOST {
+            keys.select_nth_unstable(MOST);
+            keys.truncate(MOST);
+        }
+        keys.sort_unstable();
+        left.clear();
+        far.clear();
+        left.extend(keys.iter().map(|key| key.position()));
+        far.extend(keys.iter().map(|key| key.distance()));
+        let nearer = rule.alpha * rule.alpha;
+        let (links, mut count) = (&mut block[1..], 0);
+        while !left.is_empty() && count < rule.room {
+            let link = left[0];
+            links[count] = link;
+            count += 1;
+            kernel.rows(rows.row(link), rows.data, &left[1..], distances);
+            let mut kept = 0;
+            for at in 1..left.len() {
+                let behind = nearer * distances[at - 1] < far[at];
+                if !behind {
+                    (left[kept], far[kept]) = (left[at], far[at]);
+                    kept += 1;
+                }
+            }
+            left.truncate(kept);
+            far.truncate(kept);
+        }
+        block[0] = count as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn a_candidate_behind_a_link_is_left_out_and_links_are_mutual() {
+        // The base sits at 0; 1.2 lies behind 1.0, -2.0 does not.
+        let rows = Rows { dim: 1, data: &[0.0, 1.0, 1.2, -2.0] };
+        let rule = Rule { room: 2, alpha: 1.0 };
+        let found: [&[u32]; 4] = [&[1, 2, 3], &[], &[], &[]];
+        let mut heard = |_| ControlFlow::Continue(());
+        let mut progress = Progress::new(&mut heard);
+        let links = choose(rows, rule, |row| found[row], &mut progress).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|row| links.of(row)), [&[1, 3][..], &[0], &[0], &[0]]);
+        let links = mutual(rows, rule, &links, &mut progress).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|row| links.of(row)), [&[1, 3][..], &[0], &[0], &[0]]);
+        let loose = choose(rows, Rule { room: 4, alpha: 10.0 }, |row| found[row], &mut progress).unwrap();
+        assert_eq!(loose.of(0), [1, 2, 3]);
+    }
+}

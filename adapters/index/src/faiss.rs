@@ -1,0 +1,74 @@
+//! Export to FAISS: the bytes that its `read_index` opens (`index_write.cpp` of FAISS 1.7 to 1.15).
+//!
+//! All little-endian; a vector is a 64-bit count and its items. Ids are kept: what has none of its own in FAISS (HNSW)
+//! is wrapped in an `IndexIDMap`.
+//!
+//! | index | FAISS |
+//! |---|---|
+//! | HNSW | `IndexIDMap` of `IndexHNSWFlat` |
+//! | `IVF_FLAT` | `IndexIVFFlat` with a flat quantizer |
+//!
+//! Cosine is an inner product of vectors of length one there: queries must be scaled by whoever asks.
+
+use crate::Metric;
+
+const L2: i32 = 1;
+const INNER_PRODUCT: i32 = 0;
+
+/// Bytes of a FAISS file, as they grow.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn word(&mut self, fourcc: [u8; 4]) {
+        self.bytes.extend_from_slice(&fourcc);
+    }
+
+    pub(crate) fn int(&mut self, value: i32) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn size(&mut self, value: usize) {
+        self.bytes.extend_from_slice(&(value as u64).to_le_bytes());
+    }
+
+    pub(crate) fn flag(&mut self, value: bool) {
+        self.bytes.push(u8::from(value));
+    }
+
+    /// A count and its items.
+    pub(crate) fn vector<const N: usize>(&mut self, items: impl ExactSizeIterator<Item = [u8; N]>) {
+        self.size(items.len());
+        self.items(items);
+    }
+
+    pub(crate) fn items<const N: usize>(&mut self, items: impl Iterator<Item = [u8; N]>) {
+        self.bytes.extend(items.flatten());
+    }
+
+    /// What every index begins with, after its word.
+    pub(crate) fn header(&mut self, dim: usize, n: usize, metric: Metric) {
+        self.int(dim as i32);
+        self.size(n);
+        // Two numbers that FAISS once used and still writes.
+        self.size(1 << 20);
+        self.size(1 << 20);
+        self.flag(true);
+        self.int(match metric {
+            Metric::L2 => L2,
+            Metric::InnerProduct | Metric::Cosine => INNER_PRODUCT,
+        });
+    }
+
+    /// A flat index of rows.
+    pub(crate) fn flat(&mut self, dim: usize, data: &[f32], metric: Metric) {
+        self.word(match metric {
+            Metric::L2 => *b"IxF2",
+            Metric::InnerProduct | Metric::Cosine => *b"IxFI",
+        });
+        self.header(dim, data.len() / dim, metric);
+        self.vector(data.iter().map(|value| value.to_le_bytes()));
+    }
+}

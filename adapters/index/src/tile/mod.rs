@@ -1,0 +1,211 @@
+//! Products of many vectors with many: rows packed so that processors multiply sixteen at a time.
+//!
+//! A **panel** is 16 rows side by side: value `k` of all sixteen, then value `k + 1`. A **tile** is the dot products of
+//! half a panel with one to three panels. Each product is one chain of fused multiply-adds, `k` from 0 up, so its bits
+//! depend on the two rows alone: not on the instruction set, the tile, or the device. The OpenCL engine keeps the
+//! same order, and a test holds every tier to it.
+//!
+//! `unsafe` is for calling functions compiled for an instruction set that the processor was asked about.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod panels;
+
+pub(crate) use panels::Panels;
+use std::sync::OnceLock;
+
+/// Rows of a panel.
+pub(crate) const LANES: usize = 16;
+/// Rows of a tile: half a panel.
+pub(crate) const ROWS: usize = 8;
+/// Panels of a tile, at most.
+pub(crate) const WIDE: usize = 3;
+
+/// One value of each row of a panel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(64))]
+pub(crate) struct Lane(pub(crate) [f32; LANES]);
+
+impl Lane {
+    pub(crate) const ZERO: Self = Self([0.0; LANES]);
+}
+
+/// Dot products: `[row][panel]`.
+pub(crate) type Tile = [[Lane; WIDE]; ROWS];
+
+/// An instruction set this processor is known to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Whatever the compiler makes of plain loops.
+    Portable,
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Tier {
+    /// The fastest tier this processor runs.
+    pub(crate) fn detect() -> Self {
+        static BEST: OnceLock<Tier> = OnceLock::new();
+        *BEST.get_or_init(|| *Self::available().last().expect("the portable tier is always there"))
+    }
+
+    /// Every tier this processor runs, slowest first.
+    pub(crate) fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one tier only"))]
+        let mut tiers = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if fused {
+                tiers.push(Self::Avx2);
+            }
+            if fused && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                tiers.push(Self::Avx512);
+            }
+        }
+        tiers
+    }
+}
+
+/// The products of rows `half * 8 ..` of panel `a` with up to three panels that follow each other in `b`.
+///
+/// Inlined into functions compiled for the tier `T`, so that what they do with the tile is compiled for it too.
+pub(crate) trait Micro: Copy {
+    fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile);
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Micro for Plain {
+    #[inline(always)]
+    fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
+        let dim = a.len();
+        for (panel, b) in b.chunks_exact(dim).enumerate() {
+            for (row, out) in out.iter_mut().enumerate() {
+                let mut sums = Lane::ZERO;
+                for (a, b) in a.iter().zip(b) {
+                    let value = a.0[half * ROWS + row];
+                    for (sum, b) in sums.0.iter_mut().zip(b.0) {
+                        *sum = value.mul_add(b, *sum);
+                    }
+                }
+                out[panel] = sums;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2;
+
+#[cfg(target_arch = "x86_64")]
+impl Micro for Avx2 {
+    #[expect(unsafe_code, reason = "a function compiled for a detected instruction set")]
+    #[inline(always)]
+    fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
+        // SAFETY: only functions that `on_tier!` compiled for AVX2 and FMA name this type, and it calls them only
+        // where both were detected.
+        unsafe { avx2::tile(a, half, b, out) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512;
+
+#[cfg(target_arch = "x86_64")]
+impl Micro for Avx512 {
+    #[expect(unsafe_code, reason = "a function compiled for a detected instruction set")]
+    #[inline(always)]
+    fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
+        // SAFETY: as above, for AVX-512F.
+        unsafe { avx512::tile(a, half, b, out) }
+    }
+}
+
+/// Defines `$name(tier, ..)`: the generic function `$body::<Micro>`, compiled for each tier, called for the one given.
+/// The one constant it may have is passed on.
+macro_rules! on_tier {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$n:ident>)? = $body:ident ( $($arg:ident : $type:ty),* $(,)? )) => {
+        $(#[$doc])*
+        #[cfg_attr(
+            target_arch = "x86_64",
+            expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+        )]
+        $vis fn $name $(<const $n: usize>)? (tier: $crate::tile::Tier, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2 $(<const $n: usize>)? ($($arg: $type),*) {
+                $body::<$crate::tile::Avx2 $(, $n)?>($($arg),*);
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+            fn avx512 $(<const $n: usize>)? ($($arg: $type),*) {
+                $body::<$crate::tile::Avx512 $(, $n)?>($($arg),*);
+            }
+            match tier {
+                $crate::tile::Tier::Portable => $body::<$crate::tile::Plain $(, $n)?>($($arg),*),
+                // SAFETY: the tier exists only where AVX2 and FMA were detected.
+                #[cfg(target_arch = "x86_64")]
+                $crate::tile::Tier::Avx2 => unsafe { avx2 $(::<$n>)? ($($arg),*) },
+                // SAFETY: the tier exists only where AVX-512F and AVX-512VL were detected.
+                #[cfg(target_arch = "x86_64")]
+                $crate::tile::Tier::Avx512 => unsafe { avx512 $(::<$n>)? ($($arg),*) },
+            }
+        }
+    };
+}
+pub(crate) use on_tier;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draw;
+
+    on_tier!(fn tile_of = tile_with(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile));
+
+    #[inline(always)]
+    fn tile_with<M: Micro>(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
+        M::tile(a, half, b, out);
+    }
+
+    #[test]
+    fn every_tier_and_width_gives_identical_bits_and_the_product() {
+        let mut draw = Draw::new(1, *b"tiles   ");
+        for dim in (1..40).chain([96, 128, 384]) {
+            let rows: Vec<f32> =
+                (0..64 * dim).map(|_| (draw.next() >> 40) as f32 / 65_536.0 - 128.0).collect();
+            let mut panels = Panels::default();
+            panels.fill(Tier::Portable, dim, rows.chunks_exact(dim), None);
+            for (half, wide) in [(0, 1), (1, 2), (0, 3), (1, 3)] {
+                let b = &panels.values()[dim..][..wide * dim];
+                let mut expected = [[Lane::ZERO; WIDE]; ROWS];
+                Plain::tile(panels.panel(0), half, b, &mut expected);
+                for tier in Tier::available() {
+                    let mut out = [[Lane::ZERO; WIDE]; ROWS];
+                    tile_of(tier, panels.panel(0), half, b, &mut out);
+                    assert!(out == expected, "{tier:?}, {dim} values, half {half}, {wide} panels");
+                }
+                for row in 0..ROWS {
+                    for column in 0..wide * LANES {
+                        let (a, b) =
+                            (&rows[(half * ROWS + row) * dim..][..dim], &rows[(16 + column) * dim..][..dim]);
+                        let exact: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                        let size: f64 =
+                            a.iter().zip(b).map(|(a, b)| (f64::from(*a) * f64::from(*b)).abs()).sum();
+                        let found = expected[row][column / LANES].0[column % LANES];
+                        assert!((f64::from(found) - exact).abs() <= size * 1e-4);
+                    }
+                }
+            }
+        }
+    }
+}

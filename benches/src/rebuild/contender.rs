@@ -1,0 +1,228 @@
+//! Who builds: engines of our own, and peers in a Python environment.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of index; contenders are compared within one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The graph.
+    Hnsw,
+    /// Inverted lists of plain vectors.
+    IvfFlat,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 2] = [Kind::Hnsw, Kind::IvfFlat];
+
+    /// As on the command line and in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Hnsw => "hnsw",
+            Kind::IvfFlat => "ivf_flat",
+        }
+    }
+
+    /// The settings at which files of this kind are searched: `ef`, or `nprobe` of at most `nlist`.
+    pub fn settings(self, quick: bool) -> &'static [u32] {
+        match (self, quick) {
+            (Kind::Hnsw, true) => &[10, 16, 24, 32, 64, 128, 256],
+            (Kind::Hnsw, false) => &[10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
+            (Kind::IvfFlat, true) => &[1, 4, 16, 64, 128],
+            (Kind::IvfFlat, false) => &[1, 4, 8, 16, 32, 64, 128, 256, 512],
+        }
+    }
+}
+
+/// An engine of gameday's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// HNSW by insertion, as in hnswlib, on one thread of this process.
+    Cpu,
+}
+
+/// A library that people use today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// hnswlib.
+    Hnswlib,
+    /// FAISS.
+    Faiss,
+    /// USearch.
+    Usearch,
+}
+
+/// Who builds what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Contender {
+    /// Who.
+    pub maker: Maker,
+    /// What.
+    pub kind: Kind,
+}
+
+/// Ours or a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Maker {
+    /// An engine of gameday's own.
+    Ours(Engine),
+    /// Somebody else's library.
+    Peer(Peer),
+}
+
+/// Whose searcher reads a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Searcher {
+    /// hnswlib's.
+    Hnswlib,
+    /// FAISS's.
+    Faiss,
+    /// USearch's.
+    Usearch,
+    /// Our own, where there is no Python environment.
+    Gameday,
+}
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Engine; 1] = [Engine::Cpu];
+
+    /// As on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Engine::Cpu => "cpu",
+        }
+    }
+
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Engine::Cpu => &[Kind::Hnsw],
+        }
+    }
+}
+
+impl Peer {
+    /// All of them.
+    pub const ALL: [Peer; 3] = [Peer::Hnswlib, Peer::Faiss, Peer::Usearch];
+
+    /// As on the command line and in Python.
+    pub fn word(self) -> &'static str {
+        match self {
+            Peer::Hnswlib => "hnswlib",
+            Peer::Faiss => "faiss",
+            Peer::Usearch => "usearch",
+        }
+    }
+
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Peer::Hnswlib | Peer::Usearch => &[Kind::Hnsw],
+            Peer::Faiss => &[Kind::Hnsw, Kind::IvfFlat],
+        }
+    }
+}
+
+impl Contender {
+    /// Everybody who is asked for, our own first; a kind that only peers build is left out, for nothing of ours would
+    /// be compared with it.
+    pub fn all(engines: &[Engine], peers: &[Peer], kinds: &[Kind]) -> Vec<Contender> {
+        let mut all = Vec::new();
+        for &kind in kinds {
+            let ours = engines.iter().filter(|e| e.kinds().contains(&kind)).map(|e| Maker::Ours(*e));
+            let theirs = peers.iter().filter(|p| p.kinds().contains(&kind)).map(|p| Maker::Peer(*p));
+            let makers: Vec<Maker> = ours.chain(theirs).collect();
+            if engines.is_empty() || makers.iter().any(|m| matches!(m, Maker::Ours(_))) {
+                all.extend(makers.into_iter().map(|maker| Contender { maker, kind }));
+            }
+        }
+        all
+    }
+
+    /// Its name in results.
+    pub fn name(self) -> String {
+        match self.maker {
+            Maker::Ours(engine) => format!("gameday-{}", engine.word()),
+            Maker::Peer(peer) => peer.word().to_owned(),
+        }
+    }
+
+    /// Whether it is our own.
+    pub fn ours(self) -> bool {
+        matches!(self.maker, Maker::Ours(_))
+    }
+
+    /// The parameters of its builds, for `n` vectors; what is not comparable has other ones.
+    pub fn params(self, n: usize) -> String {
+        match (self.kind, self.maker) {
+            (Kind::Hnsw, Maker::Ours(Engine::Cpu)) => "M=16 efC=200 on one thread".into(),
+            (Kind::Hnsw, _) => "M=16 efC=200".into(),
+            (Kind::IvfFlat, _) => format!("nlist={}", nlist(n)),
+        }
+    }
+
+    /// Whose searcher reads its file: the peer's own, for ours that of the peer whose format it is.
+    pub fn searcher(self, python: bool) -> Searcher {
+        match (self.maker, self.kind) {
+            (Maker::Ours(_), _) if !python => Searcher::Gameday,
+            (Maker::Ours(_) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => Searcher::Hnswlib,
+            (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
+            (_, Kind::IvfFlat) | (Maker::Peer(Peer::Faiss), _) => Searcher::Faiss,
+        }
+    }
+}
+
+impl Searcher {
+    /// As in results and in Python.
+    pub fn word(self) -> &'static str {
+        match self {
+            Searcher::Hnswlib => "hnswlib",
+            Searcher::Faiss => "faiss",
+            Searcher::Usearch => "usearch",
+            Searcher::Gameday => "gameday",
+        }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name(), self.kind.name())
+    }
+}
+
+/// Lists of an IVF index: 1,024 where there are enough vectors to train them (FAISS wants 39 for each).
+pub fn nlist(n: usize) -> u32 {
+    (1 << (n / 39).max(1).ilog2().min(10)).min(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_who_is_asked_for_takes_part() {
+        let names = |engines: &[Engine], peers: &[Peer]| -> Vec<String> {
+            Contender::all(engines, peers, &Kind::ALL).iter().map(ToString::to_string).collect()
+        };
+        let all = names(&Engine::ALL, &Peer::ALL);
+        assert!(all.contains(&"gameday-cpu hnsw".to_owned()) && all.contains(&"usearch hnsw".to_owned()));
+        assert_eq!(names(&[Engine::Cpu], &[]), ["gameday-cpu hnsw"]);
+        assert_eq!(names(&[], &[Peer::Faiss]), ["faiss hnsw", "faiss ivf_flat"]);
+    }
+
+    #[test]
+    fn our_graph_is_searched_by_hnswlib_where_it_is_there() {
+        let ours = Contender { maker: Maker::Ours(Engine::Cpu), kind: Kind::Hnsw };
+        assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
+    }
+
+    #[test]
+    fn lists_can_be_trained() {
+        for n in [1, 100, 20_000, 100_000, 200_000, 1_000_000] {
+            assert!(nlist(n) == 1 || nlist(n) as usize * 39 <= n, "{n}: {}", nlist(n));
+        }
+        assert_eq!((nlist(20_000), nlist(200_000)), (512, 1024));
+    }
+}

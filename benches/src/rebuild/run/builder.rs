@@ -1,0 +1,171 @@
+//! Inside a process that builds or searches for us: the program itself, started with a hidden word.
+//!
+//! Its answer is a line of JSON on stdout, as that of `peer.py`.
+
+use std::{
+    error::Error, ffi::OsString, fs, io::Write as _, ops::ControlFlow, path::Path, process::ExitCode,
+    time::Instant,
+};
+
+use index::{Index, IndexSpec, Kind as IndexKind, Metric, Vectors};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+
+use super::noise::Clock;
+use crate::rebuild::{
+    contender::{Engine, Kind, nlist},
+    data::{KEPT, read_rows, sha256_of},
+    result::BuildFigures,
+};
+
+/// `DATA FILE DIM ENGINE KIND` builds.
+pub(super) const BUILD: &str = "__bench-build";
+/// `DATA FILE DIM KIND SETTINGS` searches with our own searcher.
+pub(super) const SEARCH: &str = "__bench-search";
+
+/// How a builder that failed ends.
+const FAILED: u8 = 3;
+/// Neighbours that a query asks for.
+const K: usize = 10;
+
+/// One setting of a searcher, as `peer.py` answers it too.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Setting {
+    pub(super) setting: u32,
+    pub(super) recall: f64,
+    pub(super) qps: f64,
+}
+
+/// Builds or searches, if these are the arguments of a builder; `None` if they are a person's.
+pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
+    let words: Vec<&str> = args.iter().filter_map(|a| a.to_str()).collect();
+    let done = match words[..] {
+        [BUILD, data, file, dim, engine, kind] => build(Path::new(data), Path::new(file), dim, engine, kind),
+        [SEARCH, data, file, dim, kind, settings] => {
+            search(Path::new(data), Path::new(file), dim, kind, settings)
+        }
+        [BUILD | SEARCH, ..] => Err("wrong arguments".into()),
+        _ => return None,
+    };
+    let said = done.and_then(|line| Ok(writeln!(std::io::stdout(), "{line}")?));
+    Some(match said {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // Whoever started us reads it; if nobody does, nobody is there.
+            let _ = writeln!(std::io::stderr(), "{why}");
+            ExitCode::from(FAILED)
+        }
+    })
+}
+
+type Line = Result<String, Box<dyn Error>>;
+
+fn build(data: &Path, file: &Path, dim: &str, engine: &str, kind: &str) -> Line {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let engine = Engine::ALL.into_iter().find(|e| e.word() == engine).ok_or("no such engine")?;
+    let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or("no such kind")?;
+    let dim: usize = dim.parse()?;
+    let base = read_rows(&data.join("base.f32"))?;
+    let ids: Vec<u64> = (0..(base.len() / dim) as u64).collect();
+
+    let clock = Clock::start();
+    let vectors = Vectors::new(dim, &ids, &base)?;
+    let index = match engine {
+        Engine::Cpu => index::build(vectors, &spec(kind, ids.len(), 64), index::Engine::Cpu, &mut |_| {
+            ControlFlow::Continue(())
+        })?,
+    };
+    let built = Instant::now();
+    index::save(&index, file)?;
+    let write_seconds = built.elapsed().as_secs_f64();
+    let passed = clock.stop();
+
+    let written = sha256_of(file)?;
+    Ok(serde_json::to_string(&BuildFigures {
+        seconds: passed.seconds,
+        write_seconds,
+        cpu_seconds: passed.cpu_seconds,
+        foreign_seconds: passed.foreign_seconds,
+        stolen_seconds: passed.stolen_seconds,
+        peak_bytes: passed.peak_bytes,
+        before_bytes: passed.before_bytes,
+        file_bytes: written.bytes,
+        file_digest: written.sha256,
+        stages: Vec::new(),
+    })?)
+}
+
+/// What the contenders build (see `Contender::params`), searched with `setting`.
+fn spec(kind: Kind, n: usize, setting: u32) -> IndexSpec {
+    let kind = match kind {
+        Kind::Hnsw => IndexKind::Hnsw { m: 16, ef_construction: 200, ef: setting },
+        Kind::IvfFlat => IndexKind::IvfFlat { nlist: nlist(n), nprobe: setting.min(nlist(n)) },
+    };
+    IndexSpec { kind, metric: Metric::L2, seed: 0 }
+}
+
+fn search(data: &Path, file: &Path, dim: &str, kind: &str, settings: &str) -> Line {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or("no such kind")?;
+    let dim: usize = dim.parse()?;
+    let n = usize::try_from(fs::metadata(data.join("base.f32"))?.len())? / 4 / dim;
+    let queries = read_rows(&data.join("queries.f32"))?;
+    let near = read_rows(&data.join("near.f32"))?;
+    let truth: Vec<i32> =
+        fs::read(data.join("truth.i32"))?.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect();
+    let bytes = fs::read(file)?;
+    let mut all = Vec::new();
+    for setting in settings.split(',') {
+        let setting: u32 = setting.parse()?;
+        let index = Index::from_bytes(&bytes, &spec(kind, n, setting))?;
+        let began = Instant::now();
+        let found: Result<Vec<_>, _> =
+            queries.chunks_exact(dim).map(|query| index.search(query, K, &|_| true)).collect();
+        let (found, seconds) = (found?, began.elapsed().as_secs_f64());
+        let ids = |of: Vec<index::Neighbor>| of.iter().map(|n| n.id).collect::<Vec<u64>>();
+        let recall = recall(found.into_iter().map(ids), &truth, &near, KEPT.min(n));
+        all.push(Setting { setting, recall, qps: (queries.len() / dim) as f64 / seconds.max(1e-9) });
+    }
+    Ok(serde_json::to_string(&[all])?)
+}
+
+/// Hits among the true ten; what is as near as the tenth counts as one of them.
+fn recall(found: impl Iterator<Item = Vec<u64>>, truth: &[i32], near: &[f32], kept: usize) -> f64 {
+    let k = K.min(kept);
+    let (mut hits, mut count) = (0usize, 0usize);
+    for (answer, (truth, near)) in found.zip(truth.chunks(kept).zip(near.chunks(kept))) {
+        let Some(farthest) = near.get(k - 1).map(|d| d * (1.0 + 1e-6)) else { continue };
+        let exact = |id: &&u64| {
+            let mut all = truth.iter().zip(near);
+            all.any(|(row, distance)| *distance <= farthest && i64::from(*row) == **id as i64)
+        };
+        hits += answer.iter().filter(exact).count().min(k);
+        count += k;
+    }
+    hits as f64 / count.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_as_near_as_the_last_counts_and_no_more_than_all() {
+        let truth: Vec<i32> = (0..12).collect();
+        let near = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 9., 10.];
+        let of = |ids: &[u64]| recall([ids.to_vec()].into_iter(), &truth, &near, 12);
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), 1.0);
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 10]), 1.0);
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 11]), 0.9);
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), 1.0);
+        assert_eq!(of(&[99, 98]), 0.0);
+        assert_eq!(of(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_person_s_arguments_are_left_alone() {
+        assert!(hidden_main(&["run".into(), "x.toml".into()]).is_none());
+        assert!(hidden_main(&[]).is_none());
+        assert!(hidden_main(&[BUILD.into()]).is_some());
+    }
+}

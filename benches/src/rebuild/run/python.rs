@@ -1,0 +1,186 @@
+//! The environment of the peers: made by `benches/peers/setup` in the cache, never without being asked.
+//!
+//! The scripts are part of this program, so that they cannot be of another version than it is.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::child::{self, NoAnswer};
+use crate::rebuild::Trouble;
+
+/// Name, mode and text of each script.
+const SCRIPTS: [(&str, &str); 6] = [
+    ("setup", include_str!("../../../peers/setup")),
+    ("peer.py", include_str!("../../../peers/peer.py")),
+    ("embed.py", include_str!("../../../peers/embed.py")),
+    ("glove.py", include_str!("../../../peers/glove.py")),
+    ("requirements.txt", include_str!("../../../peers/requirements.txt")),
+    ("requirements-data.txt", include_str!("../../../peers/requirements-data.txt")),
+];
+const REMEDY: &str = "make the environment of the peers once: gameday bench setup";
+
+/// A Python in which every peer can be imported.
+#[derive(Debug, Clone)]
+pub struct Python {
+    program: PathBuf,
+    script: PathBuf,
+    threads: u32,
+    /// Versions of the peers, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl Python {
+    /// The environment in the cache.
+    ///
+    /// # Errors
+    /// There is none, it is not of the pinned versions, or a peer in it cannot be imported.
+    pub fn find(cache: &Path, threads: u32, stopped: &dyn Fn() -> bool) -> Result<Python, Trouble> {
+        let home = cache.join("peers");
+        let program = home.join("bin/python");
+        let Ok(ready) = fs::read_to_string(home.join("ready")) else {
+            return Err(Trouble::environment("no peers: their environment was never made", REMEDY));
+        };
+        if ready.trim() != pins() || !program.is_file() {
+            let what = "no peers: their environment is of other versions than the pinned ones";
+            return Err(Trouble::environment(what, REMEDY));
+        }
+        let script = scripts(cache)?.join("peer.py");
+        let mut found = Python { program, script, threads, versions: BTreeMap::new() };
+        let answer = child::run(found.command(&["versions"]), Duration::from_secs(120), stopped);
+        let failed =
+            |why: String| Trouble::environment(format!("no peers: they cannot be imported: {why}"), REMEDY);
+        let answer = answer.map_err(|why| match why {
+            NoAnswer::Stopped => Trouble::stopped(),
+            NoAnswer::Failed(why) => failed(why),
+        })?;
+        found.versions = serde_json::from_str(&answer.stdout).map_err(|e| failed(e.to_string()))?;
+        Ok(found)
+    }
+
+    /// A command of `peer.py`.
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.script).args(words);
+        let threads = self.threads.to_string();
+        // Whatever the shell says: as many threads as asked for, and none that spin while others work.
+        command.envs([("OMP_NUM_THREADS", &threads), ("OPENBLAS_NUM_THREADS", &threads)]);
+        command.env("OMP_WAIT_POLICY", "passive");
+        ["OPENBLAS_CORETYPE", "PYTHONPATH", "PYTHONHOME"]
+            .iter()
+            .for_each(|name| _ = command.env_remove(name));
+        command
+    }
+}
+
+/// Makes the environment, and with `data` fetches the real data sets; the script talks to the terminal itself.
+///
+/// # Errors
+/// No shell, or what the script named on stderr.
+pub fn setup(cache: &Path, data: bool) -> Result<(), Trouble> {
+    let folder = scripts(cache)?;
+    let mut command = Command::new("bash");
+    command.arg(folder.join("setup")).args(data.then_some("--data")).env("GAMEDAY_CACHE", cache);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Trouble::environment(
+            "something is missing, see above",
+            "and start it again: it goes on where it stopped",
+        )),
+        Err(e) => Err(Trouble::environment(format!("bash cannot be started: {e}"), "install bash")),
+    }
+}
+
+/// As the script sums them.
+fn pins() -> String {
+    let mut sum = Sha256::new();
+    SCRIPTS
+        .iter()
+        .filter(|(name, _)| name.starts_with("requirements"))
+        .for_each(|(_, text)| sum.update(text));
+    format!("{:x}", HexOf(&sum.finalize()))
+}
+
+/// Bytes in hexadecimal.
+struct HexOf<'a>(&'a [u8]);
+
+impl std::fmt::LowerHex for HexOf<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The folder of the scripts, written anew where they differ.
+fn scripts(cache: &Path) -> Result<PathBuf, Trouble> {
+    let folder = cache.join("scripts");
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(&folder)?;
+        for (name, text) in SCRIPTS {
+            let path = folder.join(name);
+            if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+                continue;
+            }
+            let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+            fs::write(&temporary, text)?;
+            fs::rename(&temporary, &path)?;
+        }
+        Ok(())
+    };
+    write().map_err(|e| {
+        let what = format!("{} cannot be written: {e}", folder.display());
+        Trouble::environment(what, "free the disk, or name another folder in GAMEDAY_CACHE")
+    })?;
+    Ok(folder)
+}
+
+/// Where data sets, peers and scripts are kept: `GAMEDAY_CACHE`, or `gameday` in the user's cache.
+///
+/// # Errors
+/// A user without a home.
+pub fn cache() -> Result<PathBuf, Trouble> {
+    let folder = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    folder("GAMEDAY_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|f| f.join("gameday")))
+        .or_else(|| folder("HOME").map(|f| f.join(".cache/gameday")))
+        .ok_or_else(|| {
+            Trouble::usage("there is no folder for data sets: HOME is not set", "set GAMEDAY_CACHE")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_environment_is_said_with_its_remedy() {
+        let cache = tempfile::tempdir().unwrap();
+        let error = Python::find(cache.path(), 2, &|| false).unwrap_err();
+        assert!(error.what.contains("never made") && error.remedy.contains("gameday bench setup"), "{error}");
+        fs::create_dir(cache.path().join("peers")).unwrap();
+        fs::write(cache.path().join("peers/ready"), "older").unwrap();
+        let error = Python::find(cache.path(), 2, &|| false).unwrap_err();
+        assert!(error.what.contains("other versions"), "{error}");
+        // It says that it is ready, and Python is broken.
+        fs::create_dir(cache.path().join("peers/bin")).unwrap();
+        fs::write(cache.path().join("peers/bin/python"), "no program").unwrap();
+        fs::write(cache.path().join("peers/ready"), pins()).unwrap();
+        let error = Python::find(cache.path(), 2, &|| false).unwrap_err();
+        assert!(error.what.contains("cannot be imported"), "{error}");
+    }
+
+    #[test]
+    fn scripts_are_kept_up_to_date() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = scripts(cache.path()).unwrap();
+        fs::write(folder.join("peer.py"), "altered").unwrap();
+        scripts(cache.path()).unwrap();
+        assert_eq!(fs::read_to_string(folder.join("peer.py")).unwrap(), SCRIPTS[1].1);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), SCRIPTS.len());
+    }
+}

@@ -1,0 +1,247 @@
+//! `gameday bench index`: the options, the run, and the files that it leaves.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use benches::rebuild::{
+    compare::{Comparison, compare},
+    contender::{Contender, Engine, Kind, Peer},
+    data::{self, Spec},
+    plot::plot,
+    result::Results,
+    run::{self, Plan, Progress, Python},
+    table::{curves, table},
+};
+use clap::{Args, builder::PossibleValuesParser};
+
+use super::{stop::Stop, view::View};
+use crate::{
+    exit::{Exit, Failure},
+    say,
+};
+
+/// Build every index with every engine and peer, and compare time, memory and recall
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gameday bench index --quick                     20,000 vectors: does it work, about a minute
+  gameday bench index                             this machine: every engine and peer side by side
+  gameday bench index --json last.json            keep the figures
+  gameday bench index --baseline last.json        ends with 1 if a rebuild got slower or recall fell
+  gameday bench index --data wordnet-384 --peer hnswlib --rounds 9
+  gameday bench index --scale --peer none         how build time grows from 10k to 1M vectors
+
+A build is timed from vectors in memory to a synced file, in a process of its own, whatever it
+has to compile on the way included. Rounds are interleaved; medians count. The files are then
+searched by the peer's own searcher, and queries a second compared at recall@10 of .95, .97, .99.
+
+A rebuild is slower if the ratio of the medians is above 1.10 and their intervals are disjoint;
+an index is worse if recall fell by more than 0.005 at any setting. Times of another machine are
+not compared, recall is.
+
+Ends with 0 measured (and as good as the baseline), 1 slower or worse than the baseline, 2 the
+command line or the baseline is wrong, 3 the environment or one of our own engines failed,
+4 stopped, or it could not be told: a busy machine, or another one.")]
+pub(crate) struct Index {
+    /// Data sets [default: the clustered ones, and the real ones that were fetched]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = PossibleValuesParser::new(data::ALL.iter().map(|s| s.name)))]
+    data: Vec<String>,
+    /// Engines of gameday; `none` leaves them out [default: all that are there]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = words(&Engine::ALL.map(Engine::word)))]
+    engine: Vec<String>,
+    /// Peers; `none` leaves them out [default: all]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = words(&Peer::ALL.map(Peer::word)))]
+    peer: Vec<String>,
+    /// Kinds of index [default: all that an engine of gameday builds]
+    #[arg(long, value_name = "KIND", num_args = 1.., value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
+    kind: Vec<String>,
+    /// How often each is built [default: 5; with --quick 3, with --scale 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// A small data set and few settings
+    #[arg(long, conflicts_with_all = ["data", "scale"])]
+    quick: bool,
+    /// How build time grows: 10k, 100k and 1M vectors
+    #[arg(long, conflicts_with = "data")]
+    scale: bool,
+    /// Threads of a build [default: all processors]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
+    /// Give a build up after this long
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    limit: Duration,
+    /// Write the figures here too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compare with an earlier run's figures
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Where figures, table and plot are kept, in a folder of the run
+    #[arg(long, value_name = "FOLDER", default_value = "runs/bench")]
+    out: PathBuf,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The words, and `none`.
+fn words(all: &[&'static str]) -> PossibleValuesParser {
+    PossibleValuesParser::new(all.iter().copied().chain(["none"]))
+}
+
+impl Index {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        // A baseline that cannot be read is found out now, not after an hour.
+        let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
+        let folder = folder(&self.out)?;
+        let done = self.measure(baseline.as_ref(), &folder);
+        if done.is_err() {
+            // Nothing is in it, or what says why.
+            let _ = fs::remove_dir(&folder);
+        }
+        done
+    }
+
+    fn measure(&self, baseline: Option<&Results>, folder: &Path) -> Result<Exit, Failure> {
+        let stop = Stop::listen()?;
+        let view = View::new(self.quiet);
+        let cache = run::cache()?;
+        let threads = self.threads.unwrap_or_else(processors);
+        let mut skipped = Vec::new();
+        let mut skip = |what: &str, remedy: &str| {
+            view.show(Progress::Note(&format!("SKIPPED {what} (remedy: {remedy})")));
+            skipped.push(what.to_owned());
+        };
+        let mut peers = chosen(&self.peer, &Peer::ALL, Peer::word);
+        let engines = chosen(&self.engine, &Engine::ALL, Engine::word);
+        let python = if peers.is_empty() {
+            // Their searchers are of use all the same, if they are there.
+            Python::find(&cache, threads, &|| stop.asked()).ok()
+        } else {
+            match Python::find(&cache, threads, &|| stop.asked()) {
+                Ok(python) => Some(python),
+                Err(why) if stop.asked() => return Err(why.into()),
+                Err(why) => {
+                    skip(&why.what, &why.remedy);
+                    peers.clear();
+                    None
+                }
+            }
+        };
+        let kinds = match self.kind.is_empty() {
+            true => Kind::ALL.to_vec(),
+            false => Kind::ALL.into_iter().filter(|k| self.kind.iter().any(|w| w == k.name())).collect(),
+        };
+        let contenders = Contender::all(&engines, &peers, &kinds);
+        if contenders.is_empty() {
+            return Err(Failure::usage(
+                "nobody is left who could build an index",
+                "name an engine or a peer that builds this kind, or make the peers: gameday bench setup",
+            ));
+        }
+        let plan = Plan {
+            sets: self.sets(),
+            contenders,
+            rounds: self.rounds.unwrap_or(if self.quick {
+                3
+            } else if self.scale {
+                1
+            } else {
+                5
+            }),
+            threads,
+            quick: self.quick,
+            limit: self.limit,
+            program: std::env::current_exe().map_err(|e| {
+                Failure::environment(format!("this program cannot find itself: {e}"), "start it by its path")
+            })?,
+            cache,
+            skipped,
+        };
+        let results = run::run(&plan, python.as_ref(), &mut |p| view.show(p), &|| stop.asked())?;
+        drop(view);
+        let compared = baseline.map(|then| compare(&results, then)).transpose();
+        let text = match &compared {
+            Ok(Some(comparison)) => format!("{}\n{}", table(&results), comparison.text()),
+            _ => table(&results),
+        };
+        self.keep(folder, &results, &text)?;
+        say::out(&text)?;
+        say::out(&format!("\nkept in {}: index.json, index.txt, index.svg, curves.csv\n", folder.display()))?;
+        Ok(exit(&results, compared?.as_ref()))
+    }
+
+    fn sets(&self) -> Vec<&'static Spec> {
+        let wanted = |s: &&Spec| match (self.quick, self.scale, self.data.is_empty()) {
+            (true, ..) => s.name == "quick",
+            (_, true, _) => s.name.starts_with("scale-"),
+            (_, _, true) => s.is_real() || s.name.starts_with("clustered-"),
+            (_, _, false) => self.data.iter().any(|name| name == s.name),
+        };
+        data::ALL.iter().filter(wanted).collect()
+    }
+
+    fn keep(&self, folder: &Path, results: &Results, text: &str) -> Result<(), Failure> {
+        let json = results.to_json();
+        let files = [
+            ("index.json", json.clone()),
+            ("index.txt", text.to_owned()),
+            ("index.svg", plot(results)),
+            ("curves.csv", curves(results)),
+        ];
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|e| unwritten(&path, &e))?;
+        }
+        self.json.as_ref().map_or(Ok(()), |path| fs::write(path, json).map_err(|e| unwritten(path, &e)))
+    }
+}
+
+/// Those that were named, or all.
+fn chosen<T: Copy>(named: &[String], all: &[T], word: impl Fn(T) -> &'static str) -> Vec<T> {
+    if named.is_empty() {
+        return all.to_vec();
+    }
+    all.iter().copied().filter(|t| named.iter().any(|n| n == word(*t))).collect()
+}
+
+/// How the program ends: what got worse comes first, then what failed, then what could not be told.
+fn exit(results: &Results, compared: Option<&Comparison>) -> Exit {
+    let mut ours = results.sets.iter().flat_map(|s| &s.contenders).filter(|c| c.ours);
+    if compared.is_some_and(Comparison::regressed) {
+        Exit::Fail
+    } else if ours.any(|c| c.failed.is_some()) || results.sets.is_empty() {
+        Exit::Environment
+    } else if compared.is_some_and(Comparison::unclear) {
+        Exit::Unknown
+    } else {
+        Exit::Pass
+    }
+}
+
+fn processors() -> u32 {
+    thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+}
+
+/// A folder of this run.
+fn folder(out: &Path) -> Result<PathBuf, Failure> {
+    let started = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let compact: String = started.chars().filter(char::is_ascii_alphanumeric).collect();
+    let path = out.join(compact);
+    fs::create_dir_all(&path).map_err(|e| {
+        let what = format!("no figures can be kept in `{}`: {e}", path.display());
+        Failure::usage(what, "choose a folder that can be written with --out")
+    })?;
+    Ok(path)
+}
+
+fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    Failure::environment(
+        format!("`{}` cannot be written: {e}", path.display()),
+        "free the disk, or choose another",
+    )
+}

@@ -1,0 +1,124 @@
+//! `gameday bench index`, with real builds of a small data set, our own engines and our own searcher.
+
+use std::{fs, process::Command};
+
+use crate::desk::Desk;
+use insta::assert_snapshot;
+
+const SMALL: &str = "bench index --data tiny --peer none --rounds 2 --quiet";
+
+fn changed(desk: &Desk, from: &str, to: &str, change: impl Fn(&mut serde_json::Value)) {
+    let mut result: serde_json::Value = serde_json::from_str(&desk.read(from)).expect("a result is JSON");
+    change(&mut result);
+    desk.write(to, &result.to_string());
+}
+
+fn builds(result: &mut serde_json::Value) -> &mut Vec<serde_json::Value> {
+    result["sets"][0]["contenders"][0]["builds"].as_array_mut().expect("a result has builds")
+}
+
+#[test]
+fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
+    let desk = Desk::new();
+    let first = desk.gameday(&format!("{SMALL} --json last.json"));
+    assert_eq!(first.code, 0, "{}{}", first.stdout, first.stderr);
+    assert!(
+        first.stdout.contains("gameday-cpu") && first.stdout.contains("wrote the same bytes in every round")
+    );
+
+    let result: serde_json::Value = serde_json::from_str(&desk.read("last.json")).unwrap();
+    let contender = &result["sets"][0]["contenders"][0];
+    assert_eq!(contender["builds"].as_array().unwrap().len(), 2);
+    assert_eq!(contender["searcher"], "gameday");
+    let best = contender["searches"].as_array().unwrap().last().unwrap();
+    assert!(best["recall"][0].as_f64().unwrap() > 0.95, "{best}");
+    assert!(contender["builds"][0]["peak_bytes"].as_u64().unwrap() > 1 << 20);
+
+    let folder = fs::read_dir(desk.path("runs/bench")).unwrap().next().unwrap().unwrap().path();
+    let mut kept: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["curves.csv", "index.json", "index.svg", "index.txt"]);
+    assert_eq!(fs::read_to_string(folder.join("index.json")).unwrap(), desk.read("last.json"));
+    assert_eq!(fs::read_dir(desk.path("cache/work")).unwrap().count(), 0, "files of builds were left");
+
+    // The same engine a hundred times as slow, and a thousand times as fast: intervals are disjoint on any machine.
+    changed(&desk, "last.json", "slow.json", |r| {
+        builds(r).iter_mut().for_each(|b| b["seconds"] = 100.0.into());
+    });
+    let faster = desk.gameday(&format!("{SMALL} --baseline slow.json"));
+    assert_eq!(faster.code, 0, "{}{}", faster.stdout, faster.stderr);
+    changed(&desk, "last.json", "fast.json", |r| {
+        builds(r).iter_mut().for_each(|b| b["seconds"] = 0.0001.into());
+    });
+    let slower = desk.gameday(&format!("{SMALL} --baseline fast.json"));
+    let (code, word) = if slower.stdout.contains("%!") { (4, "UNCLEAR") } else { (1, "SLOWER") };
+    assert_eq!(slower.code, code, "{}{}", slower.stdout, slower.stderr);
+    assert!(slower.stdout.contains(word), "{}", slower.stdout);
+
+    changed(&desk, "slow.json", "better.json", |r| {
+        r["sets"][0]["contenders"][0]["searches"][0]["recall"] = [1.0, 1.0].into();
+    });
+    let worse = desk.gameday(&format!("{SMALL} --baseline better.json"));
+    assert_eq!(worse.code, 1, "{}{}", worse.stdout, worse.stderr);
+    assert!(worse.stdout.contains("WORSE"), "{}", worse.stdout);
+
+    changed(&desk, "fast.json", "elsewhere.json", |r| r["machine"]["cpu"] = "another".into());
+    let elsewhere = desk.gameday(&format!("{SMALL} --baseline elsewhere.json"));
+    assert_eq!(elsewhere.code, 4, "{}{}", elsewhere.stdout, elsewhere.stderr);
+    assert!(elsewhere.stdout.contains("another machine: processor"), "{}", elsewhere.stdout);
+}
+
+#[test]
+fn a_baseline_that_is_none_is_found_out_before_anything_is_built() {
+    let desk = Desk::new();
+    desk.write("text.json", "once upon a time");
+    desk.write("list.json", "[]");
+    desk.write("old.json", "{\"schema\": \"gameday-bench-index/0\"}");
+    desk.write("torn.json", "{\"schema\": \"gameday-bench-index/1\", \"gameday\": ");
+    let mut all = String::new();
+    for file in ["text.json", "list.json", "old.json", "torn.json", "missing.json"] {
+        all += &desk.session(&format!("bench index --quick --baseline {file}"));
+    }
+    assert_snapshot!("bench_baselines", all);
+    assert!(!desk.path("cache").exists() && !desk.path("runs").exists());
+}
+
+#[test]
+fn peers_that_are_missing_are_skipped_loudly() {
+    let desk = Desk::new();
+    let run = desk.gameday("bench index --data tiny --rounds 1");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("SKIPPED no peers") && run.stderr.contains("gameday bench setup"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stdout.contains("SKIPPED   no peers"), "{}", run.stdout);
+    let nobody = desk.gameday("bench index --data tiny --engine none");
+    assert_eq!(nobody.code, 2, "{}", nobody.stderr);
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let desk = Desk::new();
+    let program = assert_cmd::cargo::cargo_bin("gameday");
+    let mut child = Command::new(program)
+        .args(["bench", "index", "--data", "tiny", "--peer", "none", "--rounds", "1000"])
+        .current_dir(desk.path(""))
+        .env("GAMEDAY_CACHE", desk.path("cache"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first line says that the data set is made, the second that a build has ended.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(lines.nth(1).unwrap().unwrap().contains("round 1/1000"));
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(4), "{rest:?}");
+    assert!(rest.iter().any(|l| l.contains("given up on request")), "{rest:?}");
+    assert_eq!(fs::read_dir(desk.path("cache/work")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(desk.path("runs/bench")).unwrap().count(), 0);
+}
