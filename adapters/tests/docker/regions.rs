@@ -187,7 +187,7 @@ pub(crate) fn a_frozen_receiver_loses_to_the_row() {
     }
 }
 
-const LOAD: &str = "{ object = \"5/s\", feature = \"50/s\" }";
+const LOAD: &str = "{ object = \"5/s\", feature = \"10/s\" }";
 
 /// A cut link between regions is felt by the standby alone, and what waited arrives when it is mended.
 pub(crate) fn a_link_between_regions_is_cut_slowed_and_mended() {
