@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ports::Write, scenario::Scenario, topology::Role};
 
-pub use exact::{Neighbours, exact_neighbours, squared_distance};
+pub use exact::{Neighbours, count_hits, exact_neighbours, squared_distance};
 pub use features::{CatalogueRecord, FEATURES, FeatureRow, MODEL_VERSION, MODELS, Table};
 
 const CLUSTERS: u64 = 64;

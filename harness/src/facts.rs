@@ -3,15 +3,17 @@
 //! [`Facts::of`] is a fold over the journal, one event at a time, so that a journal of a million events needs little
 //! memory. Everything that a finding or a report says is computed from here, and from nothing else.
 
+mod fold;
 mod oddity;
 mod outage;
+mod recount;
 mod stores;
 
 use std::collections::BTreeMap;
 
 use crate::{
     act::Act,
-    journal::{Acted, Began, Ending, Event, EventKind, JournalError, Phase, Probed, Quality, touched},
+    journal::{Acted, Began, Ending, Event, EventKind, JournalError, Phase, Quality, touched},
     ledger::{Account, Ledger, Survivors},
     plan::{Plan, StepKind},
     topology::{NodeId, Role, State},
@@ -191,165 +193,6 @@ impl Facts {
             ending: None,
             end_us: 0,
             events: 1,
-        }
-    }
-
-    fn take(&mut self, event: Event) {
-        let (seq, at_us) = (event.seq, event.at_us);
-        self.end_us = at_us;
-        self.events += 1;
-        if let Some(odd) = self.oddity(&event.kind) {
-            self.odd.get_or_insert(format!("event {seq}: {odd}"));
-            return;
-        }
-        match &event.kind {
-            EventKind::Intended(i) if !i.undo.is_empty() => self.open.push(i.clone()),
-            EventKind::Undone(done) if done.outcome.observed() => {
-                if let Some(debt) = self.open.iter_mut().rev().find(|d| d.step == done.step) {
-                    debt.undo.retain(|a| a != &done.act);
-                }
-                self.open.retain(|d| !d.undo.is_empty());
-            }
-            _ => {}
-        }
-        match event.kind {
-            EventKind::Began(_) => {}
-            EventKind::Entered(phase) => {
-                self.phases.push((phase, at_us));
-                self.phase_seqs.push(seq);
-            }
-            EventKind::Intended(intent) => self.steps.push(StepFacts {
-                name: intent.step,
-                kind: intent.why,
-                began_us: at_us,
-                ended_us: None,
-                planned: intent.acts,
-                acts: Vec::new(),
-                lifted_us: None,
-                undone: Vec::new(),
-                evidence: vec![seq],
-            }),
-            EventKind::Acted(acted) => self.acted(acted, seq, at_us),
-            EventKind::Undone(undone) => self.undone(undone, seq, at_us),
-            EventKind::Probed(probed) => self.probed(probed, seq),
-            EventKind::Wrote(w) => {
-                if let Some(store) = self.store_mut(w.store) {
-                    store.ledger.wrote(&w);
-                }
-            }
-            EventKind::Seeded { store, count } => {
-                if let Some(store) = self.store_mut(store) {
-                    store.ledger.seeded(count);
-                }
-            }
-            EventKind::Detected { service } => {
-                if let Some(s) = self.services.iter_mut().find(|s| s.name == service) {
-                    s.detected_us.get_or_insert(at_us);
-                }
-            }
-            EventKind::ReadBack(page) if page.region.is_some() => self.copy(&page, seq),
-            EventKind::ReadBack(page) => {
-                let pass = usize::from(page.pass == 2);
-                if let Some(store) = page.store.and_then(|role| self.store_mut(role)) {
-                    store.passes[pass].page(&page);
-                    if pass == 0 && (store.evidence.len() < EVIDENCE_MAX || page.end.is_some()) {
-                        store.evidence.push(seq);
-                    }
-                }
-            }
-            EventKind::Quality(q) => {
-                self.quality.insert(q.pass, (seq, *q));
-            }
-            EventKind::Noted(note) => self.notes.push(note),
-            // The first reason is the cause; what failed afterwards is told with it.
-            EventKind::Aborted(why) => {
-                self.aborted = Some(match self.aborted.take() {
-                    Some(first) => format!("{first}; and then: {why}"),
-                    None => why,
-                });
-            }
-            EventKind::Ended(ending) => self.ending = Some(ending),
-        }
-    }
-
-    /// Keeps the state of the stack as it was when the storm ended.
-    fn felt(&mut self, done: &Acted) {
-        let over = self.phases.last().is_some_and(|(p, _)| *p > Phase::Storm);
-        if !over && done.outcome.observed() {
-            self.state.apply(&done.act);
-        }
-    }
-
-    fn acted(&mut self, acted: Acted, seq: u64, at_us: u64) {
-        self.felt(&acted);
-        if let Some(step) = self.steps.iter_mut().rev().find(|s| s.name == acted.step) {
-            step.acts.push(acted);
-            step.evidence.push(seq);
-            if step.acts.len() == step.planned.len() {
-                step.ended_us = Some(at_us);
-            }
-        }
-    }
-
-    fn undone(&mut self, undone: Acted, seq: u64, at_us: u64) {
-        self.felt(&undone);
-        let storming = self.phases.last().is_some_and(|(p, _)| *p == Phase::Storm);
-        if let Some(step) = self.steps.iter_mut().rev().find(|s| s.name == undone.step) {
-            if storming {
-                step.lifted_us.get_or_insert(at_us);
-            }
-            step.undone.push(undone);
-            step.evidence.push(seq);
-        }
-    }
-
-    fn probed(&mut self, p: Probed, seq: u64) {
-        if let Some(s) = self.services.iter_mut().find(|s| s.name == p.service) {
-            // Only the first reasons are ever shown; a long outage has thousands of the same.
-            if let Some(why) = p.bad.as_ref().filter(|_| s.first_bad.len() < 64) {
-                s.first_bad.insert(p.n, why.clone());
-            }
-            let good = p.bad.is_none();
-            let (n, due_us, sent_us, done_us) = (p.n, p.due_us, p.sent_us, p.done_us);
-            s.probes.push(ProbeRecord { n, due_us, sent_us, done_us, good, seq });
-        }
-    }
-
-    fn store_mut(&mut self, role: Role) -> Option<&mut StoreFacts> {
-        self.stores.iter_mut().find(|s| s.store == role)
-    }
-
-    fn finish(&mut self) {
-        for store in &mut self.stores {
-            let read = |s: &Survivors| s.complete().then(|| store.ledger.account(s));
-            (store.account, store.second) = (read(&store.passes[0]), read(&store.passes[1]));
-            store.unread = match &store.passes[0].end {
-                Some(crate::journal::ReadEnd::Incomplete(why)) => Some(why.clone()),
-                Some(crate::journal::ReadEnd::Complete) => None,
-                None => Some("it was never read back".into()),
-            };
-        }
-        self.dangling = self.references();
-        let (t0_us, struck_us, watched_us) = (self.t0_us(), self.last_strike_us(), self.watched_until_us());
-        let storm_us = self.entered_us(Phase::Storm).unwrap_or(u64::MAX);
-        for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
-            s.probes.sort_by_key(|p| p.n);
-            let Some(t0_us) = t0_us else { continue };
-            // A probe that was still under way at t0 is the fault's doing only if a good one could have been, too.
-            let usual = |p: &&ProbeRecord| p.good && p.done_us < t0_us;
-            let usual_us = s.probes.iter().filter(usual).map(|p| p.done_us.saturating_sub(p.due_us)).max();
-            let grace_us = usual_us.unwrap_or(0).saturating_add(2 * plan.probe.every.us());
-            let before = |p: &&ProbeRecord| {
-                !p.good
-                    && p.due_us >= storm_us
-                    && (p.done_us < t0_us || p.due_us.saturating_add(grace_us) < t0_us)
-            };
-            s.bad_before = s.probes.iter().filter(before).count() as u64;
-            let stable_us = plan.objectives.stable_for.us();
-            let outage = Outage::of(&s.probes, t0_us, struck_us.unwrap_or(u64::MAX), watched_us, stable_us);
-            s.why = outage.first_bad.and_then(|n| s.first_bad.get(&n).cloned());
-            s.detected_us = s.detected_us.filter(|at| *at >= t0_us);
-            s.outage = Some(outage);
         }
     }
 

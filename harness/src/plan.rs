@@ -134,6 +134,12 @@ impl Plan {
         }
     }
 
+    /// The most neighbours that a query of the frozen set or a probe asks for.
+    pub fn most_neighbours(&self) -> usize {
+        let probes = self.services.iter().filter_map(|s| s.probe.search.as_ref()).map(|s| s.k as usize);
+        probes.max().unwrap_or(0).max(self.scenario.data.vectors.k as usize)
+    }
+
     /// The stores whose every record is accounted for, with the number of records that they are filled with. The
     /// store of the workers is that of their job's checkpoints.
     pub fn stores(&self) -> Vec<(Role, u64)> {

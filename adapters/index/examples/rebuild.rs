@@ -4,7 +4,7 @@
 //! cargo run --release -p index --example rebuild -- base.f32 dim KIND [rounds] [out] [cpu|opencl] [l2|ip|cosine]
 //! ```
 //!
-//! `base.f32` holds rows of little-endian `f32`; KIND is `hnsw`. With `out` the index is written
+//! `base.f32` holds rows of little-endian `f32`; KIND is `hnsw` or `ivf_flat`. With `out` the index is written
 //! to `out` (our file; for HNSW hnswlib opens it) and to `out.faiss`. CPU seconds burnt by other processes meanwhile are
 //! printed too: a figure from a busy machine is no figure.
 
@@ -40,13 +40,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         "ivf_flat" => Kind::IvfFlat { nlist: 1_024, nprobe: 16 },
         other => return Err(format!("`{other}` is no kind of index").into()),
     };
+    let engine = match args.get(5).map(String::as_str) {
+        None | Some("cpu") => Engine::Cpu,
+        Some("opencl") => Engine::OpenCl,
+        Some(other) => return Err(format!("`{other}` is no engine").into()),
+    };
     let spec = IndexSpec { kind, metric, seed: 1 };
     let vectors = Vectors::new(dim, &ids, &data)?;
     for round in 0..rounds {
         let (before, own) = (busy(), mine());
         let start = Instant::now();
         let mut stages = Vec::new();
-        let index = build(vectors, &spec, Engine::Cpu, &mut |done| {
+        let index = build(vectors, &spec, engine, &mut |done| {
             stages.push((done, start.elapsed().as_secs_f32()));
             ControlFlow::Continue(())
         })?;
@@ -56,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "{seconds:.3} s, other processes burnt {foreign:.2} CPU seconds meanwhile, peak {} MB",
             peak()
         );
+        println!("  {:?}", index.ran());
         if env::var_os("STAGES").is_some() {
             for at in [0.1, 0.14, 0.17, 0.21, 0.5, 0.74, 0.85, 0.97, 1.0] {
                 let time = stages.iter().rev().find(|(done, _)| *done <= at).map_or(0.0, |(_, time)| *time);

@@ -2,8 +2,10 @@
 //!
 //! The engine is a value, so that callers choose it at run time and never change when one is added.
 
+use crate::device::Device;
 use crate::searcher::{Body, Index};
 use crate::{IndexSpec, Kind, SpecError, Vectors, hnsw, ivf};
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// What builds the index.
@@ -13,6 +15,29 @@ pub enum Engine {
     /// All processors, by the widest instructions they have. The bytes are the same on every machine.
     #[default]
     Cpu,
+    /// The OpenCL engine, a process of its own ([`crate::opencl`]). What it cannot do the processor does, and
+    /// [`Index::ran`] says so; the bytes are those of [`Engine::Cpu`] either way.
+    OpenCl,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::OpenCl => "opencl",
+        })
+    }
+}
+
+/// What built an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The engine that finished it.
+    pub engine: Engine,
+    /// Its kernels and device, such as `fp32 avx512`.
+    pub tier: String,
+    /// Why it is not the engine asked for.
+    pub note: Option<String>,
 }
 
 /// Builds an index of `vectors`.
@@ -30,16 +55,17 @@ pub fn build(
 ) -> Result<Index, BuildError> {
     spec.validate()?;
     let mut progress = Progress::new(progress);
-    let body = match (engine, spec.kind) {
-        (Engine::Cpu, Kind::IvfFlat { nlist, .. }) => {
-            Body::Ivf(ivf::build(vectors, nlist, spec.seed, &mut progress)?)
+    let mut device = Device::open(engine, &mut progress.part(0.0, 0.0))?;
+    let body = match spec.kind {
+        Kind::IvfFlat { nlist, .. } => {
+            Body::Ivf(ivf::build(vectors, nlist, spec.seed, spec.metric, &mut device, &mut progress)?)
         }
-        (Engine::Cpu, Kind::Hnsw { m, ef_construction, .. }) => {
-            Body::Hnsw(hnsw::build(vectors, spec.metric, m, ef_construction, spec.seed, &mut progress)?)
+        Kind::Hnsw { m, ef_construction, .. } => {
+            Body::Hnsw(hnsw::build(vectors, spec, m, ef_construction, &mut device, &mut progress)?)
         }
     };
     progress.at(1, 1)?;
-    Ok(Index::new(*spec, body))
+    Ok(Index::new(*spec, body, Some(device.ran())))
 }
 
 /// Why there is no index.

@@ -44,11 +44,13 @@
 //! | `ivf` | inverted lists: k-means, search, file layout |
 //! | `distance`, `tile` | the kernels: one pair, many with many; each for every instruction set, with identical bits |
 //! | `crew` | the threads of a build |
+//! | `device`, [`opencl`] | who does the heavy work; the OpenCL engine, a process of its own |
 //! | `faiss` | export to FAISS; to hnswlib nothing needs to be exported |
 //! | `file` | checksums, atomic save, load |
 
 mod bulk;
 mod crew;
+mod device;
 mod distance;
 mod draw;
 mod engine;
@@ -57,13 +59,14 @@ mod file;
 mod hnsw;
 mod ivf;
 mod key;
+pub mod opencl;
 mod reader;
 mod searcher;
 mod spec;
 mod tile;
 mod vectors;
 
-pub use engine::{BuildError, Engine, build};
+pub use engine::{BuildError, Engine, Ran, build};
 pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
 pub use searcher::{Index, Neighbor, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};

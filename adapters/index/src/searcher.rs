@@ -3,7 +3,7 @@
 use crate::distance::Kernel;
 use crate::file::LoadError;
 use crate::vectors::unit_rows;
-use crate::{IndexSpec, Kind, Metric, hnsw, ivf};
+use crate::{IndexSpec, Kind, Metric, Ran, hnsw, ivf};
 use std::fmt;
 
 /// An index that answers searches.
@@ -11,6 +11,7 @@ pub struct Index {
     spec: IndexSpec,
     kernel: Kernel,
     body: Body,
+    ran: Option<Ran>,
 }
 
 pub(crate) enum Body {
@@ -28,8 +29,8 @@ pub struct Neighbor {
 }
 
 impl Index {
-    pub(crate) fn new(spec: IndexSpec, body: Body) -> Self {
-        Self { kernel: Kernel::of(spec.metric), spec, body }
+    pub(crate) fn new(spec: IndexSpec, body: Body, ran: Option<Ran>) -> Self {
+        Self { kernel: Kernel::of(spec.metric), spec, body, ran }
     }
 
     /// Up to `k` approximate nearest neighbours for which `keep(id)` is true, nearest first, ties by id.
@@ -101,6 +102,11 @@ impl Index {
         &self.spec
     }
 
+    /// What built the index; `None` if it was loaded.
+    pub fn ran(&self) -> Option<&Ran> {
+        self.ran.as_ref()
+    }
+
     /// The bytes of the index's file: hnswlib's layout for HNSW, our own for IVF.
     pub fn to_bytes(&self) -> Vec<u8> {
         match (&self.body, self.spec.kind) {
@@ -145,7 +151,7 @@ impl Index {
             }
             Kind::IvfFlat { nlist, .. } => Body::Ivf(ivf::Ivf::from_bytes(bytes, nlist)?),
         };
-        Ok(Self::new(*spec, body))
+        Ok(Self::new(*spec, body, None))
     }
 }
 

@@ -255,33 +255,38 @@ async fn skew(node: &Milvus, copies: &Copies) -> Result<Option<String>, Effect> 
     Ok(older.then(why))
 }
 
-/// Makes the collection anew from rows, and reads all of them back.
+/// Makes the collection anew from rows, under another name until all of them were read back: users never see a part
+/// of it, and what they find meanwhile is no collection at all.
 async fn remake(node: &Milvus, chain: &Chain) -> Result<(), Effect> {
+    let fresh = node.client.of(&format!("{COLLECTION}_restored"));
     node.client.drop_collection().await.map_err(failed)?;
-    node.client.create(node.dim).await.map_err(failed)?;
-    let rows: Vec<Row> =
-        chain.records.values().map(|r| Row { key: r.key, ver: r.ver, vector: r.vector.clone() }).collect();
-    node.client.insert_all(&rows).await.map_err(failed)?;
-    node.client.flush(LONG).await.map_err(failed)?;
+    // What an attempt that was given up left.
+    fresh.drop_collection().await.map_err(failed)?;
+    fresh.create(node.dim).await.map_err(failed)?;
+    let rows = chain.records.values().map(|r| Row { key: r.key, ver: r.ver, vector: r.vector.clone() });
+    let rows: Vec<Row> = rows.collect();
+    fresh.insert_all(&rows).await.map_err(failed)?;
+    fresh.flush(LONG).await.map_err(failed)?;
     let kind = match chain.spec.map(|spec| spec.kind) {
         Some(SpecKind::IvfFlat { .. }) => IndexKind::IvfFlat,
         _ => IndexKind::Hnsw,
     };
-    node.client.build_index(kind, LONG).await.map_err(failed)?;
-    node.client.load().await.map_err(failed)?;
-    searchable(node).await?;
+    fresh.build_index(kind, LONG).await.map_err(failed)?;
+    fresh.load().await.map_err(failed)?;
+    fresh.loaded(LONG).await.map_err(failed)?;
     let keys: Vec<u64> = chain.records.keys().copied().collect();
-    let read = node.client.rows_of(&keys).await.map_err(failed)?;
+    let read = fresh.rows_of(&keys).await.map_err(failed)?;
     let same = read.iter().filter(|row| {
         chain.records.get(&row.key).is_some_and(|r| r.ver == row.ver && bits(&r.vector) == bits(&row.vector))
     });
-    let same = same.count();
-    if same != rows.len() {
-        let why = format!("{same} of {} rows are what the backup holds", rows.len());
+    let (same, count) = (same.count(), fresh.count().await.map_err(failed)?);
+    if same != rows.len() || count != rows.len() as u64 {
+        let why = format!("{same} of {} rows are what the backup holds, and {count} are there", rows.len());
         return Err(Effect::not_observed(why));
     }
     *node.known.lock().await = Manifest::take(&node.s3, ROOT).await.map_err(failed)?;
-    Ok(())
+    fresh.rename(COLLECTION).await.map_err(failed)?;
+    searchable(node).await.map(drop)
 }
 
 fn bits(vector: &[f32]) -> Vec<u32> {

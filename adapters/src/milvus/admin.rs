@@ -1,6 +1,8 @@
 //! Questions about the server itself, and the life of a collection.
 
-use milvus::proto::milvus::{DropCollectionRequest, GetVersionRequest, HasCollectionRequest};
+use milvus::proto::milvus::{
+    DropCollectionRequest, GetVersionRequest, HasCollectionRequest, RenameCollectionRequest,
+};
 
 use super::Client;
 use super::error::{MilvusError, check};
@@ -41,6 +43,13 @@ impl Client {
         let answer = self.stub.clone().has_collection(request).await?.into_inner();
         check(answer.status)?;
         Ok(answer.value)
+    }
+
+    /// Gives the collection another name, which nobody has.
+    pub async fn rename(&self, name: &str) -> Result<(), MilvusError> {
+        let (old_name, new_name) = (self.collection.clone(), name.to_owned());
+        let request = RenameCollectionRequest { old_name, new_name, ..Default::default() };
+        check(Some(self.stub.clone().rename_collection(request).await?.into_inner()))
     }
 
     /// Removes the collection with all that is in it; one that is not there is fine.

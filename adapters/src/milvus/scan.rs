@@ -34,9 +34,10 @@ impl Client {
                 }
                 all.insert(number(*key)?, number(*ver)?);
             }
+            // A page may be short though more follows: it ends where one of the segments has told all that it may.
             match keys.iter().max() {
-                Some(last) if keys.len() >= PAGE => after = *last,
-                _ => return Ok(all),
+                Some(last) => after = *last,
+                None => return Ok(all),
             }
         }
     }

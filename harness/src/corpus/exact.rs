@@ -68,6 +68,17 @@ pub fn exact_neighbours(
     })
 }
 
+/// How many of the `k` exact neighbours of each query its answer holds, of which the first `k` count; no answer has none.
+pub fn count_hits<'a>(
+    truth: &[Neighbours],
+    answers: impl IntoIterator<Item = Option<&'a [u64]>>,
+    k: usize,
+) -> Vec<u32> {
+    let hits =
+        |(n, a): (&Neighbours, Option<&[u64]>)| a.map_or(0, |a| n.nearest(k).hits(&a[..a.len().min(k)]));
+    truth.iter().zip(answers).map(hits).collect()
+}
+
 /// How many records are compared with all queries before the next ones are made: they stay in the cache.
 const BLOCK: usize = 256;
 

@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{Break, Stage};
 use crate::{
-    corpus::{Neighbours, exact_neighbours},
+    corpus::{Neighbours, count_hits, exact_neighbours},
     journal::{EventKind, Quality},
     ledger::{Ledger, Survivors},
     time::Dur,
@@ -52,11 +52,11 @@ impl Stage {
         }
         let queries = self.queries();
         let records: Vec<(u64, u64)> = (0..self.corpus.vectors).map(|k| (k, 0)).collect();
-        let truth = exact_neighbours(&self.corpus, &queries, &records, self.k_max());
+        let truth = exact_neighbours(&self.corpus, &queries, &records, self.plan.most_neighbours());
         let k = self.k();
         let mut last = Vec::new();
         for pass in [1, 2] {
-            let answers = self.ask_all(&queries, self.k_max()).await;
+            let answers = self.ask_all(&queries, self.plan.most_neighbours()).await;
             let hits: Vec<u32> = count(&truth, &answers, k);
             let failed = failures(&answers);
             last = answers.iter().map(|a| a.clone().unwrap_or_default()).collect();
@@ -130,12 +130,6 @@ impl Stage {
         self.plan.scenario.data.vectors.k
     }
 
-    /// The most neighbours that a query or a probe asks for.
-    fn k_max(&self) -> usize {
-        let probes = self.plan.services.iter().filter_map(|s| s.probe.search.as_ref()).map(|s| s.k as usize);
-        probes.max().unwrap_or(0).max(self.k())
-    }
-
     /// The answer to each query, in order; `None` for one that failed.
     async fn ask_all(&self, queries: &[Vec<f32>], k: usize) -> Vec<Option<Vec<u64>>> {
         let mut answers: Vec<Option<Vec<u64>>> = vec![None; queries.len()];
@@ -169,9 +163,7 @@ fn first(answer: &[u64], k: usize) -> Vec<u64> {
 }
 
 fn count(truth: &[Neighbours], answers: &[Option<Vec<u64>>], k: usize) -> Vec<u32> {
-    let hits =
-        |(n, a): (&Neighbours, &Option<Vec<u64>>)| a.as_ref().map_or(0, |a| n.nearest(k).hits(&first(a, k)));
-    truth.iter().zip(answers).map(hits).collect()
+    count_hits(truth, answers.iter().map(Option::as_deref), k)
 }
 
 fn failures(answers: &[Option<Vec<u64>>]) -> u32 {

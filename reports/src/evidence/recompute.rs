@@ -1,4 +1,8 @@
 //! Every number again, from the raw events alone: what an auditor calls re-performance.
+//!
+//! Raw is what the journal quotes of the systems: when a question was sent and answered, how a write ended, what was read
+//! back, which neighbours a search gave. Whether a search was right is computed again from the scenario's records. What
+//! stays the harness's word at the time is why a single probe was bad, and what an act was seen to do.
 
 use std::{
     fs::{self, File},
@@ -73,6 +77,9 @@ pub fn recompute(
         say(JOURNAL, format!("its events give {found}, and the ledger says {said}"));
     }
     for why in contradictions(&facts, &report, declared) {
+        say(JOURNAL, why);
+    }
+    if let Err(why) = facts.recount() {
         say(JOURNAL, why);
     }
     if let Some(why) = another_scenario(folder, declared, &facts.began.scenario) {

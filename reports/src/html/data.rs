@@ -50,7 +50,9 @@ fn recall(r: &Report, q: &QualityReport) -> Markup {
     } else {
         0.02
     };
-    let (from, to) = (((low - 1e-9) / step).floor() * step, ((high + 1e-9) / step).ceil() * step);
+    // Room on the left for the limit's words, but never below nothing.
+    let from = (((low - 1e-9) / step).floor() * step).max(0.0);
+    let to = ((high - 1e-9) / step).ceil() * step;
     let x = |v: f64| FROM + (TO - FROM) * ((v - from) / (to - from).max(1e-9)).clamp(0.0, 1.0);
     let ticks = (0..=((to - from) / step).round() as u32).map(|i| from + f64::from(i) * step);
     let row = |i: usize| 26.0 + 24.0 * i as f64;
@@ -112,7 +114,11 @@ pub(super) fn ledger(r: &Report) -> Markup {
     html! {
         section #ledger {
             h2 { "What became of every acknowledged record" }
-            p.lead { "Every record was read back as a user would, before any undo, and its value compared." }
+            p.lead {
+                @if r.ledger.iter().all(|s| s.read_back) {
+                    "Every record was read back as a user would, before any undo, and its value compared."
+                } @else { "Not every store was read back: what those hold is unknown, and so is the verdict about them." }
+            }
             figure {
                 (scroll("Ledger", bars(r)))
                 ul.legend { (key("good", "intact")) (key("bad", "lost")) (key("slow", "corrupt")) (key("hold", "unexpected or twice")) }

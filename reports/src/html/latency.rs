@@ -10,7 +10,7 @@ use harness::{
 use maud::{Markup, html};
 
 use super::{
-    plot::{LEFT, RIGHT, Scale, WIDTH, fit, key, n},
+    plot::{LEFT, RIGHT, Scale, WIDTH, fit, key, label, n},
     scroll, text,
 };
 use crate::text::words::count;
@@ -107,7 +107,7 @@ fn chart(r: &Report, lane: &Lane) -> Markup {
             }
             @let y = decades.y(lane.slow_us);
             line.slowline x1=(n(LEFT)) x2=(n(RIGHT)) y1=(n(y)) y2=(n(y)) {}
-            text class="slowt end" x=(n(RIGHT)) y=(n(if y < TOP + 12.0 { y + 12.0 } else { y - 4.0 })) { "slow over " (human_us(lane.slow_us)) }
+            (label("slowt", RIGHT, if y < TOP + 14.0 { y + 14.0 } else { y - 5.0 }, true, &format!("slow over {}", human_us(lane.slow_us))))
             (scale.t0(&r.drawing, TOP, BOTTOM))
         }
     }

@@ -67,12 +67,13 @@ impl Scale {
         }
     }
 
-    /// Lines and numbers of the time axis.
+    /// Lines and numbers of the time axis; zero has a line of its own.
     pub(super) fn axis(&self, top: f64, bottom: f64, numbers: f64) -> Markup {
         html! {
             @for (at, words) in self.ticks() {
-                line.grid x1=(n(self.x(at))) x2=(n(self.x(at))) y1=(n(top)) y2=(n(bottom)) {}
+                @if at != self.zero_us { line.grid x1=(n(self.x(at))) x2=(n(self.x(at))) y1=(n(top)) y2=(n(bottom)) {} }
                 @if self.x(at) < RIGHT - 8.0 || self.x(at) > RIGHT - 0.5 {
+                    @if at == self.zero_us { rect.under x=(n(self.x(at) - 5.0)) y=(n(numbers - 11.0)) width="10" height="14" {} }
                     text class=(if self.x(at) > RIGHT - 14.0 { "ts end" } else { "ts mid" })
                         x=(n(self.x(at))) y=(n(numbers)) { (words) }
                 }
@@ -104,6 +105,15 @@ pub(super) fn fit(text: &str, width: f64, letter: f64) -> String {
     }
     let cut: String = text.chars().take(room.saturating_sub(1)).collect();
     if cut.is_empty() { cut } else { cut + "…" }
+}
+
+/// Small words over lines and patterns, on a ground of their own; `end` puts their end at `x`, else they begin there.
+pub(super) fn label(class: &str, x: f64, y: f64, end: bool, words: &str) -> Markup {
+    let width = 6.3 * words.chars().count() as f64 + 4.0;
+    html! {
+        rect.under x=(n(if end { x - width + 2.0 } else { x - 2.0 })) y=(n(y - 8.5)) width=(n(width)) height="10.5" {}
+        text class=(if end { format!("{class} end") } else { class.into() }) x=(n(x)) y=(n(y)) { (words) }
+    }
 }
 
 /// Patterns, so that nothing rests on colour alone.

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::{
     ROWS_MAX, lines,
-    plot::{LEFT, RIGHT, Scale, WIDTH, fit, key, n},
+    plot::{LEFT, RIGHT, Scale, WIDTH, fit, key, label, n},
     scroll, text,
 };
 use crate::text::words::{count, limit_us, maybe_us};
@@ -30,8 +30,10 @@ pub(super) fn section(r: &Report) -> Markup {
         section #timeline {
             h2 { "What happened, over time" }
             p.lead {
-                "Seconds count from t0, the moment the first fault was issued. A service is gone until it stays good; "
-                "the truth lies between the last bad and the first good answer, and the late end is judged."
+                @if d.t0_us.is_some() {
+                    "Seconds count from t0, the moment the first fault was issued. A service is gone until it stays good; "
+                    "the truth lies between the last bad and the first good answer, and the late end is judged."
+                } @else { "No fault was issued, so there is no t0: seconds count from the first question." }
             }
             figure { (scroll("Timeline", chart(r))) (legend(r)) }
             (services(r))
@@ -66,9 +68,9 @@ fn chart(r: &Report) -> Markup {
     html! {
         svg.chart viewBox={ "0 0 " (WIDTH) " " (n(y + 4.0)) } role="img" aria-label="Timeline of the drill" {
             (phases(r, &scale))
+            (scale.t0(d, 24.0, y))
             (scale.axis(38.0, y, 52.0))
             @if let Some(t0) = d.t0_us {
-                (scale.t0(d, 24.0, y))
                 text.t0t x=(n(scale.x(t0) + 4.0)) y="35" { "t0" }
             }
             @for row in rows { (row) }
@@ -79,14 +81,14 @@ fn chart(r: &Report) -> Markup {
 fn phases(r: &Report, scale: &Scale) -> Markup {
     html! {
         text.head x="0" y="15" { "PHASE" }
-        text.head x="0" y="52" { "SINCE t0" }
+        text.head x="0" y="52" { (if r.drawing.t0_us.is_some() { "SINCE t0" } else { "TIME" }) }
         @for (i, (name, from, to)) in r.drawing.phases.iter().filter(|(_, from, _)| scale.holds(*from)).enumerate() {
             @let (a, b) = (scale.x(*from), scale.x(*to));
             rect class=(if i % 2 == 0 { "phase" } else { "phase odd" }) x=(n(a)) y="2" width=(n((b - a).max(0.5))) height="18" {
                 title { (text(name)) }
             }
             @let short = fit(&text(name), b - a - 8.0, 6.4);
-            @if short.chars().count() > 3 { text.ts x=(n(a + 5.0)) y="15" { (short) } }
+            @if short.chars().count() > 3 { text.pht x=(n(a + 5.0)) y="15" { (short) } }
         }
     }
 }
@@ -133,10 +135,9 @@ fn rto(r: &Report, scale: &Scale, s: &ServiceReport, y: f64) -> Markup {
             @if late.is_some() && x > end { line.rest x1=(n(end + 3.0)) x2=(n(x)) y1=(line) y2=(line) {} }
             @if scale.holds(at) {
                 line.limit x1=(n(x)) x2=(n(x)) y1=(n(y + 2.0)) y2=(n(y + 16.0)) {}
-                @if x > RIGHT - 80.0 { text class="limt end" x=(n(x - 5.0)) y=(n(y + 7.0)) { (words) } }
-                @else { text.limt x=(n(x + 5.0)) y=(n(y + 7.0)) { (words) } }
+                (label("limt", x + if x > RIGHT - 80.0 { -5.0 } else { 5.0 }, y + 6.0, x > RIGHT - 80.0, &words))
             } @else {
-                text class="limt end" x=(n(RIGHT)) y=(n(y + 7.0)) { (words) " ▸" }
+                (label("limt", RIGHT, y + 6.0, true, &format!("{words} ▸")))
             }
         }
     }
@@ -166,14 +167,14 @@ fn moments(r: &Report, scale: &Scale, s: &ServiceReport, y: f64) -> Markup {
     html! {
         @for (x, _) in &at { line.tick x1=(n(*x)) x2=(n(*x)) y1=(n(y + 17.0)) y2=(n(y + 25.0)) {} }
         @for (x, group) in &groups {
-            @let words = label(group);
+            @let words = named(group);
             @if *x > RIGHT - 44.0 { text class="ts end" x=(n((*x + 8.0).min(RIGHT))) y=(n(y + 34.0)) { (words) } }
             @else { text.ts x=(n(*x + 3.0)) y=(n(y + 34.0)) { (words) } }
         }
     }
 }
 
-fn label(group: &[u8]) -> String {
+fn named(group: &[u8]) -> String {
     match group {
         [one] => format!("t{one}"),
         [first, .., last] if group.windows(2).all(|w| w[0] + 1 == w[1]) && group.len() > 2 => {
@@ -190,7 +191,12 @@ fn step(scale: &Scale, s: &Step, y: f64) -> Markup {
     let (body, edge) = ((until - began).max(3.0), (ended - began).max(3.0));
     let what = s.acts.first().map_or("nothing is done".into(), |(what, _)| text(what));
     let what = if s.acts.len() > 1 { format!("{what}, and {} more", s.acts.len() - 1) } else { what };
-    let what = if s.observed { what } else { format!("NOT OBSERVED: {what}") };
+    let failed = s.acts.iter().any(|(_, seen)| seen.starts_with("FAILED"));
+    let what = match (s.observed, failed) {
+        (true, _) => what,
+        (false, true) => format!("FAILED: {what}"),
+        (false, false) => format!("NOT OBSERVED: {what}"),
+    };
     let (left, right) = (began - LEFT, RIGHT - (began + edge));
     html! {
         text.t x="0" y=(n(y + 15.0)) { (fit(&text(&s.name), LEFT - 12.0, 6.8)) }
@@ -254,7 +260,7 @@ fn services(r: &Report) -> Markup {
         "Slow",
     ];
     let table = html! {
-        table {
+        table.tight {
             caption { "Services, counted from t0. t1 to t6 as marked below each lane" }
             thead { tr { @for (i, h) in head.iter().enumerate() { th class=(if i > 0 { "num" } else { "" }) { (h) } } } }
             tbody { @for (s, lane) in r.services.iter().zip(&r.drawing.lanes) {
@@ -262,7 +268,7 @@ fn services(r: &Report) -> Markup {
                 @let slow: u64 = lane.bands.iter().map(|b| b.slow).sum();
                 tr {
                     td { strong { (text(&s.service)) } span.why-line { (s.priority) } }
-                    td.num { (gone(s)) }
+                    td class="num gone" { (gone(s)) }
                     td.num { (limit.map_or("–".into(), limit_us)) }
                     @for us in [s.impact_us, s.detected_us, s.recovery_started_us, s.first_good_us, s.rto_us, s.verified_us] {
                         td.num { (maybe_us(us)) }
@@ -291,10 +297,17 @@ fn services(r: &Report) -> Markup {
 fn gone(s: &ServiceReport) -> String {
     match (s.rto_early_us, s.rto_us) {
         _ if s.absorbed => "never".into(),
-        (Some(early), Some(late)) => format!("{} – {}", human_us(early), human_us(late)),
+        (Some(early), Some(late)) => {
+            format!("{} – {}", unbroken(&human_us(early)), unbroken(&human_us(late)))
+        }
         _ if s.impact_us.is_some() => "to the end".into(),
         _ => "not measured".into(),
     }
+}
+
+/// A figure that stays with its unit.
+fn unbroken(figure: &str) -> String {
+    figure.replace(' ', "\u{a0}")
 }
 
 fn steps(r: &Report) -> Markup {

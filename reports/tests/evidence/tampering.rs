@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use harness::journal::{EventKind, Reader, digest};
 use proptest::{prelude::*, test_runner::TestRunner};
 use reports::evidence::{
     keys::{self, Allowed, Duty, Signer},
@@ -226,6 +227,56 @@ fn a_report_that_its_journal_does_not_give_is_found() {
     let problems = stand.problems().join("\n");
     assert!(problems.contains("result.json: it is not what the journal gives"), "{problems}");
     assert_eq!(stand.verify(None, true).runs[0].declared.run, "r1");
+}
+
+/// The same journal with other events, chained anew: what only the holder of the key can put on record.
+fn rewritten(journal: &[u8], change: impl Fn(&mut EventKind)) -> Vec<u8> {
+    let (mut out, mut prev) = (Vec::new(), String::new());
+    for event in Reader::new(journal) {
+        let mut event = event.expect("a journal of ours");
+        change(&mut event.kind);
+        event.prev = prev;
+        let line = serde_json::to_string(&event).expect("events can be written");
+        prev = digest(line.as_bytes());
+        out.extend(line.into_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+#[test]
+fn hits_that_do_not_follow_from_the_answers_are_found() {
+    for (pass, why) in [(1, "the hits of pass 1"), (3, "the hits of pass 3")] {
+        let journal = rewritten(&simulated(), |kind| {
+            if let EventKind::Quality(q) = kind
+                && q.pass == pass
+            {
+                // One answer less that was right, and the claim that it still was.
+                let stranger = 1 << 50;
+                q.answers[7][0] = stranger;
+            }
+        });
+        let mut stand = Stand::new();
+        stand.play("r1", As::Simulated);
+        assert_eq!(stand.problems(), Vec::<String>::new());
+        stand.declare("r2", As::Simulated);
+        stand.close("r2", &journal);
+        let problems = stand.problems().join("\n");
+        assert!(problems.contains(why) && problems.contains("do not follow from its answers"), "{problems}");
+    }
+    // Fewer hits among what is stored than the answers have.
+    let journal = rewritten(&simulated(), |kind| {
+        if let EventKind::Quality(q) = kind
+            && q.pass == 3
+        {
+            q.hits_stored[0] -= 1;
+        }
+    });
+    let mut stand = Stand::new();
+    stand.declare("r1", As::Simulated);
+    stand.close("r1", &journal);
+    let problems = stand.problems().join("\n");
+    assert!(problems.contains("the hits among what is stored of pass 3"), "{problems}");
 }
 
 #[test]

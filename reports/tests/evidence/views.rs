@@ -8,7 +8,7 @@ use crate::stand::{real, report_of, simulated};
 #[test]
 fn views_of_a_simulated_drill() {
     let report = report_of(&simulated());
-    for format in [Format::Markdown, Format::Junit, Format::Oscal, Format::Trace] {
+    for format in [Format::Markdown, Format::Junit, Format::Oscal, Format::Trace, Format::Json] {
         insta::assert_snapshot!(format!("sim_{format}"), format.render(&report));
     }
 }

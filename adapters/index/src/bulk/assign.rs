@@ -56,10 +56,15 @@ pub(crate) struct Centres {
 impl Centres {
     pub(crate) fn of(centres: Rows<'_>) -> Self {
         let tier = Tier::detect();
-        let centre = centres.centre(0..centres.len() as u32);
+        let centre = Self::centre(centres);
         let mut panels = Panels::default();
         panels.fill(tier, centres.dim, centres.data.chunks_exact(centres.dim), Some(&centre));
         Self { tier, centre, panels, dim: centres.dim }
+    }
+
+    /// The point all distances are measured from: among the centres.
+    pub(crate) fn centre(centres: Rows<'_>) -> Vec<f32> {
+        centres.centre(0..centres.len() as u32)
     }
 
     /// As [`nearest_centres`], on this thread.

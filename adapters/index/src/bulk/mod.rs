@@ -13,6 +13,7 @@ pub(crate) mod partition;
 pub(crate) mod prune;
 pub(crate) mod rows;
 
+use crate::device::Device;
 use crate::engine::{BuildError, Progress};
 use leaf::{Leaves, NEAR, NOBODY};
 use prune::{Links, Rule};
@@ -36,6 +37,7 @@ impl Layer {
         self,
         rows: Rows<'_>,
         buckets: Option<partition::Buckets>,
+        device: &mut Device,
         progress: &mut Progress<'_>,
     ) -> Result<Links, BuildError> {
         let n = rows.len();
@@ -45,13 +47,10 @@ impl Layer {
         }
         let leaves = match buckets {
             Some(buckets) => buckets.leaves(rows, self.seed, &mut progress.part(0.05, 0.1))?,
-            None => partition::buckets(rows, self.f, self.seed, &mut progress.part(0.0, 0.05))?.leaves(
-                rows,
-                self.seed,
-                &mut progress.part(0.05, 0.1),
-            )?,
+            None => partition::buckets(rows, self.f, self.seed, device, &mut progress.part(0.0, 0.05))?
+                .leaves(rows, self.seed, &mut progress.part(0.05, 0.1))?,
         };
-        let found = Found::of(n, &leaves, leaf::neighbours(rows, &leaves, &mut progress.part(0.1, 0.5))?);
+        let found = Found::of(n, &leaves, device.neighbours(rows, &leaves, &mut progress.part(0.1, 0.5))?);
         drop(leaves);
         let links = prune::choose(rows, self.rule, |row| found.list(row), &mut progress.part(0.5, 0.85))?;
         drop(found);

@@ -5,10 +5,11 @@
 //! Buckets are walked along a chain of leaders, each the nearest of those left: rows sorted by it lie in memory as
 //! they lie in space, and what is worked on together is fetched together.
 
-use super::assign::{Centres, MOST_CENTRES, MOST_NEAREST, nearest_centres};
+use super::assign::{Centres, MOST_CENTRES, MOST_NEAREST};
 use super::leaf::{LEAF, Leaves};
 use super::rows::Rows;
 use crate::crew;
+use crate::device::Device;
 use crate::distance::Kernel;
 use crate::draw::Draw;
 use crate::engine::{BuildError, Progress};
@@ -36,6 +37,7 @@ pub(crate) fn buckets(
     rows: Rows<'_>,
     f: usize,
     seed: u64,
+    device: &mut Device,
     progress: &mut Progress<'_>,
 ) -> Result<Buckets, BuildError> {
     let n = rows.len();
@@ -46,8 +48,7 @@ pub(crate) fn buckets(
     leaders.sort_unstable();
     let centres = rows.gather(&leaders);
     let centres = Rows { dim: rows.dim, data: &centres };
-    let all: Vec<u32> = (0..n as u32).collect();
-    let mut of = nearest_centres(rows, &all, centres, f, progress)?;
+    let mut of = device.nearest_centres(rows, centres, f, progress)?;
     let places = chain(centres);
     of.iter_mut().for_each(|bucket| *bucket = places[*bucket as usize]);
     Ok(Buckets { f, count, of })
@@ -172,6 +173,7 @@ fn gather(parts: impl Iterator<Item = Vec<u32>>) -> Leaves {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
     use std::ops::ControlFlow;
 
     #[test]
@@ -184,7 +186,8 @@ mod tests {
         let rows = Rows { dim: 3, data: &data };
         let mut heard = |_| ControlFlow::Continue(());
         let mut progress = Progress::new(&mut heard);
-        let buckets = buckets(rows, 4, 1, &mut progress).unwrap();
+        let mut device = Device::open(Engine::Cpu, &mut progress).unwrap();
+        let buckets = buckets(rows, 4, 1, &mut device, &mut progress).unwrap();
         let mut order = buckets.order();
         let leaves = buckets.leaves(rows, 1, &mut progress).unwrap();
         let mut seen = vec![false; 20_000];

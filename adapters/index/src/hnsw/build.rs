@@ -10,10 +10,11 @@ use crate::bulk::prune::Rule;
 use crate::bulk::rows::Rows;
 use crate::bulk::{ALL, Layer};
 use crate::crew;
+use crate::device::Device;
 use crate::distance::Kernel;
 use crate::engine::{BuildError, Progress};
 use crate::vectors::{level_rows, unit_rows};
-use crate::{Metric, Vectors};
+use crate::{IndexSpec, Metric, Vectors};
 use std::borrow::Cow;
 
 /// Candidates considered by the search that joins what is out of reach.
@@ -30,12 +31,13 @@ fn leaves(ef_construction: u32) -> usize {
 
 pub(crate) fn build(
     vectors: Vectors<'_>,
-    metric: Metric,
+    spec: &IndexSpec,
     m: u32,
     ef_construction: u32,
-    seed: u64,
+    device: &mut Device,
     progress: &mut Progress<'_>,
 ) -> Result<Hnsw, BuildError> {
+    let IndexSpec { metric, seed, .. } = *spec;
     let (n, m, dim) = (vectors.len(), m as usize, vectors.dim());
     let f = leaves(ef_construction);
     let given = Rows { dim, data: vectors.data() };
@@ -48,7 +50,7 @@ pub(crate) fn build(
     let worked = worked.as_deref().map(|data| Rows { dim: dim + 1, data });
     let rows = worked.unwrap_or(stored);
     let (order, buckets) = if n > ALL {
-        let buckets = partition::buckets(rows, f, seed, &mut progress.part(0.0, 0.1))?;
+        let buckets = partition::buckets(rows, f, seed, device, &mut progress.part(0.0, 0.1))?;
         let order = buckets.order();
         let buckets = buckets.renumber(&order);
         (order, Some(buckets))
@@ -68,7 +70,7 @@ pub(crate) fn build(
 
     let bottom = Layer { f, rule: Rule { room: 2 * m, alpha: ALPHA }, seed };
     let rows = Rows { dim: wide, data: worked.as_deref().unwrap_or(&graph.data) };
-    let links = bottom.links(rows, buckets, &mut progress.part(0.14, 0.85))?;
+    let links = bottom.links(rows, buckets, device, &mut progress.part(0.14, 0.85))?;
     graph.set_bottom(links.blocks);
 
     for level in 1..=top {
@@ -79,7 +81,7 @@ pub(crate) fn build(
         // Each layer has one in m of the nodes of the one below it.
         let share = 1.0 - 1.0 / (m as f32).powi(level as i32 - 1);
         let mut progress = progress.part(0.85 + 0.12 * share, 0.85 + 0.12 * (1.0 - (1.0 - share) / m as f32));
-        let links = layer.links(Rows { dim: wide, data: &data }, None, &mut progress)?;
+        let links = layer.links(Rows { dim: wide, data: &data }, None, device, &mut progress)?;
         for (at, &node) in nodes.iter().enumerate() {
             let named: Vec<u32> = links.of(at).iter().map(|&at| nodes[at as usize]).collect();
             graph.set_links(node, level, named.into_iter());

@@ -3,8 +3,8 @@
 //! Centroids start as sampled vectors; a round assigns the training set and takes means, in double precision and
 //! in the order of positions. A centroid that attracts nobody stays where it is. Ties go to the first centroid.
 
-use crate::Vectors;
-use crate::distance::Kernel;
+use crate::bulk::rows::Rows;
+use crate::device::Device;
 use crate::draw::Draw;
 use crate::engine::{BuildError, Progress};
 
@@ -13,62 +13,38 @@ const ROUNDS: usize = 10;
 /// More training vectors for each centroid than this do not improve it (FAISS's `max_points_per_centroid`).
 const TRAINING_PER_CENTROID: usize = 256;
 
-/// Vectors assigned between two reports of progress.
-const REPORT_EVERY: usize = 1_024;
-
-/// The centroids, row after row, and the centroid of each vector.
+/// The centroids, row after row, and the centroid of each row.
 pub(super) fn cluster(
-    vectors: Vectors<'_>,
+    rows: Rows<'_>,
     lists: usize,
     seed: u64,
+    device: &mut Device,
     progress: &mut Progress<'_>,
 ) -> Result<(Vec<f32>, Vec<u32>), BuildError> {
-    let dim = vectors.dim();
-    let row = |at: usize| &vectors.data()[at * dim..][..dim];
-    let mut sample = Draw::new(seed, *b"ivf kmns").sample(vectors.len(), lists * TRAINING_PER_CENTROID);
-    let mut centroids: Vec<f32> = sample[..lists].iter().flat_map(|&at| row(at)).copied().collect();
+    let dim = rows.dim;
+    if rows.len() == 0 {
+        progress.at(0, 1)?;
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let mut sample: Vec<u32> = Draw::new(seed, *b"ivf kmns")
+        .sample(rows.len(), lists * TRAINING_PER_CENTROID)
+        .into_iter()
+        .map(|at| at as u32)
+        .collect();
+    let mut centroids = rows.gather(&sample[..lists]);
     sample.sort_unstable();
-    let total = sample.len() * ROUNDS + vectors.len();
-    let mut assigner = Assigner { kernel: Kernel::detect(), distances: Vec::new(), progress, done: 0, total };
-    for _ in 0..ROUNDS {
-        let assigned = assigner.assign(sample.iter().map(|&at| row(at)), &centroids)?;
-        move_to_means(&mut centroids, dim, sample.iter().map(|&at| row(at)).zip(assigned));
+    let taken = (sample.len() < rows.len()).then(|| rows.gather(&sample));
+    let training = Rows { dim, data: taken.as_deref().unwrap_or(rows.data) };
+    let total = (sample.len() * ROUNDS + rows.len()) as f32;
+    let share = |rounds: usize| (rounds * sample.len()) as f32 / total;
+    for round in 0..ROUNDS {
+        let mut progress = progress.part(share(round), share(round + 1));
+        let assigned = device.nearest_centres(training, Rows { dim, data: &centroids }, 1, &mut progress)?;
+        move_to_means(&mut centroids, dim, training.data.chunks_exact(dim).zip(assigned));
     }
-    let assigned = assigner.assign(vectors.data().chunks_exact(dim), &centroids)?;
+    let mut progress = progress.part(share(ROUNDS), 1.0);
+    let assigned = device.nearest_centres(rows, Rows { dim, data: &centroids }, 1, &mut progress)?;
     Ok((centroids, assigned))
-}
-
-struct Assigner<'a, 'p> {
-    kernel: Kernel,
-    distances: Vec<f32>,
-    progress: &'a mut Progress<'p>,
-    done: usize,
-    total: usize,
-}
-
-impl Assigner<'_, '_> {
-    /// The nearest centroid of each row.
-    fn assign<'r>(
-        &mut self,
-        rows: impl Iterator<Item = &'r [f32]>,
-        centroids: &[f32],
-    ) -> Result<Vec<u32>, BuildError> {
-        let mut assigned = Vec::with_capacity(rows.size_hint().0);
-        for row in rows {
-            if self.done.is_multiple_of(REPORT_EVERY) {
-                self.progress.at(self.done, self.total)?;
-            }
-            self.done += 1;
-            self.kernel.all(row, centroids, &mut self.distances);
-            assigned.push(first_least(&self.distances));
-        }
-        Ok(assigned)
-    }
-}
-
-fn first_least(distances: &[f32]) -> u32 {
-    let least = (0..).zip(distances).min_by(|(_, a), (_, b)| a.total_cmp(b));
-    least.map_or(0, |(at, _)| at)
 }
 
 fn move_to_means<'r>(centroids: &mut [f32], dim: usize, members: impl Iterator<Item = (&'r [f32], u32)>) {

@@ -9,11 +9,14 @@ mod faiss;
 mod format;
 mod kmeans;
 
-use crate::Vectors;
+use crate::bulk::rows::Rows;
+use crate::device::Device;
 use crate::distance::Kernel;
 use crate::engine::{BuildError, Progress};
 use crate::key::Key;
 use crate::searcher::{Neighbor, nearest};
+use crate::vectors::unit_rows;
+use crate::{Metric, Vectors};
 
 /// Centroids and the lists around them.
 #[derive(Debug)]
@@ -35,10 +38,14 @@ pub(crate) fn build(
     vectors: Vectors<'_>,
     nlist: u32,
     seed: u64,
+    metric: Metric,
+    device: &mut Device,
     progress: &mut Progress<'_>,
 ) -> Result<Ivf, BuildError> {
     let lists = lists(nlist, vectors.len());
-    let (centroids, assigned) = kmeans::cluster(vectors, lists, seed, progress)?;
+    let unit = (metric == Metric::Cosine).then(|| unit_rows(vectors.data(), vectors.dim()));
+    let rows = Rows { dim: vectors.dim(), data: unit.as_deref().unwrap_or(vectors.data()) };
+    let (centroids, assigned) = kmeans::cluster(rows, lists, seed, device, progress)?;
     let mut order: Vec<usize> = (0..vectors.len()).collect();
     order.sort_by_key(|&row| assigned[row]);
     let mut starts = vec![0; lists + 1];
@@ -50,9 +57,9 @@ pub(crate) fn build(
     }
     let dim = vectors.dim();
     let ids = order.iter().map(|&row| vectors.ids()[row]).collect();
-    let mut data = Vec::with_capacity(vectors.data().len());
+    let mut data = Vec::with_capacity(rows.data.len());
     for row in order {
-        data.extend_from_slice(&vectors.data()[row * dim..][..dim]);
+        data.extend_from_slice(rows.row(row as u32));
     }
     Ok(Ivf { dim, centroids, starts, ids, data })
 }

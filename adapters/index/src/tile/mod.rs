@@ -73,6 +73,19 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// The name a report shows.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "fp32 portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "fp32 avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "fp32 avx512",
+        }
+    }
+}
+
 /// The products of rows `half * 8 ..` of panel `a` with up to three panels that follow each other in `b`.
 ///
 /// Inlined into functions compiled for the tier `T`, so that what they do with the tile is compiled for it too.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness::{facts::Facts, journal::Reader};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::desk::Desk;
@@ -68,6 +69,9 @@ fn a_drill_with_real_processes_passes_and_can_be_reported_again() {
     let run = desk.gameday("run --json short.toml");
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     let result: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON alone");
+    let journal = desk.read("runs/latest/journal.jsonl");
+    let facts = Facts::of(Reader::new(journal.as_bytes())).unwrap();
+    assert_eq!(facts.recount(), Ok(()), "recall follows from the raw answers of a real store");
     assert_eq!((result["world"].as_str(), result["counts_as"].as_str()), (Some("local"), Some("rehearsal")));
     assert_eq!(run.stdout, desk.read("runs/latest/result.json"));
     assert_eq!(desk.gameday("report runs/latest").stdout, desk.read("runs/latest/report.txt"));

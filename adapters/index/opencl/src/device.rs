@@ -1,0 +1,190 @@
+//! The device: chosen among those there are, asked for its limits, and given work.
+//!
+//! The kernels are made for processors, so the first processor is taken; `GAMEDAY_OPENCL_DEVICE` names another device by a
+//! part of its name.
+
+use crate::Failure;
+use crate::packed::Packed;
+use ocl::enums::{DeviceInfo, DeviceInfoResult};
+use ocl::flags::{DEVICE_TYPE_ALL, DEVICE_TYPE_CPU, MEM_READ_ONLY};
+use ocl::prm::Float16;
+use ocl::{Buffer, Context, Kernel, Platform, Program, Queue};
+use std::env;
+use std::io::Read;
+
+const COMMON: &str = include_str!("kernels/common.cl");
+const VECTOR: &str = include_str!("kernels/vector.cl");
+
+/// Values copied to the device at a time.
+const PIECE: usize = 1 << 22;
+/// Rows a work-item of a kernel takes at a time.
+const POINTS: usize = 48;
+/// Panels of a leaf in a worker's memory, and lanes beside them for each.
+const LEAF_PANELS: usize = 66;
+const BESIDE: usize = 5;
+
+pub(crate) struct Device {
+    name: String,
+    device: ocl::Device,
+    context: Context,
+    queue: Queue,
+    /// Workers of a kernel: one for each compute unit.
+    units: usize,
+    dim: usize,
+    rows: usize,
+    data: Option<Buffer<f32>>,
+}
+
+impl Device {
+    /// The best device of this machine.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let (platform, device) = choose()?;
+        let context = Context::builder().platform(platform).devices(device).build()?;
+        let queue = Queue::new(&context, device, None)?;
+        let units = match device.info(DeviceInfo::MaxComputeUnits)? {
+            DeviceInfoResult::MaxComputeUnits(units) => units.max(1) as usize,
+            _ => 1,
+        };
+        let name = format!("fp32 float16 vectors on {} ({})", device.name()?.trim(), platform.name()?.trim());
+        Ok(Self { name, device, context, queue, units, dim: 1, rows: 0, data: None })
+    }
+
+    /// Kernels and device, for a report.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Takes the rows that the next requests are about.
+    pub(crate) fn hold(&mut self, dim: usize, rows: usize, input: &mut impl Read) -> Result<(), Failure> {
+        let values = dim.checked_mul(rows).filter(|values| *values > 0).ok_or("no rows")?;
+        self.data = None;
+        if let DeviceInfoResult::MaxMemAllocSize(most) = self.device.info(DeviceInfo::MaxMemAllocSize)?
+            && most < (values * 4) as u64
+        {
+            let (most, wanted) = (most >> 20, values >> 18);
+            return Err(format!("the device grants {most} MB at a time, the vectors are {wanted} MB").into());
+        }
+        let data =
+            Buffer::<f32>::builder().queue(self.queue.clone()).flags(MEM_READ_ONLY).len(values).build()?;
+        let mut done = 0;
+        while done < values {
+            let piece = crate::floats(input, PIECE.min(values - done))?;
+            data.write(&piece).offset(done).enq()?;
+            done += piece.len();
+        }
+        (self.dim, self.rows, self.data) = (dim, rows, Some(data));
+        Ok(())
+    }
+
+    /// The `f` nearest of the centres to each row.
+    pub(crate) fn assign(&mut self, centres: &[f32], centre: &[f32], f: usize) -> Result<Vec<u32>, Failure> {
+        let k = (centres.len() / self.dim) as u32;
+        if !(1..=16).contains(&f) || f > k as usize || (f > 1 && k > 1_024) {
+            return Err(format!("{f} of {k} centres cannot be found").into());
+        }
+        let program = self.program(f)?;
+        let data = self.data.as_ref().ok_or("there are no rows yet")?;
+        let out = self.room(self.rows * f)?;
+        let centre_values = self.copy(centre)?;
+        let mut kernel = Kernel::builder();
+        kernel.program(&program).name("assign").queue(self.queue.clone());
+        let packed = Packed::of(centres, self.dim, centre);
+        let (panels, norms) = (self.copy(&packed.panels)?, self.copy(&packed.norms)?);
+        let (scratch, next) = (self.scratch(3 * self.dim)?, self.copy(&[0u32])?);
+        let workers = self.units.min(self.rows.div_ceil(POINTS));
+        kernel.global_work_size(workers).local_work_size(1);
+        kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
+        kernel.arg(&scratch).arg(&next).arg(&out);
+        self.run(&kernel.build()?, &out)
+    }
+
+    /// The four nearest other members of each member of each leaf, as places in the leaf.
+    pub(crate) fn leaves(
+        &mut self,
+        starts: &[u32],
+        members: &[u32],
+        centres: &[f32],
+    ) -> Result<Vec<u32>, Failure> {
+        let (leaves, rows) = (starts.len() - 1, self.rows);
+        let sound = starts.windows(2).all(|pair| (1..=1_024).contains(&pair[1].wrapping_sub(pair[0])));
+        if !sound
+            || starts[0] != 0
+            || members.is_empty()
+            || members.iter().any(|&member| member as usize >= rows)
+        {
+            return Err("leaves have 1 to 1,024 members each, all of them rows".into());
+        }
+        let program = self.program(1)?;
+        let data = self.data.as_ref().ok_or("there are no rows yet")?;
+        let out = self.room(members.len() * 4)?;
+        let (starts, members, centres) = (self.copy(starts)?, self.copy(members)?, self.copy(centres)?);
+        let mut kernel = Kernel::builder();
+        kernel.program(&program).name("leaf").queue(self.queue.clone());
+        let (scratch, next) = (self.scratch(LEAF_PANELS * (self.dim + BESIDE))?, self.copy(&[0u32])?);
+        kernel.global_work_size(self.units.min(leaves)).local_work_size(1);
+        kernel.arg(data).arg(&starts).arg(&members).arg(leaves as u32).arg(&centres);
+        kernel.arg(&scratch).arg(&next).arg(&out);
+        self.run(&kernel.build()?, &out)
+    }
+
+    fn program(&self, f: usize) -> Result<Program, Failure> {
+        let options = format!("-cl-std=CL1.2 -DD={} -DF={f}", self.dim);
+        let source = format!("{COMMON}{VECTOR}");
+        Ok(Program::builder().devices(self.device).src(source).cmplr_opt(options).build(&self.context)?)
+    }
+
+    fn copy<T: ocl::OclPrm>(&self, values: &[T]) -> Result<Buffer<T>, Failure> {
+        let buffer = Buffer::<T>::builder().queue(self.queue.clone()).len(values.len());
+        Ok(buffer.copy_host_slice(values).build()?)
+    }
+
+    fn room(&self, len: usize) -> Result<Buffer<u32>, Failure> {
+        Ok(Buffer::<u32>::builder().queue(self.queue.clone()).len(len).build()?)
+    }
+
+    /// Memory of each worker of a kernel, in lanes.
+    fn scratch(&self, lanes: usize) -> Result<Buffer<Float16>, Failure> {
+        Ok(Buffer::<Float16>::builder().queue(self.queue.clone()).len(lanes * self.units).build()?)
+    }
+
+    /// Runs a kernel to its end and fetches what it found.
+    #[expect(unsafe_code, reason = "OpenCL cannot check what a kernel does with its buffers")]
+    fn run(&self, kernel: &Kernel, out: &Buffer<u32>) -> Result<Vec<u32>, Failure> {
+        // SAFETY: every kernel reads and writes within the bounds of its arguments: rows below the number held, members
+        // checked to be rows, leaves checked to fit the scratch memory, and `out` made for what is written.
+        unsafe { kernel.enq()? };
+        self.queue.finish()?;
+        let mut found = vec![0; out.len()];
+        out.read(&mut found).enq()?;
+        Ok(found)
+    }
+}
+
+fn choose() -> Result<(Platform, ocl::Device), Failure> {
+    let wanted = env::var("GAMEDAY_OPENCL_DEVICE").ok();
+    let mut found = Vec::new();
+    // Not `Platform::list`, which panics where there is none.
+    for id in ocl::core::get_platform_ids().map_err(|error| format!("no OpenCL platform: {error}"))? {
+        let platform = Platform::from(id);
+        for device in ocl::Device::list(platform, Some(DEVICE_TYPE_ALL)).unwrap_or_default() {
+            let name = device.name()?;
+            let kind = device.info(DeviceInfo::Type)?;
+            let processor = matches!(kind, DeviceInfoResult::Type(kind) if kind.contains(DEVICE_TYPE_CPU));
+            if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
+                found.push((!processor, platform, device));
+            }
+        }
+    }
+    found.sort_by_key(|(other, _, _)| *other);
+    let first = found.into_iter().next();
+    first.map(|(_, platform, device)| (platform, device)).ok_or_else(|| match wanted {
+        Some(name) => format!("no OpenCL device has `{name}` in its name").into(),
+        None => {
+            "this machine has no OpenCL device; `ci/setup` installs one that runs on the processor".into()
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! `gameday-opencl`: what an OpenCL device can do of an index build, asked over standard input and output.
+//!
+//! A process of its own, for a driver may abort the one it is in, and for gameday must start where there is none.
+//! Started by the crate `index`, which describes the conversation in its module `opencl`. It ends when its input ends.
+//!
+//! `device` picks and drives the device, `packed` lays out what a kernel reads, `kernels` are the programs.
+
+mod device;
+mod packed;
+
+use device::Device;
+use std::io::{self, BufReader, Read, Write};
+
+/// What went wrong, for a person.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() {
+    // The other end hears what happened; if it is gone, there is nobody to tell.
+    let _ = converse(&mut BufReader::new(io::stdin().lock()), &mut io::stdout().lock());
+}
+
+fn converse(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    let mut device = match Device::open() {
+        Ok(device) => device,
+        Err(failure) => return refuse(output, &failure.to_string()),
+    };
+    answer(output, device.name().as_bytes())?;
+    loop {
+        let mut request = [0];
+        if input.read(&mut request)? == 0 {
+            return Ok(());
+        }
+        let done = match request[0] {
+            b'D' => hold(&mut device, input).map(|()| Vec::new()),
+            b'A' => assign(&mut device, input),
+            b'L' => leaves(&mut device, input),
+            other => Err(format!("there is no request {other}").into()),
+        };
+        match done {
+            Ok(found) => {
+                answer(output, &found.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())?
+            }
+            // What was not read of the request would be taken for the next one.
+            Err(failure) => return refuse(output, &failure.to_string()),
+        }
+    }
+}
+
+fn hold(device: &mut Device, input: &mut impl Read) -> Result<(), Failure> {
+    let (dim, rows) = (number(input)? as usize, number(input)? as usize);
+    device.hold(dim, rows, input)
+}
+
+fn assign(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+    let (f, k) = (number(input)? as usize, number(input)? as usize);
+    let centres = floats(input, k * device.dim())?;
+    let centre = floats(input, device.dim())?;
+    device.assign(&centres, &centre, f)
+}
+
+fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+    let leaves = number(input)? as usize;
+    let starts = numbers(input, leaves + 1)?;
+    let members = numbers(input, starts.last().map_or(0, |end| *end as usize))?;
+    let centres = floats(input, leaves * device.dim())?;
+    device.leaves(&starts, &members, &centres)
+}
+
+fn answer(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    reply(output, 0, bytes)
+}
+
+fn refuse(output: &mut impl Write, why: &str) -> io::Result<()> {
+    reply(output, 1, why.as_bytes())
+}
+
+fn reply(output: &mut impl Write, status: u8, bytes: &[u8]) -> io::Result<()> {
+    output.write_all(&[status])?;
+    output.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    output.write_all(bytes)?;
+    output.flush()
+}
+
+fn number(input: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    input.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn numbers(input: &mut impl Read, count: usize) -> io::Result<Vec<u32>> {
+    let mut bytes = vec![0; count * 4];
+    input.read_exact(&mut bytes)?;
+    Ok(bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect())
+}
+
+fn floats(input: &mut impl Read, count: usize) -> io::Result<Vec<f32>> {
+    Ok(numbers(input, count)?.into_iter().map(f32::from_bits).collect())
+}

@@ -1,0 +1,87 @@
+//! Who does the heavy work of a build: the processor, or the OpenCL engine while it lives.
+//!
+//! Both find the same, bit by bit, so a device lost in the middle costs time and nothing else: what it did not answer is
+//! asked of the processor, and the build goes on there.
+
+use crate::bulk::assign::{self, Centres};
+use crate::bulk::leaf::{self, Leaves};
+use crate::bulk::rows::Rows;
+use crate::engine::{BuildError, Engine, Progress, Ran};
+use crate::opencl::{Lost, Remote};
+use crate::tile::Tier;
+
+/// The worker of one build.
+pub(crate) struct Device {
+    remote: Option<Remote>,
+    ran: Ran,
+}
+
+impl Device {
+    /// The engine asked for, or the processor if it cannot be had.
+    pub(crate) fn open(engine: Engine, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
+        let ran = Ran { engine: Engine::Cpu, tier: Tier::detect().name().to_owned(), note: None };
+        let mut device = Self { remote: None, ran };
+        if engine == Engine::OpenCl {
+            match Remote::open(progress) {
+                Ok(remote) => {
+                    device.ran = Ran { engine, tier: remote.name().to_owned(), note: None };
+                    device.remote = Some(remote);
+                }
+                Err(lost) => device.go_on(lost)?,
+            }
+        }
+        Ok(device)
+    }
+
+    /// What worked, for a report.
+    pub(crate) fn ran(self) -> Ran {
+        self.ran
+    }
+
+    /// See [`assign::nearest_centres`]; for all rows.
+    pub(crate) fn nearest_centres(
+        &mut self,
+        rows: Rows<'_>,
+        centres: Rows<'_>,
+        f: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<u32>, BuildError> {
+        if let Some(remote) = &mut self.remote {
+            match remote.nearest_centres(rows, centres, &Centres::centre(centres), f, progress) {
+                Ok(found) => return Ok(found),
+                Err(lost) => self.go_on(lost)?,
+            }
+        }
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        assign::nearest_centres(rows, &all, centres, f, progress)
+    }
+
+    /// See [`leaf::neighbours`].
+    pub(crate) fn neighbours(
+        &mut self,
+        rows: Rows<'_>,
+        leaves: &Leaves,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<u32>, BuildError> {
+        if let Some(remote) = &mut self.remote {
+            match remote.neighbours(rows, leaves, progress) {
+                Ok(found) => return Ok(found),
+                Err(lost) => self.go_on(lost)?,
+            }
+        }
+        leaf::neighbours(rows, leaves, progress)
+    }
+
+    /// Goes on without the engine, unless nothing is to go on.
+    fn go_on(&mut self, lost: Lost) -> Result<(), BuildError> {
+        self.remote = None;
+        match lost {
+            Lost::Cancelled => Err(BuildError::Cancelled),
+            Lost::Failed(why) => {
+                let tier = Tier::detect().name().to_owned();
+                self.ran = Ran { engine: Engine::Cpu, tier, note: Some(format!("opencl: {why}")) };
+                Ok(())
+            }
+        }
+    }
+}

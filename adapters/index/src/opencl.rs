@@ -1,0 +1,224 @@
+//! The OpenCL engine from outside: a process, `gameday-opencl`, asked over its standard input and output.
+//!
+//! A request is a letter and what follows, all little-endian; counts are 32 bits wide.
+//!
+//! | letter | what follows | answer |
+//! |---|---|---|
+//! | `D` | dimension, rows, values | nothing: the rows are held for the next requests |
+//! | `A` | `f`, centres `k`, their values, the point all distances are measured from | `f` centres of each row |
+//! | `L` | leaves, their `leaves + 1` starts, members, a point for each leaf | 4 places in the leaf of each member |
+//!
+//! An answer is a byte (0, or 1 for a refusal), a 64-bit length and so many bytes: numbers, or the reason. The process
+//! greets with an answer too: its name. After a refusal, a late answer or a cancelled build it is killed.
+
+use crate::bulk::leaf::{Leaves, NEAR, NOBODY};
+use crate::bulk::rows::Rows;
+use crate::engine::Progress;
+use std::env;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = "gameday-opencl";
+/// Names the engine's program, where it does not lie beside this one.
+const VARIABLE: &str = "GAMEDAY_OPENCL";
+/// An answer later than this, in seconds, is none; `GAMEDAY_OPENCL_TIMEOUT` says otherwise.
+const PATIENCE: u64 = 120;
+/// How often a waiting build asks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The build was cancelled.
+    Cancelled,
+    /// The engine failed; the reason is for a person.
+    Failed(String),
+}
+
+/// Where the engine's program is: where `GAMEDAY_OPENCL` says, or beside the running one.
+pub fn program() -> Option<PathBuf> {
+    if let Some(named) = env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+        return Some(PathBuf::from(named));
+    }
+    let beside = env::current_exe().ok()?.with_file_name(PROGRAM).with_extension(env::consts::EXE_EXTENSION);
+    beside.is_file().then_some(beside)
+}
+
+/// A running engine.
+pub(crate) struct Remote {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    name: String,
+    patience: Duration,
+    /// Which rows it holds: where they begin, and how many values.
+    held: (usize, usize),
+}
+
+impl Remote {
+    pub(crate) fn open(progress: &mut Progress<'_>) -> Result<Self, Lost> {
+        let program = program().ok_or_else(|| {
+            Lost::Failed(format!(
+                "there is no {PROGRAM} beside this program; build it with: cargo build --release -p index-opencl"
+            ))
+        })?;
+        let spawned =
+            Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = spawned.map_err(|error| Lost::Failed(format!("cannot start {PROGRAM}: {error}")))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            unreachable!("both were asked for")
+        };
+        let patience = env::var("GAMEDAY_OPENCL_TIMEOUT").ok().and_then(|text| text.parse().ok());
+        let patience = Duration::from_secs(patience.unwrap_or(PATIENCE));
+        let mut remote = Self { child, input, output, name: String::new(), patience, held: (0, 0) };
+        let name = remote.call(progress, |_| Ok(()))?;
+        remote.name = String::from_utf8_lossy(&name).into_owned();
+        Ok(remote)
+    }
+
+    /// Kernels and device, as the engine calls them.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn nearest_centres(
+        &mut self,
+        rows: Rows<'_>,
+        centres: Rows<'_>,
+        centre: &[f32],
+        f: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<u32>, Lost> {
+        self.hold(rows, progress)?;
+        let found = self.call(progress, |to| {
+            to.write_all(b"A")?;
+            numbers(to, [f as u32, centres.len() as u32])?;
+            numbers(to, centres.data.iter().chain(centre).map(|value| value.to_bits()))
+        })?;
+        checked(&found, rows.len() * f, |number| number < centres.len() as u32)
+    }
+
+    pub(crate) fn neighbours(
+        &mut self,
+        rows: Rows<'_>,
+        leaves: &Leaves,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<u32>, Lost> {
+        self.hold(rows, progress)?;
+        let found = self.call(progress, |to| {
+            to.write_all(b"L")?;
+            numbers(to, [leaves.starts.len() as u32 - 1])?;
+            numbers(to, leaves.starts.iter().map(|&start| start as u32))?;
+            numbers(to, leaves.members.iter().copied())?;
+            leaves.iter().try_for_each(|members| {
+                numbers(to, rows.centre(members.iter().copied()).iter().map(|value| value.to_bits()))
+            })
+        })?;
+        let mut found = checked(&found, leaves.members.len() * NEAR, |_| true)?;
+        let mut rest = found.as_mut_slice();
+        for members in leaves.iter() {
+            let (places, behind) = rest.split_at_mut(members.len() * NEAR);
+            rest = behind;
+            for place in places.iter_mut().filter(|place| **place != NOBODY) {
+                let member = members.get(*place as usize);
+                *place =
+                    *member.ok_or_else(|| Lost::Failed("it named somebody outside of a leaf".to_owned()))?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sends the rows, unless it has them.
+    fn hold(&mut self, rows: Rows<'_>, progress: &mut Progress<'_>) -> Result<(), Lost> {
+        let these = (rows.data.as_ptr() as usize, rows.data.len());
+        if self.held == these {
+            return Ok(());
+        }
+        self.held = (0, 0);
+        self.call(progress, |to| {
+            to.write_all(b"D")?;
+            numbers(to, [rows.dim as u32, rows.len() as u32])?;
+            numbers(to, rows.data.iter().map(|value| value.to_bits()))
+        })?;
+        self.held = these;
+        Ok(())
+    }
+
+    /// Sends a request and waits for its answer, as long as the build is wanted and time is left.
+    fn call(
+        &mut self,
+        progress: &mut Progress<'_>,
+        request: impl FnOnce(&mut BufWriter<&mut ChildStdin>) -> io::Result<()> + Send,
+    ) -> Result<Vec<u8>, Lost> {
+        let Self { child, input, output, patience, .. } = self;
+        let deadline = Instant::now() + *patience;
+        thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            scope.spawn(move || {
+                let mut to = BufWriter::with_capacity(1 << 20, input);
+                let sent = request(&mut to).and_then(|()| to.flush());
+                // A refusal may come before the request was read to its end, and says more than the broken pipe.
+                let answer = answer(output);
+                let _ = tell.send(match (sent, answer) {
+                    (Ok(()), answer) | (Err(_), answer @ Ok(Err(_))) => answer,
+                    (Err(error), _) => Err(error),
+                });
+            });
+            loop {
+                let lost = match told.recv_timeout(LOOK) {
+                    Ok(Ok(Ok(bytes))) => return Ok(bytes),
+                    Ok(Ok(Err(refusal))) => Lost::Failed(refusal),
+                    Ok(Err(error)) => Lost::Failed(format!("{PROGRAM} is gone: {error}")),
+                    Err(RecvTimeoutError::Disconnected) => Lost::Failed(format!("{PROGRAM} is gone")),
+                    Err(RecvTimeoutError::Timeout) if progress.at(0, 1).is_err() => Lost::Cancelled,
+                    Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
+                    Err(RecvTimeoutError::Timeout) => {
+                        Lost::Failed(format!("{PROGRAM} did not answer within {} s", patience.as_secs()))
+                    }
+                };
+                // Its pipes end with it, and so does the thread that waits for them.
+                let _ = child.kill();
+                return Err(lost);
+            }
+        })
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn numbers(to: &mut impl Write, numbers: impl IntoIterator<Item = u32>) -> io::Result<()> {
+    numbers.into_iter().try_for_each(|number| to.write_all(&number.to_le_bytes()))
+}
+
+/// The bytes of an answer, or the reason of a refusal.
+fn answer(from: &mut impl Read) -> io::Result<Result<Vec<u8>, String>> {
+    let (mut status, mut len) = ([0], [0; 8]);
+    from.read_exact(&mut status)?;
+    from.read_exact(&mut len)?;
+    let len = u64::from_le_bytes(len);
+    let mut bytes = Vec::new();
+    // Not allocated beforehand: the length is whatever the other side says.
+    if from.take(len).read_to_end(&mut bytes)? as u64 != len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(if status == [0] { Ok(bytes) } else { Err(String::from_utf8_lossy(&bytes).into_owned()) })
+}
+
+/// So many numbers, each of which passes.
+fn checked(bytes: &[u8], count: usize, pass: impl Fn(u32) -> bool) -> Result<Vec<u32>, Lost> {
+    let numbers: Vec<u32> = bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect();
+    if bytes.len() == count * 4 && numbers.iter().all(|&number| pass(number)) {
+        Ok(numbers)
+    } else {
+        Err(Lost::Failed("its answer makes no sense".to_owned()))
+    }
+}

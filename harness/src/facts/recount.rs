@@ -1,0 +1,68 @@
+//! Recall counted again: the journal holds the answers of the store and what the harness said of them. The answers are
+//! raw; how many of them are right follows from the scenario, the ledger and what was read back.
+
+use std::collections::BTreeSet;
+
+use super::Facts;
+use crate::{
+    corpus::{Corpus, count_hits, exact_neighbours},
+    ledger::Survivors,
+    topology::Role,
+};
+
+impl Facts {
+    /// Whether the hits of every pass over the frozen queries are those that its answers give against exact search.
+    /// Takes as long as the exact search of the drill itself: queries times records.
+    ///
+    /// # Errors
+    /// In words, the first pass whose hits do not follow from the raw events, with the number of its event.
+    pub fn recount(&self) -> Result<(), String> {
+        let Some(store) = self.stores.iter().find(|s| s.store == Role::Vector) else { return Ok(()) };
+        let corpus = Corpus::of(&self.plan.scenario);
+        let queries: Vec<Vec<f32>> = (0..corpus.queries).map(|n| corpus.query(n)).collect();
+        let k = self.plan.scenario.data.vectors.k as usize;
+        // As many neighbours as the drill looked for: only there do ties count.
+        let most = self.plan.most_neighbours();
+        let mut seeded = None;
+        for (pass, (seq, said)) in &self.quality {
+            let wrong = |what: &str| {
+                Err(format!("event {seq}: {what} of pass {pass} do not follow from its answers"))
+            };
+            if *pass < 3 {
+                let truth = seeded.get_or_insert_with(|| {
+                    let records: Vec<(u64, u64)> = (0..corpus.vectors).map(|key| (key, 0)).collect();
+                    exact_neighbours(&corpus, &queries, &records, most)
+                });
+                let hits = count_hits(truth, said.answers.iter().map(|a| Some(&a[..])), k);
+                if hits != said.hits || hits != said.hits_stored {
+                    return wrong("the hits");
+                }
+                continue;
+            }
+            let (certain, aside) = store.ledger.certain();
+            let aside: BTreeSet<u64> = aside.into_iter().collect();
+            let judged: Vec<Vec<u64>> = said
+                .answers
+                .iter()
+                .map(|a| a.iter().copied().filter(|key| !aside.contains(key)).collect())
+                .collect();
+            let truth = exact_neighbours(&corpus, &queries, &certain, k);
+            let hits = count_hits(&truth, judged.iter().map(|a| Some(&a[..])), k);
+            if hits != said.hits {
+                return wrong("the hits");
+            }
+            let stored = Some(&store.passes[0]).filter(|s| s.complete()).map(Survivors::records);
+            let hits = match stored {
+                Some(stored) if stored != certain => {
+                    let truth = exact_neighbours(&corpus, &queries, &stored, k);
+                    count_hits(&truth, said.answers.iter().map(|a| Some(&a[..])), k)
+                }
+                _ => hits,
+            };
+            if hits != said.hits_stored {
+                return wrong("the hits among what is stored");
+            }
+        }
+        Ok(())
+    }
+}
