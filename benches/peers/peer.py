@@ -156,12 +156,14 @@ def loaded(searcher, path, dim):
 
         faiss.omp_set_num_threads(1)
         index = faiss.read_index(path)
+        # A graph with ids of its own is wrapped; the settings are inside.
+        inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
 
         def search(queries, setting):
-            if hasattr(index, "hnsw"):
-                index.hnsw.efSearch = setting
+            if hasattr(inner, "hnsw"):
+                inner.hnsw.efSearch = setting
             else:
-                index.nprobe = setting
+                inner.nprobe = setting
             return lambda: index.search(queries, K)[1]
 
     elif searcher == "usearch":

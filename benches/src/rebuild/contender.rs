@@ -40,8 +40,10 @@ impl Kind {
 /// An engine of gameday's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Engine {
-    /// HNSW by insertion, as in hnswlib, on one thread of this process.
+    /// All processors; HNSW in hnswlib's file, `IVF_FLAT` in that of FAISS.
     Cpu,
+    /// The same, with HNSW in FAISS's file, so that it can be compared with that of FAISS by one searcher.
+    CpuFaiss,
 }
 
 /// A library that people use today.
@@ -88,18 +90,20 @@ pub enum Searcher {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 1] = [Engine::Cpu];
+    pub const ALL: [Engine; 2] = [Engine::Cpu, Engine::CpuFaiss];
 
     /// As on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Engine::Cpu => "cpu",
+            Engine::CpuFaiss => "cpu-faiss",
         }
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Engine::Cpu => &[Kind::Hnsw],
+            Engine::Cpu => &[Kind::Hnsw, Kind::IvfFlat],
+            Engine::CpuFaiss => &[Kind::Hnsw],
         }
     }
 }
@@ -156,10 +160,9 @@ impl Contender {
 
     /// The parameters of its builds, for `n` vectors; what is not comparable has other ones.
     pub fn params(self, n: usize) -> String {
-        match (self.kind, self.maker) {
-            (Kind::Hnsw, Maker::Ours(Engine::Cpu)) => "M=16 efC=200 on one thread".into(),
-            (Kind::Hnsw, _) => "M=16 efC=200".into(),
-            (Kind::IvfFlat, _) => format!("nlist={}", nlist(n)),
+        match self.kind {
+            Kind::Hnsw => "M=16 efC=200".into(),
+            Kind::IvfFlat => format!("nlist={}", nlist(n)),
         }
     }
 
@@ -167,9 +170,9 @@ impl Contender {
     pub fn searcher(self, python: bool) -> Searcher {
         match (self.maker, self.kind) {
             (Maker::Ours(_), _) if !python => Searcher::Gameday,
-            (Maker::Ours(_) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => Searcher::Hnswlib,
+            (Maker::Ours(Engine::Cpu) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => Searcher::Hnswlib,
             (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
-            (_, Kind::IvfFlat) | (Maker::Peer(Peer::Faiss), _) => Searcher::Faiss,
+            _ => Searcher::Faiss,
         }
     }
 }
@@ -208,7 +211,7 @@ mod tests {
         };
         let all = names(&Engine::ALL, &Peer::ALL);
         assert!(all.contains(&"gameday-cpu hnsw".to_owned()) && all.contains(&"usearch hnsw".to_owned()));
-        assert_eq!(names(&[Engine::Cpu], &[]), ["gameday-cpu hnsw"]);
+        assert_eq!(names(&[Engine::Cpu], &[]), ["gameday-cpu hnsw", "gameday-cpu ivf_flat"]);
         assert_eq!(names(&[], &[Peer::Faiss]), ["faiss hnsw", "faiss ivf_flat"]);
     }
 
@@ -216,6 +219,10 @@ mod tests {
     fn our_graph_is_searched_by_hnswlib_where_it_is_there() {
         let ours = Contender { maker: Maker::Ours(Engine::Cpu), kind: Kind::Hnsw };
         assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
+        for (engine, kind) in [(Engine::CpuFaiss, Kind::Hnsw), (Engine::Cpu, Kind::IvfFlat)] {
+            let ours = Contender { maker: Maker::Ours(engine), kind };
+            assert_eq!(ours.searcher(true), Searcher::Faiss);
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn set(out: &mut String, r: &Results, s: &SetResult) {
         let of_kind: Vec<&ContenderResult> = s.contenders.iter().filter(|c| c.kind == kind).collect();
         let _ = writeln!(
             out,
-            "  {kind:<18} {:>8} {:>17} {:>7} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6}  searched by",
+            "  {kind:<19} {:>8} {:>17} {:>7} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6}  searched by",
             "seconds", "interval", "cpu", "peak", "beyond", "others", "@.95", "@.97", "@.99"
         );
         for c in &of_kind {
@@ -57,7 +57,7 @@ fn set(out: &mut String, r: &Results, s: &SetResult) {
 
 fn line(out: &mut String, c: &ContenderResult, cores: u32) {
     let Some(s) = seconds(c) else {
-        let _ = writeln!(out, "    {:<16} FAILED: {}", c.name, c.failed.as_deref().unwrap_or("no build"));
+        let _ = writeln!(out, "    {:<17} FAILED: {}", c.name, c.failed.as_deref().unwrap_or("no build"));
         return;
     };
     let interval = format!("{:.2} to {:.2}", s.low, s.high);
@@ -66,7 +66,7 @@ fn line(out: &mut String, c: &ContenderResult, cores: u32) {
     let speeds: Vec<String> = RECALLS.iter().map(|recall| speed(at(c, *recall))).collect();
     let _ = writeln!(
         out,
-        "    {:<16} {:>8.2} {:>17} {:>7} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6}  {}",
+        "    {:<17} {:>8.2} {:>17} {:>7} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6}  {}",
         c.name,
         s.median,
         interval,
@@ -80,7 +80,7 @@ fn line(out: &mut String, c: &ContenderResult, cores: u32) {
         c.searcher.as_deref().filter(|_| !c.searches.is_empty()).unwrap_or("nobody")
     );
     if let Some(why) = &c.failed {
-        let _ = writeln!(out, "    {:<16} INCOMPLETE: {why}", "");
+        let _ = writeln!(out, "    {:<17} INCOMPLETE: {why}", "");
     }
 }
 

@@ -39,7 +39,7 @@ pub const ALL: [Spec; 9] = [
     TINY,
     scale("scale-10k", 10_000, Some("45b7cc0f77806dcf3a976664a4fd2e0af78913fb008386f8528fd59d6e7981ca")),
     scale("scale-100k", 100_000, Some("002d9ee327e72cc5c04707763b51a5a2dcd06524e66256efbabcebb943305fec")),
-    scale("scale-1m", 1_000_000, None),
+    scale("scale-1m", 1_000_000, Some("164744d967c02e3a0c632ddd652ac6f7d038d3814342e113d341dfac0c674d3e")),
 ];
 
 const CLUSTERED_128: Spec = Spec {

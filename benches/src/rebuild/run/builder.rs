@@ -3,22 +3,31 @@
 //! Its answer is a line of JSON on stdout, as that of `peer.py`.
 
 use std::{
-    error::Error, ffi::OsString, fs, io::Write as _, ops::ControlFlow, path::Path, process::ExitCode,
+    error::Error,
+    ffi::OsString,
+    fs::{self, File},
+    io::Write as _,
+    ops::ControlFlow,
+    path::Path,
+    process::ExitCode,
     time::Instant,
 };
 
 use index::{Index, IndexSpec, Kind as IndexKind, Metric, Vectors};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::{
+    process::{Signal, set_parent_process_death_signal},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use serde::{Deserialize, Serialize};
 
 use super::noise::Clock;
 use crate::rebuild::{
-    contender::{Engine, Kind, nlist},
+    contender::{Kind, Searcher, nlist},
     data::{KEPT, read_rows, sha256_of},
     result::BuildFigures,
 };
 
-/// `DATA FILE DIM ENGINE KIND` builds.
+/// `DATA FILE DIM THREADS SEARCHER KIND` builds a file for that searcher.
 pub(super) const BUILD: &str = "__bench-build";
 /// `DATA FILE DIM KIND SETTINGS` searches with our own searcher.
 pub(super) const SEARCH: &str = "__bench-search";
@@ -40,7 +49,9 @@ pub(super) struct Setting {
 pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = args.iter().filter_map(|a| a.to_str()).collect();
     let done = match words[..] {
-        [BUILD, data, file, dim, engine, kind] => build(Path::new(data), Path::new(file), dim, engine, kind),
+        [BUILD, data, file, dim, threads, searcher, kind] => {
+            build(Path::new(data), Path::new(file), dim, threads, searcher, kind)
+        }
         [SEARCH, data, file, dim, kind, settings] => {
             search(Path::new(data), Path::new(file), dim, kind, settings)
         }
@@ -60,9 +71,10 @@ pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
 
 type Line = Result<String, Box<dyn Error>>;
 
-fn build(data: &Path, file: &Path, dim: &str, engine: &str, kind: &str) -> Line {
+fn build(data: &Path, file: &Path, dim: &str, threads: &str, searcher: &str, kind: &str) -> Line {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let engine = Engine::ALL.into_iter().find(|e| e.word() == engine).ok_or("no such engine")?;
+    keep_to(threads.parse()?)?;
+    let for_faiss = searcher == Searcher::Faiss.word();
     let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or("no such kind")?;
     let dim: usize = dim.parse()?;
     let base = read_rows(&data.join("base.f32"))?;
@@ -70,13 +82,16 @@ fn build(data: &Path, file: &Path, dim: &str, engine: &str, kind: &str) -> Line 
 
     let clock = Clock::start();
     let vectors = Vectors::new(dim, &ids, &base)?;
-    let index = match engine {
-        Engine::Cpu => index::build(vectors, &spec(kind, ids.len(), 64), index::Engine::Cpu, &mut |_| {
-            ControlFlow::Continue(())
-        })?,
-    };
+    let spec = spec(kind, ids.len(), 64);
+    let index = index::build(vectors, &spec, index::Engine::Cpu, &mut |_| ControlFlow::Continue(()))?;
     let built = Instant::now();
-    index::save(&index, file)?;
+    if for_faiss {
+        let mut out = File::create(file)?;
+        out.write_all(&index.to_faiss())?;
+        out.sync_all()?;
+    } else {
+        index::save(&index, file)?;
+    }
     let write_seconds = built.elapsed().as_secs_f64();
     let passed = clock.stop();
 
@@ -91,8 +106,16 @@ fn build(data: &Path, file: &Path, dim: &str, engine: &str, kind: &str) -> Line 
         before_bytes: passed.before_bytes,
         file_bytes: written.bytes,
         file_digest: written.sha256,
-        stages: Vec::new(),
+        ran: None,
     })?)
+}
+
+/// Lets this process use so many of the processors that it may use: an engine takes all that it is given.
+fn keep_to(threads: usize) -> Result<(), Box<dyn Error>> {
+    let all = sched_getaffinity(None)?;
+    let mut some = CpuSet::new();
+    (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).take(threads.max(1)).for_each(|cpu| some.set(cpu));
+    Ok(sched_setaffinity(None, &some)?)
 }
 
 /// What the contenders build (see `Contender::params`), searched with `setting`.

@@ -178,10 +178,11 @@ fn build(
 ) -> Result<BuildFigures, NoAnswer> {
     let (data, path) = (words(&set.folder)?, words(file)?);
     let command = match (contender.maker, python) {
-        (Maker::Ours(engine), _) => {
+        (Maker::Ours(_), _) => {
             let mut command = Command::new(&plan.program);
-            let dim = set.dim.to_string();
-            command.args([builder::BUILD, data, path, &dim, engine.word(), contender.kind.name()]);
+            let (dim, threads) = (set.dim.to_string(), plan.threads.to_string());
+            let searcher = contender.searcher(python.is_some()).word();
+            command.args([builder::BUILD, data, path, &dim, &threads, searcher, contender.kind.name()]);
             command
         }
         (Maker::Peer(peer), Some(python)) => {

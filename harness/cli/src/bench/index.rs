@@ -117,7 +117,7 @@ impl Index {
             skipped.push(what.to_owned());
         };
         let mut peers = chosen(&self.peer, &Peer::ALL, Peer::word);
-        let engines = chosen(&self.engine, &Engine::ALL, Engine::word);
+        let mut engines = chosen(&self.engine, &Engine::ALL, Engine::word);
         let python = if peers.is_empty() {
             // Their searchers are of use all the same, if they are there.
             Python::find(&cache, threads, &|| stop.asked()).ok()
@@ -132,6 +132,10 @@ impl Index {
                 }
             }
         };
+        if python.is_none() {
+            // Nobody here reads what it would write.
+            engines.retain(|e| *e != Engine::CpuFaiss);
+        }
         let kinds = match self.kind.is_empty() {
             true => Kind::ALL.to_vec(),
             false => Kind::ALL.into_iter().filter(|k| self.kind.iter().any(|w| w == k.name())).collect(),

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use crate::desk::Desk;
 use insta::assert_snapshot;
 
-const SMALL: &str = "bench index --data tiny --peer none --rounds 2 --quiet";
+const SMALL: &str = "bench index --data tiny --kind hnsw --peer none --rounds 2 --quiet";
 
 fn changed(desk: &Desk, from: &str, to: &str, change: impl Fn(&mut serde_json::Value)) {
     let mut result: serde_json::Value = serde_json::from_str(&desk.read(from)).expect("a result is JSON");
