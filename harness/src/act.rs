@@ -131,6 +131,32 @@ pub enum Act {
         /// Which one.
         node: NodeId,
     },
+    /// The node gets less of its machine.
+    Limit {
+        /// Which one.
+        node: NodeId,
+        /// Processors.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu: Option<f64>,
+        /// Megabytes of memory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        memory_mb: Option<u32>,
+    },
+    /// It gets as much as at launch.
+    Unlimit {
+        /// Which one.
+        node: NodeId,
+    },
+    /// The node is taken out of its network.
+    Isolate {
+        /// Which one.
+        node: NodeId,
+    },
+    /// It is in its network again.
+    Attach {
+        /// Which one.
+        node: NodeId,
+    },
     /// A backup is written to the region's object store.
     Backup {
         /// Of which node.
@@ -212,6 +238,10 @@ impl Act {
             | Act::Unstall { node }
             | Act::Miscompute { node }
             | Act::Compute { node }
+            | Act::Limit { node, .. }
+            | Act::Unlimit { node }
+            | Act::Isolate { node }
+            | Act::Attach { node }
             | Act::Backup { node, .. }
             | Act::Restore { node, .. }
             | Act::Audit { node }
@@ -255,6 +285,14 @@ impl fmt::Display for Act {
             Act::Unstall { node } => write!(f, "let {node} catch up"),
             Act::Miscompute { node } => write!(f, "let {node} compute wrong results"),
             Act::Compute { node } => write!(f, "let {node} compute right results"),
+            Act::Limit { node, cpu, memory_mb } => {
+                write!(f, "limit {node}")?;
+                cpu.map_or(Ok(()), |cpu| write!(f, " to {cpu} processors"))?;
+                memory_mb.map_or(Ok(()), |mb| write!(f, " to {mb} MB of memory"))
+            }
+            Act::Unlimit { node } => write!(f, "lift the limits of {node}"),
+            Act::Isolate { node } => write!(f, "take {node} out of its network"),
+            Act::Attach { node } => write!(f, "put {node} into its network again"),
             Act::Backup { node, kind: BackupKind::Full } => write!(f, "back up {node}"),
             Act::Backup { node, kind } => write!(f, "back up {node} ({kind})"),
             Act::Restore { node, scope, model } => {

@@ -4,7 +4,7 @@
 //! journal before the first act. Damage to data is undone by throwing the damaged state away with the stack.
 
 use crate::{
-    act::{Act, CutMode, Direction, LossKind},
+    act::{Act, Artifact, CutMode, Direction, LossKind},
     plan::NodeRefs,
     scenario::Fault,
     topology::{NodeId, Role},
@@ -132,8 +132,33 @@ impl Fault {
                     undo: each(&nodes, |node| Act::Compute { node }),
                 }
             }
+            Fault::Limit { node, cpu, memory_mb } => {
+                let all = nodes.resolve_all("limit.node", node)?;
+                nodes.check_limits("limit", *cpu, *memory_mb)?;
+                let limit = |node| Act::Limit { node, cpu: *cpu, memory_mb: *memory_mb };
+                Script { inject: each(&all, limit), undo: each(&all, |node| Act::Unlimit { node }) }
+            }
+            Fault::Isolate { node } => {
+                let all = nodes.resolve_all("isolate.node", node)?;
+                Script {
+                    inject: each(&all, |node| Act::Isolate { node }),
+                    undo: each(&all, |node| Act::Attach { node }),
+                }
+            }
         };
         Some(script)
+    }
+
+    /// Whether only containers can suffer it: of what is no container, the harness owns neither drive nor limits.
+    pub fn needs_containers(&self) -> bool {
+        match self {
+            Fault::Limit { .. } | Fault::Isolate { .. } => true,
+            Fault::Corrupt { what: Artifact::Heap | Artifact::Drive, .. } => true,
+            Fault::Corrupt { what: Artifact::Index, node, .. } => {
+                node.split('/').nth(1) == Some(Role::Feature.word())
+            }
+            _ => false,
+        }
     }
 
     /// The word a scenario uses.
@@ -153,6 +178,8 @@ impl Fault {
             Fault::Intrude { .. } => "intrude",
             Fault::Stall { .. } => "stall",
             Fault::Miscompute { .. } => "miscompute",
+            Fault::Limit { .. } => "limit",
+            Fault::Isolate { .. } => "isolate",
         }
     }
 }

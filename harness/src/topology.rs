@@ -264,7 +264,11 @@ impl State {
             Act::Compute { node } => drop(self.wrong.remove(node)),
             Act::Rebuild { node, .. } => self.mend_artifact(node, Some(Artifact::Index)),
             Act::Restore { node, .. } | Act::Rejoin { node } => self.mend_artifact(node, None),
-            Act::Backup { .. }
+            Act::Limit { .. }
+            | Act::Unlimit { .. }
+            | Act::Isolate { .. }
+            | Act::Attach { .. }
+            | Act::Backup { .. }
             | Act::Reload { .. }
             | Act::Audit { .. }
             | Act::Promote { .. }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::VolumeCreateRequest;
+use bollard::models::{NetworkConnectRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
     WaitContainerOptions,
@@ -71,6 +71,25 @@ impl Container {
         Inside { engine: self.engine.clone(), container: self.name.clone(), user: "root" }
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Its region's network.
+    pub(super) fn network(&self) -> &String {
+        &self.place.network
+    }
+
+    /// Its names there.
+    pub(super) fn aliases(&self) -> &[String] {
+        &self.place.aliases
+    }
+
+    /// Billionths of a processor, and bytes of memory, as at launch.
+    pub(super) fn granted(&self) -> (i64, i64) {
+        (self.blueprint.nano_cpus, self.blueprint.memory)
+    }
+
     /// Makes disk and container. Starts nothing.
     pub(super) async fn create(&self) -> Said<()> {
         let docker = self.engine.docker();
@@ -82,7 +101,13 @@ impl Container {
         docker.create_volume(volume).await.map_err(|e| format!("volume {}: {e}", self.place.volume))?;
         let options = CreateContainerOptions { name: Some(self.name.clone()), ..Default::default() };
         let made = docker.create_container(Some(options), body(&self.blueprint, &self.place)).await;
-        made.map(drop).map_err(|e| format!("container {}: {e}", self.name))
+        made.map(drop).map_err(|e| format!("container {}: {e}", self.name))?;
+        for network in &self.place.also {
+            let request = NetworkConnectRequest { container: self.name.clone(), ..Default::default() };
+            let joined = docker.connect_network(network, request).await;
+            joined.map_err(|e| format!("container {} in network {network}: {e}", self.name))?;
+        }
+        Ok(())
     }
 
     /// How it is; `None` if there is none.

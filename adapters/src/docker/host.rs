@@ -5,26 +5,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bollard::models::NetworkCreateRequest;
-use futures::future::{join_all, try_join_all};
+use futures::future::{join_all, try_join, try_join_all};
 use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
 use harness::router::{Routed, Router};
 use harness::topology::{NodeId, Role};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep, timeout};
 
+use super::bridge::Bridge;
 use super::container::Container;
-use super::images::{self, Choices};
-use super::product::Product;
+use super::images::{self, Choices, Found};
+use super::product::{Product, secret};
+use super::regions::{self, Operator};
 use super::stand::Place;
-use super::{Engine, FOLDER, RUN, environment, sweep, well};
+use super::{Engine, FOLDER, RUN, environment, sweep, well, worker};
 use crate::local::links::Links;
 use crate::local::node::Gate;
 use crate::local::port::Port;
@@ -73,16 +76,21 @@ pub(super) struct Node {
 /// The docker world.
 #[derive(Debug)]
 pub struct DockerHost {
-    run: String,
-    folder: PathBuf,
+    pub(super) run: String,
+    pub(super) folder: PathBuf,
+    pub(super) commands: AtomicU32,
     exe: PathBuf,
     images: Choices,
+    own_image: OnceCell<Found>,
     pub(super) silent: bool,
     pub(super) plan: Plan,
     pub(super) corpus: Arc<Corpus>,
     pub(super) nodes: Vec<Node>,
-    router: Arc<Router>,
-    gate: Gate,
+    /// Links between regions.
+    pub(super) bridges: Vec<Bridge>,
+    pub(super) operator: Operator,
+    pub(super) router: Arc<Router>,
+    pub(super) gate: Gate,
     engine: OnceLock<Engine>,
     systems: OnceLock<BTreeMap<Role, Routed>>,
     watchdog: Mutex<Option<Watchdog>>,
@@ -104,9 +112,8 @@ impl DockerHost {
                 return Err(environment(what, "plant `silent-fault`, or use `--world sim`"));
             }
         };
-        if config.plan.topology.regions.len() > 1 {
-            let what = "world `docker` does not replicate between regions yet";
-            return Err(environment(what, "use the pattern `single`, or `--world local`"));
+        if let Some(what) = regions::lacking(&config.plan) {
+            return Err(environment(what, "use the pattern `single` or `hot-standby`, or `--world local`"));
         }
         let folder = config.folder.canonicalize();
         let folder =
@@ -115,6 +122,8 @@ impl DockerHost {
         let exe = exe.map_err(|e| environment(format!("{}: {e}", config.exe.display()), SEE_FOLDER))?;
         name_run(&folder, &config.run).map_err(|e| environment(e, SEE_FOLDER))?;
         let gate = Gate::default();
+        // Stores of one run know each other's operators.
+        let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
         let mut nodes: Vec<Node> = Vec::new();
         // Object stores first: others keep their data in them.
         let (stores, others): (Vec<&NodeId>, Vec<&NodeId>) =
@@ -123,16 +132,27 @@ impl DockerHost {
             let port = Port::reserve().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
             let store = nodes.iter().filter(|node| node.id.region == id.region);
             let store = store.filter_map(|node| node.product.object().ok()).next();
-            let product = Product::of(id, port.addr(), &config.plan, store)?;
+            let product = Product::of(id, port.addr(), (&config.plan, &secret), store)?;
             // Nobody follows a node yet, so both links lead to the same port.
             let links = Links::new(gate.clone(), port.addr(), port.addr());
             nodes.push(Node { id: id.clone(), product, links, port, container: OnceLock::new() });
         }
+        let stack = &config.plan.scenario.stack;
+        let followed = config.plan.topology.peer_links().filter(|(_, store)| stack.followed(store.role));
+        let bridges = followed.filter_map(|(follower, store)| {
+            Some(Bridge::new(follower, store, regions::port_of(store.role)?))
+        });
+        let bridges: Result<Vec<Bridge>, _> = bridges.collect();
+        let bridges = bridges.map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
         Ok(Arc::new(DockerHost {
+            bridges,
+            operator: Operator::new(),
+            commands: AtomicU32::new(0),
             run: config.run,
             folder,
             exe,
             images: config.images,
+            own_image: OnceCell::new(),
             silent,
             corpus: Arc::new(Corpus::of(&config.plan.scenario)),
             router: Router::new(&config.plan),
@@ -174,6 +194,20 @@ impl DockerHost {
         format!("gameday-{}-{what}", self.run)
     }
 
+    /// The image that plays a role. Workers are this program: their image is made, if need be, by the first who asks.
+    async fn image(&self, engine: &Engine, role: Role) -> Result<Found, EnvironmentError> {
+        match role {
+            Role::Gpu if !self.images.contains_key(&role) => self.own_image(engine).await,
+            role => images::resolve(engine, role, &self.images).await,
+        }
+    }
+
+    /// The image of this program.
+    async fn own_image(&self, engine: &Engine) -> Result<Found, EnvironmentError> {
+        let made = self.own_image.get_or_try_init(|| images::node(engine, &self.exe, |_| {}));
+        made.await.cloned()
+    }
+
     /// A network for each region.
     async fn networks(&self, engine: &Engine) -> Result<(), EnvironmentError> {
         for region in &self.plan.topology.regions {
@@ -193,7 +227,7 @@ impl DockerHost {
 
     /// Makes a node's container, and starts it if it runs from the beginning.
     async fn raise(&self, engine: &Engine, node: &Node) -> Result<String, EnvironmentError> {
-        let image = images::resolve(engine, node.id.role, &self.images).await?;
+        let image = self.image(engine, node.id.role).await?;
         let slug = node.id.slug();
         let place = Place {
             network: self.name(&node.id.region),
@@ -201,6 +235,8 @@ impl DockerHost {
             published: node.port.addr(),
             volume: self.name(&slug),
             labels: self.labels(),
+            aliases: vec![slug.clone()],
+            also: Vec::new(),
         };
         let blueprint = node.product.blueprint(image.image.clone());
         let made = Container::new(engine.clone(), self.name(&slug), blueprint, place);
@@ -226,14 +262,49 @@ impl DockerHost {
         ))
     }
 
+    /// Makes a link between regions, and waits until it passes.
+    async fn bridge(&self, engine: &Engine, bridge: &Bridge) -> Result<String, EnvironmentError> {
+        let image = self.own_image(engine).await?;
+        let slug = bridge.slug();
+        let place = Place {
+            network: self.name(&bridge.near),
+            host_name: slug.clone(),
+            published: bridge.control.addr(),
+            volume: self.name(&slug),
+            labels: self.labels(),
+            aliases: vec![format!("to-{}", bridge.far.slug())],
+            also: vec![self.name(&bridge.far.region)],
+        };
+        let made = Container::new(engine.clone(), self.name(&slug), bridge.blueprint(image.image), place);
+        made.create().await.map_err(|why| environment(why, "see that the engine has room on its disk"))?;
+        let container = bridge.container.get_or_init(|| made);
+        container.start().await.map_err(|why| environment(why, SEE_LOGS))?;
+        match bridge.ready().await {
+            Ok(seen) => Ok(format!("{slug}: {} follows {} by it; {seen}", bridge.follower, bridge.store)),
+            Err(why) => {
+                let said = container.said().await;
+                Err(environment(format!("{slug}: {why}; its log: {said}"), SEE_LOGS))
+            }
+        }
+    }
+
     /// Opens every users' link. Answers with the stores, behind the router.
     fn connect(&self) -> Result<BTreeMap<Role, Routed>, EnvironmentError> {
         let mut systems: BTreeMap<Role, BTreeMap<String, Arc<dyn System>>> = BTreeMap::new();
         for node in &self.nodes {
             let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
+            // Workers are reached through their driver.
+            if node.id.role == Role::Gpu {
+                continue;
+            }
             let system = node.product.system(link.addr(), self.corpus.clone());
             let system = system.map_err(|e| environment(e, SEE_LOGS))?;
             systems.entry(node.id.role).or_default().entry(node.id.region.clone()).or_insert(system);
+        }
+        for region in &self.plan.topology.regions {
+            if let Some(driver) = worker::of_region(&self.nodes, region, &self.plan)? {
+                systems.entry(Role::Gpu).or_default().insert(region.clone(), driver);
+            }
         }
         let routed = |(role, systems)| (role, Routed::new(self.router.clone(), role, systems));
         Ok(systems.into_iter().map(routed).collect())
@@ -254,7 +325,7 @@ impl DockerHost {
             Err(why) => return Effect::failed(why),
         };
         let name = &container.name;
-        if let Err(why) = node.product.boot(container.inside()).await {
+        if let Err(why) = node.product.boot(container.inside(), self.source(node)).await {
             let said = container.said().await;
             return Effect::failed(format!("container {name} runs, and its product does not: {why}; {said}"));
         }
@@ -298,8 +369,10 @@ impl DockerHost {
             tracing::warn!("{}: {e}", folder.display());
             return;
         }
-        let collected = join_all(self.nodes.iter().filter_map(|node| {
-            let (container, path) = (node.container.get()?, folder.join(format!("{}.log", node.id.slug())));
+        let nodes = self.nodes.iter().map(|node| (&node.container, node.id.slug()));
+        let links = self.bridges.iter().map(|bridge| (&bridge.container, bridge.slug()));
+        let collected = join_all(nodes.chain(links).filter_map(|(container, slug)| {
+            let (container, path) = (container.get()?, folder.join(format!("{slug}.log")));
             Some(async move {
                 let log = container.log().await;
                 // A second teardown finds no container, and must not lose what the first one kept.
@@ -316,6 +389,11 @@ impl DockerHost {
 }
 
 impl Node {
+    /// Where it is published.
+    pub(super) fn published(&self) -> std::net::SocketAddr {
+        self.port.addr()
+    }
+
     /// The container, once there is one.
     pub(super) fn container(&self) -> Result<&Container, Effect> {
         self.container
@@ -336,15 +414,19 @@ impl Host for DockerHost {
         self.guard().await?;
         // An image that is not there is told before anything is made.
         for node in &self.nodes {
-            images::resolve(engine, node.id.role, &self.images).await?;
+            self.image(engine, node.id.role).await?;
         }
         self.networks(engine).await?;
         let systems = self.connect()?;
         // A Milvus ends at once without its object store.
         let (late, early): (Vec<&Node>, Vec<&Node>) =
             self.nodes.iter().partition(|node| node.id.role == Role::Vector);
-        let mut lines = try_join_all(early.into_iter().map(|node| self.raise(engine, node))).await?;
+        let early = try_join_all(early.into_iter().map(|node| self.raise(engine, node)));
+        let links = try_join_all(self.bridges.iter().map(|bridge| self.bridge(engine, bridge)));
+        let (mut lines, links) = try_join(early, links).await?;
         lines.extend(try_join_all(late.into_iter().map(|node| self.raise(engine, node))).await?);
+        lines.extend(links);
+        lines.extend(self.join_regions().await.map_err(|why| environment(why, SEE_LOGS))?);
         self.systems.get_or_init(|| systems);
         Ok(lines)
     }

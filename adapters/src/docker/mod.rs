@@ -17,25 +17,34 @@
 //! | `product` | what runs in it: a new product goes here |
 //! | `minio` | role `object` |
 //! | `postgres` | role `feature` |
+//! | `mc` | what MinIO is told that S3 has no words for |
+//! | `bridge` | a link between regions, in a container of its own |
+//! | `regions` | acts between regions: fence, promote, rejoin, stall |
+//! | `worker` | role `gpu` |
 //! | `milvus` | role `vector` |
 //! | `vector`, `vector_backup`, `vector_damage` | what operators and faults do to a Milvus |
 //! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
 //! | `play` | the acts |
+//! | `faults` | what only containers suffer: limits, no network, drives that rot; users' commands |
 //! | `sweep` | finding and removing what a run left behind |
 //! | `well` | whether the engine is still there and has room |
 
+mod bridge;
 mod container;
 mod engine;
+mod faults;
 mod host;
 pub mod images;
+mod mc;
 mod milvus;
 mod minio;
 mod objects;
 mod play;
 mod postgres;
 mod product;
+mod regions;
 mod shell;
 mod stand;
 pub mod sweep;
@@ -43,7 +52,9 @@ mod vector;
 mod vector_backup;
 mod vector_damage;
 mod well;
+mod worker;
 
+pub(crate) use bridge::{LINK, link_process};
 pub use engine::Engine;
 pub use host::{DockerConfig, DockerHost};
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use harness::act::{Act, Artifact, BackupKind};
 use harness::ports::{Effect, Host as _};
 use harness::topology::{NodeId, Role};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::faults;
 use super::host::{DockerHost, Node};
 use super::minio::{BACKUPS, Minio};
 use super::{objects, vector, vector_backup, vector_damage};
@@ -17,11 +18,12 @@ use crate::local::model;
 
 /// A frozen product says nothing for this long.
 const SILENCE: Duration = Duration::from_millis(300);
+const POLL: Duration = Duration::from_millis(50);
 /// One that goes on answers within this.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 impl DockerHost {
-    fn node(&self, id: &NodeId) -> Result<&Node, Effect> {
+    pub(super) fn node(&self, id: &NodeId) -> Result<&Node, Effect> {
         let found = self.nodes.iter().find(|node| node.id == *id);
         found.ok_or_else(|| Effect::failed(format!("there is no node {id}")))
     }
@@ -45,15 +47,28 @@ impl DockerHost {
             Act::Resume { node } => self.resume(self.node(node)?).await?,
             Act::Wipe { node } => self.node(node)?.container()?.wipe().await,
             Act::Cut { from, to, mode, direction } => {
-                self.node(to)?.links.set(from.as_deref(), cut(*mode, *direction)).await
+                self.switch(from.as_deref(), to, cut(*mode, *direction)).await?
             }
-            Act::Delay { from, to, by } => {
-                self.node(to)?.links.set(from.as_deref(), Mode::Delay(by.std())).await
-            }
-            Act::Mend { from, to } => self.node(to)?.links.set(from.as_deref(), Mode::Open).await,
+            Act::Delay { from, to, by } => self.switch(from.as_deref(), to, Mode::Delay(by.std())).await?,
+            Act::Mend { from, to } => self.switch(from.as_deref(), to, Mode::Open).await?,
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
                 model::swap(&self.node(node)?.product.object()?.data, *seed).await
             }
+            Act::Damage { node, what: what @ (Artifact::Heap | Artifact::Index), fraction, seed, .. }
+                if node.role == Role::Feature =>
+            {
+                faults::rot_pages(self.node(node)?, *what, *fraction, *seed).await?
+            }
+            Act::Damage { node, what: Artifact::Drive, how, fraction, seed } => {
+                faults::rot_drive(self.node(node)?, *how, *fraction, *seed).await?
+            }
+            Act::Limit { node, cpu, memory_mb } => {
+                self.node(node)?.container()?.limit(*cpu, *memory_mb).await
+            }
+            Act::Unlimit { node } => self.node(node)?.container()?.limit(None, None).await,
+            Act::Isolate { node } => self.isolate(self.node(node)?).await?,
+            Act::Attach { node } => self.attach(self.node(node)?).await?,
+            Act::Command { run } => self.command(run).await?,
             Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
                 acts::damage(self.node(node)?.product.feature()?, (*what, *how), *fraction, *seed).await
             }
@@ -94,17 +109,17 @@ impl DockerHost {
                 Ok(()) => Effect::observed("every container, network and volume of the run is gone"),
                 Err(e) => Effect::failed(e.to_string()),
             },
-            Act::Stall { .. }
-            | Act::Unstall { .. }
-            | Act::Miscompute { .. }
-            | Act::Compute { .. }
-            | Act::Backup { .. }
-            | Act::Restore { .. }
-            | Act::Promote { .. }
-            | Act::Fence { .. }
-            | Act::Rejoin { .. }
-            | Act::Route { .. }
-            | Act::Command { .. } => Effect::failed(format!("world `docker` cannot yet: {act}")),
+            Act::Miscompute { node } => self.node(node)?.product.worker()?.miscompute(true).await,
+            Act::Compute { node } => self.node(node)?.product.worker()?.miscompute(false).await,
+            Act::Stall { node } => self.stall(node, true).await?,
+            Act::Unstall { node } => self.stall(node, false).await?,
+            Act::Promote { node } => self.promote(node).await?,
+            Act::Fence { node } => self.fence(node).await?,
+            Act::Rejoin { node } => self.rejoin(node).await?,
+            Act::Route { service, to } => self.route(service, to),
+            Act::Backup { .. } | Act::Restore { .. } => {
+                Effect::failed(format!("world `docker` cannot yet: {act}"))
+            }
         })
     }
 
@@ -118,9 +133,23 @@ impl DockerHost {
             | Act::Wipe { node }
             | Act::Damage { node, .. }
             | Act::Intrude { node }
+            | Act::Miscompute { node }
+            | Act::Stall { node }
+            | Act::Limit { node, .. }
+            | Act::Isolate { node }
             | Act::Cut { to: node, .. }
             | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),
             harmless => self.play(harmless).await,
+        }
+    }
+
+    /// Switches the users' link to a node, or that by which a region follows it.
+    async fn switch(&self, from: Option<&str>, to: &NodeId, mode: Mode) -> Result<Effect, Effect> {
+        let Some(region) = from else { return Ok(self.node(to)?.links.set(None, mode).await) };
+        let found = self.bridges.iter().find(|bridge| bridge.follower == region && bridge.store == *to);
+        match found {
+            Some(bridge) => Ok(bridge.set(mode).await),
+            None => Err(Effect::failed(format!("region {region} does not follow {to}"))),
         }
     }
 
@@ -147,6 +176,35 @@ impl DockerHost {
             Ok(Ok(done)) => Ok(Effect::not_observed(format!("{seen}, and still {done}"))),
             Ok(Err(why)) => Ok(Effect::observed(format!("{seen} and does not serve: {why}"))),
             Err(_) => Ok(Effect::observed(format!("{seen} and was silent for {SILENCE:?}"))),
+        }
+    }
+
+    async fn isolate(&self, node: &Node) -> Result<Effect, Effect> {
+        let seen = node.container()?.isolate().await?;
+        match timeout(SILENCE, node.product.ready()).await {
+            Ok(Ok(done)) => Ok(Effect::not_observed(format!("{seen}, and still {done}"))),
+            Ok(Err(why)) => Ok(Effect::observed(format!("{seen} and is not reached: {why}"))),
+            Err(_) => Ok(Effect::observed(format!("{seen} and was silent for {SILENCE:?}"))),
+        }
+    }
+
+    async fn attach(&self, node: &Node) -> Result<Effect, Effect> {
+        let seen = node.container()?.attach().await?;
+        Ok(self.answers(node, seen).await)
+    }
+
+    async fn answers(&self, node: &Node, seen: String) -> Effect {
+        let began = Instant::now();
+        loop {
+            let why = match timeout(ANSWER_LIMIT, node.product.ready()).await {
+                Ok(Ok(done)) => return Effect::observed(format!("{seen}: {done}")),
+                Ok(Err(why)) => why,
+                Err(_) => "silence".into(),
+            };
+            if began.elapsed() > ANSWER_LIMIT {
+                return Effect::not_observed(format!("{seen}, and does not serve: {why}"));
+            }
+            sleep(POLL).await;
         }
     }
 

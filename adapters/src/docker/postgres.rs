@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use harness::corpus::Corpus;
 use harness::ports::System;
+use tokio::time::{Instant, sleep};
 
 use super::shell::Inside;
 use super::stand::{Blueprint, Disk};
@@ -20,13 +21,17 @@ const BIN: &str = "/usr/lib/postgresql/15/bin";
 /// Who runs the server, and owns the disk.
 const SERVER_USER: &str = "postgres";
 /// Where the server listens, inside.
-const PORT: u16 = 5432;
+pub(super) const PORT: u16 = 5432;
 /// Longer than any limit of the harness, which ends a call by dropping it.
 const USERS_LIMIT: Duration = Duration::from_secs(60);
 /// One call of the harness's own, past the link.
 const OWN_LIMIT: Duration = Duration::from_secs(30);
 /// One attempt at being a user.
 const READY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a standby that is made waits for its primary.
+const AWAIT_LIMIT: Duration = Duration::from_secs(50);
+const POLL: Duration = Duration::from_millis(50);
 
 /// A PostgreSQL server.
 #[derive(Debug)]
@@ -79,31 +84,62 @@ impl Postgres {
         self.node.get().ok_or_else(|| "its container was never made".into())
     }
 
-    /// Starts the server in a container that runs; makes it first on an empty disk. One that runs already stays.
-    pub(super) async fn boot(&self, mut inside: Inside) -> Result<(), String> {
+    /// Starts the server in a container that runs; makes it first on an empty disk, as a copy of `source` if it is to
+    /// follow. One that runs already stays.
+    pub(super) async fn boot(&self, inside: Inside, source: Option<&Self>) -> Result<(), String> {
+        self.enter(inside)?;
+        let node = self.node()?;
+        let done = match (node.exists().await, node.runs().await, source) {
+            (Ok(_), Ok(true), _) => Ok(()),
+            (Ok(true), Ok(false), _) => node.start().await,
+            (Ok(false), Ok(false), None) => node.create().await,
+            (Ok(false), Ok(false), Some(source)) => {
+                let primary = source.awaited().await?;
+                node.clone_from(primary).await
+            }
+            (Err(e), _, _) | (_, Err(e), _) => Err(e),
+        };
+        done.map_err(|e| e.to_string())
+    }
+
+    /// The server, once it takes writes.
+    async fn awaited(&self) -> Result<&Node, String> {
+        let began = Instant::now();
+        loop {
+            let why = match self.ready().await {
+                Ok(_) => return self.node(),
+                Err(why) => why,
+            };
+            if began.elapsed() > AWAIT_LIMIT {
+                return Err(format!("there is no primary to copy: {why}"));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Makes the handle of the server inside a container.
+    fn enter(&self, mut inside: Inside) -> Result<(), String> {
         inside.user = SERVER_USER;
         if self.node.get().is_none() {
-            let peer = Peer { host: self.slug.clone(), port: PORT };
+            // Other regions reach it by a link in their own network.
+            let peer = Peer { host: format!("to-{}", self.slug), port: PORT };
             let name = self.slug.replace('-', "_");
             let (at, shell) = ((self.addr, peer), Arc::new(inside));
             let node = Node::new(&name, Self::layout(), shell, at, self.credentials.clone(), OWN_LIMIT)?;
             self.node.get_or_init(|| node);
         }
-        let node = self.node()?;
-        let done = match (node.exists().await, node.runs().await) {
-            (Ok(_), Ok(true)) => Ok(()),
-            (Ok(true), Ok(false)) => node.start().await,
-            (Ok(false), Ok(false)) => node.create().await,
-            (Err(e), _) | (_, Err(e)) => Err(e),
-        };
-        done.map_err(|e| e.to_string())
+        Ok(())
     }
 
     /// Does what users do, for real: writes, and reads it back.
     pub(super) async fn ready(&self) -> Result<String, String> {
         let health = tokio::time::timeout(READY_LIMIT, self.node()?.health()).await;
         let health = health.map_err(|_| format!("silent for {READY_LIMIT:?}"))?.map_err(|e| e.to_string())?;
-        Ok(format!("a row written was read back, {} entities", health.entities))
+        let entities = health.entities;
+        Ok(match health.standby {
+            true => format!("a standby, {entities} entities"),
+            false => format!("a row written was read back, {entities} entities"),
+        })
     }
 
     /// The store as its users reach it, at the far end of a link.

@@ -15,8 +15,8 @@ use super::minio::Minio;
 use super::postgres::Postgres;
 use super::shell::Inside;
 use super::stand::Blueprint;
+use super::worker::Worker;
 use crate::postgres::{Database, Node};
-use crate::s3::Keys;
 
 /// What runs in a container, asked directly, past the link.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) enum Product {
     Object(Box<Minio>),
     /// Role `feature`.
     Feature(Box<Postgres>),
+    /// Role `gpu`.
+    Gpu(Box<Worker>),
     /// Role `vector`.
     Vector(Box<Milvus>),
 }
@@ -38,18 +40,19 @@ impl Product {
     pub(super) fn of(
         id: &NodeId,
         addr: SocketAddr,
-        plan: &Plan,
+        (plan, secret): (&Plan, &str),
         store: Option<&Minio>,
     ) -> Result<Self, EnvironmentError> {
-        let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
         match id.role {
             Role::Object => {
-                let made = Minio::new(addr, Keys::new("gameday", secret));
-                made.map(Box::new)
-                    .map(Product::Object)
+                let first = plan.topology.regions.first() == Some(&id.region);
+                let takes = plan.scenario.stack.followed(Role::Object).then_some(first);
+                Minio::new(addr, secret, takes)
+                    .map(|made| Product::Object(Box::new(made)))
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), &secret)))),
+            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), secret)))),
+            Role::Gpu => Ok(Product::Gpu(Box::new(Worker::new(addr, plan)))),
             Role::Vector => {
                 let store = store.ok_or_else(|| {
                     let what = format!("{id} is a Milvus, which keeps its vectors in an object store");
@@ -58,10 +61,6 @@ impl Product {
                 let host = NodeId::new(&id.region, Role::Object).slug();
                 Ok(Product::Vector(Box::new(Milvus::new(id, addr, store, host, plan)?)))
             }
-            Role::Gpu => Err(environment(
-                format!("world `docker` has no product for the role {} yet", id.role),
-                "use `--world local` for this scenario",
-            )),
         }
     }
 
@@ -70,6 +69,7 @@ impl Product {
         match self {
             Product::Object(node) => node.blueprint(image),
             Product::Feature(node) => node.blueprint(image),
+            Product::Gpu(node) => node.blueprint(image),
             Product::Vector(node) => node.blueprint(image),
         }
     }
@@ -79,6 +79,7 @@ impl Product {
         match self {
             Product::Object(_) => "MinIO",
             Product::Feature(_) => "PostgreSQL",
+            Product::Gpu(_) => "gameday's worker",
             Product::Vector(_) => "Milvus",
         }
     }
@@ -86,7 +87,7 @@ impl Product {
     /// What sets the times that a drill measures, by the product's own names.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         match self {
-            Product::Object(_) | Product::Feature(_) => Vec::new(),
+            Product::Object(_) | Product::Feature(_) | Product::Gpu(_) => Vec::new(),
             Product::Vector(node) => node.settings(),
         }
     }
@@ -94,20 +95,28 @@ impl Product {
     /// What the last start took, where it is more than one number.
     pub(super) fn facts(&self) -> Vec<(String, String)> {
         match self {
-            Product::Object(_) | Product::Feature(_) => Vec::new(),
+            Product::Object(_) | Product::Feature(_) | Product::Gpu(_) => Vec::new(),
             Product::Vector(node) => node.facts(),
         }
     }
 
-    /// Starts what the container does not start by itself; what runs already stays.
-    pub(super) async fn boot(&self, inside: Inside) -> Result<(), String> {
+    /// Starts what the container does not start by itself, on an empty disk as a follower of `source`; what runs already
+    /// stays.
+    pub(super) async fn boot(&self, inside: Inside, source: Option<&Product>) -> Result<(), String> {
         match self {
-            Product::Object(_) => Ok(()),
-            Product::Feature(node) => node.boot(inside).await,
+            Product::Object(node) => {
+                node.enter(inside);
+                Ok(())
+            }
+            Product::Feature(node) => match source {
+                Some(Product::Feature(source)) => node.boot(inside, Some(source)).await,
+                _ => node.boot(inside, None).await,
+            },
             Product::Vector(node) => {
                 node.boot(inside);
                 Ok(())
             }
+            Product::Gpu(_) => Ok(()),
         }
     }
 
@@ -116,6 +125,7 @@ impl Product {
         match self {
             Product::Object(node) => node.ready().await,
             Product::Feature(node) => node.ready().await,
+            Product::Gpu(node) => node.ready().await,
             Product::Vector(node) => node.ready().await,
         }
     }
@@ -125,6 +135,7 @@ impl Product {
         match self {
             Product::Object(node) => node.provide().await,
             Product::Feature(_) => Ok(()),
+            Product::Gpu(node) => node.provide().await,
             Product::Vector(node) => node.provide().await,
         }
     }
@@ -134,6 +145,7 @@ impl Product {
         match self {
             Product::Object(node) => node.system(link, corpus).map_err(|e| e.to_string()),
             Product::Feature(node) => Ok(node.system(link, corpus)),
+            Product::Gpu(_) => Err("users reach workers through their driver".into()),
             Product::Vector(node) => node.system(link, corpus),
         }
     }
@@ -163,8 +175,26 @@ impl Product {
     }
 }
 
+impl Product {
+    /// The server of features, once its container is there.
+    pub(super) fn server(&self) -> Result<&Node, String> {
+        match self {
+            Product::Feature(node) => node.node(),
+            other => Err(format!("{} holds no features", other.name())),
+        }
+    }
+
+    /// The worker, if it is one.
+    pub(super) fn worker(&self) -> Result<&Worker, Effect> {
+        match self {
+            Product::Gpu(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} computes nothing", other.name()))),
+        }
+    }
+}
+
 /// A key that only this run knows.
-fn secret() -> std::io::Result<String> {
+pub(super) fn secret() -> std::io::Result<String> {
     use std::io::Read as _;
     let mut bytes = [0u8; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -8,6 +8,9 @@ use bollard::models::{
     NetworkingConfig, PortBinding,
 };
 
+/// The variable by which a container of our own is told what it is.
+const CONFIG: &str = "GAMEDAY_CONFIG";
+
 /// A disk of a container, that outlives its process and is emptied by a wipe.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
@@ -45,12 +48,27 @@ pub(super) struct Place {
     pub(super) network: String,
     /// The name by which others of the network find it.
     pub(super) host_name: String,
+    /// Names by which it is found in the region's network, beside its own.
+    pub(super) aliases: Vec<String>,
+    /// Other networks that it is in.
+    pub(super) also: Vec<String>,
     /// The port of this machine at which it is published.
     pub(super) published: SocketAddr,
     /// The volume that is its disk.
     pub(super) volume: String,
     /// Of container, volume and network alike.
     pub(super) labels: HashMap<String, String>,
+}
+
+/// Command and environment that make a container of the program's own image a hidden subcommand of it.
+pub(super) fn becoming(word: &str, config: &impl serde::Serialize) -> (Vec<String>, Vec<String>) {
+    let script = format!(
+        "printf %s \"${CONFIG}\" >/run/gameday.json && unset {CONFIG} && exec gameday \"$0\" /run/gameday.json"
+    );
+    let cmd = vec!["/bin/sh".into(), "-c".into(), script, word.into()];
+    // Everything in it has a form as JSON, by its own tests.
+    let text = serde_json::to_string(config).unwrap_or_default();
+    (cmd, vec![format!("{CONFIG}={text}")])
 }
 
 /// What an engine is told.
@@ -62,8 +80,6 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
     let doors = std::iter::once((blueprint.port, place.published)).chain(blueprint.more.iter().copied());
     let bindings: HashMap<_, _> = doors.map(binding).collect();
     let ports = bindings.keys().cloned().collect();
-    // An engine finds containers by their names and aliases, not by what they call themselves.
-    let found = EndpointSettings { aliases: Some(vec![place.host_name.clone()]), ..Default::default() };
     let disk = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(place.volume.clone()),
@@ -86,7 +102,11 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         }),
         ..Default::default()
     };
+    // An engine finds containers by their names and aliases, not by what they call themselves.
+    let endpoint = EndpointSettings { aliases: Some(place.aliases.clone()), ..Default::default() };
+    let networks = HashMap::from([(place.network.clone(), endpoint)]);
     ContainerCreateBody {
+        networking_config: Some(NetworkingConfig { endpoints_config: Some(networks) }),
         image: Some(blueprint.image.clone()),
         hostname: Some(place.host_name.clone()),
         user: blueprint.user.map(str::to_owned),
@@ -95,9 +115,6 @@ pub(super) fn body(blueprint: &Blueprint, place: &Place) -> ContainerCreateBody 
         exposed_ports: Some(ports),
         labels: Some(place.labels.clone()),
         host_config: Some(host),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(place.network.clone(), found)])),
-        }),
         ..Default::default()
     }
 }
@@ -122,6 +139,8 @@ mod tests {
         let place = Place {
             network: "n".into(),
             host_name: "h".into(),
+            aliases: vec!["a".into()],
+            also: Vec::new(),
             published: "127.0.0.1:4711".parse().unwrap(),
             volume: "v".into(),
             labels: HashMap::from([("gameday.run".into(), "r".into())]),

@@ -35,6 +35,8 @@ mod tests;
 mod truth;
 mod wire;
 
+use std::net::Ipv4Addr;
+
 use harness::corpus::Corpus;
 use harness::job::Job;
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,10 @@ pub use wire::Status;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Port on loopback; 0 lets the system choose (see [`Server::addr`]).
+    /// Where it listens: on loopback, unless it has a network of its own, as in a container.
+    #[serde(default = "loopback")]
+    pub listen: Ipv4Addr,
+    /// Its port there; 0 lets the system choose (see [`Server::addr`]).
     pub port: u16,
     /// Where the weights of the network come from.
     pub corpus: Corpus,
@@ -66,8 +71,12 @@ pub struct Config {
 impl Config {
     /// A sound worker without lifeline, on a port the system chooses.
     pub fn new(corpus: Corpus, job: Job) -> Self {
-        Self { port: 0, corpus, job, miscompute: false, lifeline: false }
+        Self { listen: loopback(), port: 0, corpus, job, miscompute: false, lifeline: false }
     }
+}
+
+fn loopback() -> Ipv4Addr {
+    Ipv4Addr::LOCALHOST
 }
 
 /// A defect planted in a driver, so that validators can be seen to fail.

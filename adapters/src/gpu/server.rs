@@ -39,8 +39,10 @@ const COORDINATE_MAX: i32 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The port cannot be used.
-    #[error("worker: cannot listen on 127.0.0.1:{port}: {source}; choose a free port")]
+    #[error("worker: cannot listen on {listen}:{port}: {source}; choose a free port")]
     Bind {
+        /// The address.
+        listen: Ipv4Addr,
         /// The port.
         port: u16,
         /// What the system said.
@@ -87,8 +89,8 @@ impl Server {
     /// # Errors
     /// The port cannot be used.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
-        let bind = |source| ServeError::Bind { port: config.port, source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(bind)?;
+        let bind = |source| ServeError::Bind { listen: config.listen, port: config.port, source };
+        let listener = TcpListener::bind((config.listen, config.port)).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let worker = Worker {
             engine: Arc::new(Cpu::new(&config.corpus, config.job)),

@@ -12,7 +12,7 @@ use super::proc::{Exit, Proc};
 const TAIL: u64 = 2 << 10;
 
 /// Waits for a command's end. Dropping this kills the command and what it started.
-pub(super) async fn finish(mut command: Proc, log: &Path) -> Effect {
+pub(crate) async fn finish(mut command: Proc, log: &Path) -> Effect {
     // It is to find an end of input, not a pipe that stays open.
     command.cut_lifeline();
     let exit = command.wait_exit().await;

@@ -19,14 +19,14 @@ use crate::gpu::{CallError, Client, Config, Flaw, GpuSystem};
 use crate::s3::S3;
 
 /// The bucket that checkpoints go to.
-pub(super) const CHECKPOINTS: &str = "gameday-checkpoints";
+pub(crate) const CHECKPOINTS: &str = "gameday-checkpoints";
 
 /// One question to a worker, past the link.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// A worker.
 #[derive(Debug)]
-pub(super) struct GpuNode {
+pub(crate) struct GpuNode {
     /// Of which it has no use.
     pub(super) dir: PathBuf,
     corpus: Corpus,
@@ -38,7 +38,7 @@ pub(super) struct GpuNode {
 }
 
 impl GpuNode {
-    pub(super) fn new(dir: PathBuf, addr: SocketAddr, plan: &Plan) -> Self {
+    pub(crate) fn new(dir: PathBuf, addr: SocketAddr, plan: &Plan) -> Self {
         Self {
             dir,
             corpus: Corpus::of(&plan.scenario),
@@ -49,20 +49,26 @@ impl GpuNode {
     }
 
     /// What its process is told.
-    pub(super) fn config(&self, port: u16) -> Config {
+    pub(crate) fn config(&self, port: u16) -> Config {
         let miscompute = self.broken.load(Ordering::Relaxed);
         Config { port, miscompute, lifeline: true, ..Config::new(self.corpus.clone(), self.job) }
     }
 
+    /// Whether its device was broken.
+    #[cfg(feature = "docker")]
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     /// What it says about itself, in words.
-    pub(super) async fn status(&self) -> Result<String, CallError> {
+    pub(crate) async fn status(&self) -> Result<String, CallError> {
         let status = self.client.status(LIMIT).await?;
         let (engine, shards) = (status.engine, status.shards);
         Ok(format!("engine {engine}, {shards} shards and {} inferences done", status.inferences))
     }
 
     /// Makes the worker compute wrong, or right, and looks at what it computes then.
-    pub(super) async fn miscompute(&self, wrong: bool) -> Effect {
+    pub(crate) async fn miscompute(&self, wrong: bool) -> Effect {
         // Whatever becomes of the call, a process that is started later has to know.
         self.broken.store(wrong, Ordering::Relaxed);
         match self.try_miscompute(wrong).await {
@@ -98,12 +104,12 @@ impl GpuNode {
 }
 
 /// The job of a drill.
-pub(super) fn job(plan: &Plan) -> Job {
+pub(crate) fn job(plan: &Plan) -> Job {
     Job { seed: plan.scenario.seed }
 }
 
 /// The workers of a region, and what drives them, as users reach them: over links, as the object store is.
-pub(super) fn gpu_system(
+pub(crate) fn gpu_system(
     workers: &[SocketAddr],
     objects: S3,
     job: Job,

@@ -15,7 +15,7 @@ use crate::replica::ReplicaConfig;
 use crate::{features, gpu, s3, vectordb};
 
 /// The word that makes the binary a node; a configuration file follows.
-pub(super) const NODE: &str = "__node";
+pub(crate) const NODE: &str = "__node";
 /// The word that makes the binary a watchdog; the run's id and its folder follow.
 pub(crate) const WATCHDOG: &str = "__watchdog";
 /// How much less urgent than the harness a node is.
@@ -26,7 +26,7 @@ const FAILED: u8 = 3;
 /// What a node process is told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum NodeConfig {
+pub(crate) enum NodeConfig {
     /// A vector node.
     Vector(vectordb::Config),
     /// An object node.
@@ -66,6 +66,8 @@ pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
     let done = match (args.first()?.to_str()?, &args[1..]) {
         (NODE, [config]) => node(Path::new(config)),
         (WATCHDOG, [run, folder]) => guard(run, folder.into()),
+        #[cfg(feature = "docker")]
+        (crate::docker::LINK, [config]) => crate::docker::link_process(Path::new(config)),
         (NODE | WATCHDOG, _) => Err("wrong arguments".into()),
         _ => return None,
     };

@@ -160,7 +160,7 @@ fn shut_down() -> Effect {
     Effect::failed("the link was shut down")
 }
 
-async fn switched(link: &Link, mode: Mode) -> Effect {
+pub(crate) async fn switched(link: &Link, mode: Mode) -> Effect {
     match link.set(mode).await {
         Ok(seen) => Effect::observed(seen.to_string()),
         Err(e @ LinkError::NotObserved { .. }) => Effect::not_observed(e.to_string()),

@@ -25,12 +25,12 @@
 mod artifact;
 mod backups;
 mod child;
-mod command;
+pub(crate) mod command;
 pub mod damage;
 mod defect;
 mod features;
 mod feeder;
-mod gpu;
+pub(crate) mod gpu;
 mod heal;
 mod health;
 mod hidden;
@@ -54,7 +54,7 @@ pub use host::{LocalConfig, LocalHost};
 #[cfg(feature = "docker")]
 pub(crate) use {
     heal::name_run,
-    hidden::{WATCHDOG, watchdog_args},
+    hidden::{NODE, NodeConfig, WATCHDOG, watchdog_args},
 };
 
 use std::fmt;

@@ -41,7 +41,7 @@ impl Gate {
     }
 
     /// Starts a process.
-    pub(super) fn spawn(&self, spec: &Spawn) -> Result<Proc, String> {
+    pub(crate) fn spawn(&self, spec: &Spawn) -> Result<Proc, String> {
         self.pass(|| Proc::spawn(spec).map_err(|e| e.to_string()))
     }
 

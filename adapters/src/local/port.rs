@@ -15,14 +15,23 @@ use tokio::net::{TcpListener, TcpSocket};
 #[derive(Debug)]
 pub struct Port {
     addr: SocketAddr,
+    /// The address that is listened on.
+    on: Ipv4Addr,
     _holder: TcpSocket,
 }
 
 impl Port {
     /// Holds a free port of `127.0.0.1`.
     pub fn reserve() -> io::Result<Self> {
-        let holder = bound(0)?;
-        Ok(Self { addr: holder.local_addr()?, _holder: holder })
+        let holder = bound(Ipv4Addr::LOCALHOST, 0)?;
+        Ok(Self { addr: holder.local_addr()?, on: Ipv4Addr::LOCALHOST, _holder: holder })
+    }
+
+    /// Holds a port of every address, in a network of its own such as a container's. Its address is that on loopback.
+    #[cfg(feature = "docker")]
+    pub(crate) fn everywhere(port: u16) -> io::Result<Self> {
+        let on = Ipv4Addr::UNSPECIFIED;
+        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), on, _holder: bound(on, port)? })
     }
 
     /// Holds a free port until this process ends, for tests that restart what listens there.
@@ -41,14 +50,14 @@ impl Port {
 
     /// Listens on the port. Must be called inside a runtime.
     pub fn listen(&self, backlog: u32) -> io::Result<TcpListener> {
-        bound(self.addr.port())?.listen(backlog)
+        bound(self.on, self.addr.port())?.listen(backlog)
     }
 }
 
-fn bound(port: u16) -> io::Result<TcpSocket> {
+fn bound(on: Ipv4Addr, port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    socket.bind(SocketAddr::from((on, port)))?;
     Ok(socket)
 }
 

@@ -24,6 +24,7 @@ mod objects;
 mod operate;
 mod scan;
 mod system;
+mod together;
 
 pub use admin::supported;
 pub use client::{Client, Row};

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use harness::corpus::Corpus;
 use harness::ports::{Page, PortError, Reading, System, Write};
 
+use super::together::Together;
 use super::{Client, Row};
 
 /// A collection that holds records of a corpus.
@@ -16,12 +17,13 @@ use super::{Client, Row};
 pub struct MilvusSystem {
     client: Client,
     corpus: Arc<Corpus>,
+    together: Together,
 }
 
 impl MilvusSystem {
     /// The collection that the client reaches.
     pub fn new(client: Client, corpus: Arc<Corpus>) -> Self {
-        Self { client, corpus }
+        Self { client, corpus, together: Together::default() }
     }
 }
 
@@ -40,7 +42,8 @@ impl System for MilvusSystem {
             self.client.delete(key).await
         } else if ver == 0 {
             // Seeded once, before everything else: an upsert would look for a row to remove.
-            self.client.insert(&[Row { key, ver, vector: self.corpus.vector(key, ver) }]).await
+            let row = Row { key, ver, vector: self.corpus.vector(key, ver) };
+            self.together.insert(&self.client, row).await
         } else {
             self.client.upsert(&[Row { key, ver, vector: self.corpus.vector(key, ver) }]).await
         };

@@ -13,6 +13,7 @@
 //! | `shell` | the seam through which commands run inside a node |
 //! | `node` | one server: made, cloned, started, stopped |
 //! | `replication` | synchronous or not, lag, a frozen receiver |
+//! | `standing` | who takes writes, how far a log goes, a fence |
 //! | `failover` | fencing, promotion, rejoining |
 //! | `pages` | damage to heap and index pages |
 //! | `archive`, `ship` | point-in-time recovery, from the node's folder or from an object store |
@@ -44,6 +45,7 @@ mod schema;
 pub mod settings;
 mod shell;
 mod ship;
+mod standing;
 #[cfg(test)]
 mod tests;
 

@@ -19,8 +19,10 @@ use harness::verdict::Verdict::{Fail, Pass, Unknown};
 use adapters::docker::images::Choices;
 use adapters::docker::{DockerConfig, DockerHost};
 
+use crate::regions;
 use crate::stand::{Stand, block_on, plan};
 
+const GPU: &[u8] = include_bytes!("../../../scenarios/gpu_cluster_failure.toml");
 const COMPROMISE: &[u8] = include_bytes!("../../../scenarios/feature_store_compromise.toml");
 
 pub(crate) fn play(plan: Plan, flaw: Option<&str>) -> Report {
@@ -67,9 +69,7 @@ pub(crate) fn a_crash_of_the_object_store_passes() {
 /// The drill of the design card, on PostgreSQL and MinIO: an intruder's superuser role among the rest.
 pub(crate) fn a_compromise_of_the_feature_store_is_repaired() {
     let report = play(load(COMPROMISE, &[]).unwrap().plan, None);
-    // On a busy machine the harness itself may be late, which makes an RTO unknown; nothing else may be.
-    let late = |f: &Finding| f.verdict == Unknown && f.objective == "rto";
-    assert!(report.findings.iter().all(|f| f.verdict == Pass || late(f)), "{:#?}", report.findings);
+    all_but_late_pass(&report);
 }
 
 /// Somebody who restores to a version that no backup fits restores nothing.
@@ -88,4 +88,26 @@ pub(crate) fn a_compromise_that_nobody_repairs_fails() {
 pub(crate) fn a_fault_that_does_nothing_is_unknown() {
     let report = play(plan(), Some("silent-fault"));
     assert_eq!(report.verdict, Unknown, "{:#?}", report.findings);
+}
+
+/// The drill of the design card: the job ends where an undisturbed one ends.
+pub(crate) fn a_lost_cluster_of_workers_goes_on() {
+    let report = play(load(GPU, &[]).unwrap().plan, None);
+    all_but_late_pass(&report);
+    assert!(report.findings.iter().any(|f| f.subject == "gpu"), "{:#?}", report.findings);
+}
+
+pub(crate) fn a_killed_region_is_taken_over() {
+    all_but_late_pass(&play(regions::plan(&[]), None));
+}
+
+pub(crate) fn a_region_cut_off_is_taken_over() {
+    let how = ("fault.0.inject.region.how", "\"partition\"");
+    all_but_late_pass(&play(regions::plan(&[how]), None));
+}
+
+/// On a busy machine the harness itself may be late, which makes an RTO unknown; nothing else may be.
+fn all_but_late_pass(report: &Report) {
+    let late = |f: &Finding| f.verdict == Unknown && f.objective == "rto";
+    assert!(report.findings.iter().all(|f| f.verdict == Pass || late(f)), "{:#?}", report.findings);
 }

@@ -8,8 +8,11 @@
 mod death;
 mod drills;
 mod engine;
+mod faults;
+mod regions;
 mod stand;
 mod vectors;
+mod workers;
 mod worlds;
 
 use std::ffi::OsString;
@@ -34,6 +37,16 @@ const TESTS: &[Test] = &[
     ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
     ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
     ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
+    ("workers", workers::workers_break_and_are_seen_to),
+    ("gpu_drill", drills::a_lost_cluster_of_workers_goes_on),
+    ("region_lost", regions::a_region_is_lost_fails_over_and_comes_back),
+    ("frozen_receiver", regions::a_frozen_receiver_loses_to_the_row),
+    ("region_links", regions::a_link_between_regions_is_cut_slowed_and_mended),
+    ("region_drill_kill", drills::a_killed_region_is_taken_over),
+    ("region_drill_partition", drills::a_region_cut_off_is_taken_over),
+    ("limits_and_network", faults::a_node_is_limited_isolated_and_set_free),
+    ("rotten_drives", faults::drives_rot_past_the_doors),
+    ("containers_only", faults::what_needs_containers_is_refused_elsewhere),
     ("lost_engine", engine::an_engine_that_goes_away_breaks_the_drill_off),
     ("vector_contract", vectors::the_contract_is_kept_by_a_vector_store),
     ("vector_image", vectors::an_image_that_is_no_milvus_is_told_with_its_log),

@@ -75,6 +75,7 @@ Examples:
   gameday evidence verify evidence/
   gameday evidence verify evidence/ --recompute                    every number again, from raw events
   gameday evidence verify 2026Q4/ --signers auditors_own_file --anchor HEAD.of.september
+  gameday evidence verify evidence/ --json | jq .problems
 
 Ends with 0 if everything verifies, 5 if anything does not; each problem names its file and line.
 Only --anchor finds a ledger that was rolled back to an older signed state of itself.")]
@@ -87,6 +88,9 @@ struct Verify {
     /// Rebuild every number from the journals and compare
     #[arg(long)]
     recompute: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a check trusts.
@@ -319,6 +323,10 @@ impl Keygen {
 impl Verify {
     fn run(self) -> Result<Exit, Failure> {
         let checked = self.trust.check(&self.folder, self.recompute)?;
+        if self.json {
+            say::out(&checked.json(self.recompute, self.trust.anchor.is_some()))?;
+            return Ok(if checked.problems.is_empty() { Exit::Pass } else { Exit::Evidence });
+        }
         if let Some(failure) = refused(&checked, &self.folder) {
             return Err(failure);
         }

@@ -61,6 +61,10 @@ words! {
         Values = "values",
         /// Feature definitions.
         Definitions = "definitions",
+        /// Pages of a database's tables, on its drive.
+        Heap = "heap",
+        /// A store's own files on its drive, past its users' door.
+        Drive = "drive",
         /// Roles of a feature store: what an intruder leaves behind.
         Roles = "roles",
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{objectives, timetable::STEPS_MAX};
 use crate::{
     diagnose::Problem,
-    scenario::{Objectives, Scenario, Service},
+    scenario::{Objectives, Scenario, Service, WorldName},
     time::Dur,
     topology::Role,
 };
@@ -55,6 +55,13 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     }
     if s.fault.is_empty() {
         problem(out, "fault", "nothing breaks", "add a [[fault]] with `at` and `inject`");
+    }
+    for (i, step) in s.fault.iter().enumerate() {
+        if step.inject.needs_containers() && s.worlds != [WorldName::Docker] {
+            let (path, word) = (format!("fault.{i}.inject"), step.inject.word());
+            let message = format!("this `{word}` can be suffered in world `docker` alone");
+            problem(out, &path, message, "add `worlds = [\"docker\"]` to the scenario");
+        }
     }
     if s.fault.len() + s.recover.len() > STEPS_MAX {
         let message = format!("{} steps are too many", s.fault.len() + s.recover.len());

@@ -165,12 +165,13 @@ impl<'a> NodeRefs<'a> {
                 "index, segment, log, manifest",
             ),
             Role::Object => (
-                matches!(what, Artifact::Object | Artifact::Backup | Artifact::Model),
-                "object, backup, model",
+                matches!(what, Artifact::Object | Artifact::Backup | Artifact::Model | Artifact::Drive),
+                "object, backup, model, drive",
             ),
-            Role::Feature => {
-                (matches!(what, Artifact::Values | Artifact::Definitions), "values, definitions")
-            }
+            Role::Feature => (
+                matches!(what, Artifact::Values | Artifact::Definitions | Artifact::Heap | Artifact::Index),
+                "values, definitions, heap, index",
+            ),
             Role::Gpu => (false, "nothing"),
         };
         if !fits {
@@ -184,6 +185,8 @@ impl<'a> NodeRefs<'a> {
             ),
             Artifact::Definitions => (matches!(how, Damage::Shift | Damage::Delete), "shift, delete"),
             Artifact::Model => (how == Damage::Swap, "swap"),
+            Artifact::Heap | Artifact::Drive => (how == Damage::Flip, "flip"),
+            Artifact::Index if node.role == Role::Feature => (how == Damage::Flip, "flip"),
             Artifact::Index => (
                 !matches!(how, Damage::Shift | Damage::Forge),
                 "flip, truncate, zero, delete, swap, other_kind",
@@ -210,6 +213,21 @@ impl<'a> NodeRefs<'a> {
             format!("a fraction of {fraction} damages nothing sensible"),
             "0 < fraction <= 1".into(),
         )
+    }
+
+    /// What a node is limited to.
+    pub fn check_limits(&mut self, key: &str, cpu: Option<f64>, memory_mb: Option<u32>) -> Option<()> {
+        if cpu.is_none() && memory_mb.is_none() {
+            return self.problem(key, "nothing is limited".into(), "give `cpu` or `memory_mb`".into());
+        }
+        if cpu.is_some_and(|cpu| !(0.01..=64.0).contains(&cpu)) {
+            return self.problem(&format!("{key}.cpu"), "no such limit".into(), "0.01 <= cpu <= 64".into());
+        }
+        if memory_mb.is_some_and(|mb| mb < 16) {
+            let hint = "memory_mb >= 16".into();
+            return self.problem(&format!("{key}.memory_mb"), "no process fits in there".into(), hint);
+        }
+        Some(())
     }
 
     /// A command line.

@@ -89,6 +89,8 @@ fn felt_by(fault: &Fault, s: &Scenario) -> Option<Vec<Role>> {
         | Fault::Reload { node }
         | Fault::Wipe { node }
         | Fault::Miscompute { node }
+        | Fault::Limit { node, .. }
+        | Fault::Isolate { node }
         | Fault::Corrupt { node, .. } => role(node),
         Fault::Cut { to, .. } | Fault::Delay { to, .. } => role(to),
     }

@@ -122,6 +122,22 @@ pub enum Fault {
         /// region/role, or region/role/member
         node: String,
     },
+    /// The node gets less of its machine. Give `cpu`, or `memory_mb`, or both.
+    Limit {
+        /// region/role
+        node: String,
+        /// Processors, such as 0.1
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu: Option<f64>,
+        /// Megabytes of memory; a process that needs more is ended by the kernel
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        memory_mb: Option<u32>,
+    },
+    /// The node is taken out of its network: nobody reaches it, and it reaches nobody.
+    Isolate {
+        /// region/role
+        node: String,
+    },
 }
 
 fn default_how() -> Damage {

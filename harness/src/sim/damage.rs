@@ -42,6 +42,7 @@ impl SimNode {
                 some(self.cells.keys(catalogue, catalogue + FEATURES as u64), fraction, seed)
             }
             Artifact::Backup => return self.damage_backups(how),
+            Artifact::Heap | Artifact::Drive => return Err("world `sim` has no drives".into()),
             Artifact::Index | Artifact::Segment | Artifact::Log | Artifact::Manifest | Artifact::Roles => {
                 if !self.damaged.contains(&what) {
                     self.damaged.push(what);

@@ -148,6 +148,9 @@ pub fn text(answer: &Answer) -> String {
         answer.real,
         answer.left_out.len()
     ));
+    if answer.real == 0 {
+        text.push_str("  nothing of this period counts as real: gameday's own worlds are rehearsals, whatever their verdict\n");
+    }
     for kpi in &answer.kpis {
         let word = match kpi.state {
             State::Met => "MET",

@@ -70,6 +70,39 @@ pub struct Checked {
     pub remarks: Vec<String>,
 }
 
+impl Checked {
+    /// For programs: what was checked and how far, each run in short, and all that is wrong.
+    pub fn json(&self, recomputed: bool, anchored: bool) -> String {
+        let run = |r: &Run| {
+            serde_json::json!({
+                "run": r.declared.run,
+                "scenario": r.declared.scenario,
+                "world": r.declared.world,
+                "counts_as": r.declared.counts_as,
+                "declared_at": r.declared_at,
+                "closed_at": r.closed.as_ref().map(|(at, _)| at),
+                "verdict": r.closed.as_ref().map(|(_, c)| c.verdict),
+                "signed_by": r.signed_by,
+                "reviewed_at": r.reviewed.as_ref().map(|(at, _)| at),
+                "recomputed": r.recomputed.is_some(),
+            })
+        };
+        let problem =
+            |p: &Problem| serde_json::json!({ "place": p.place.display().to_string(), "what": p.what });
+        let head = self.head.as_ref();
+        let value = serde_json::json!({
+            "verified": self.problems.is_empty(),
+            "recomputed": recomputed,
+            "anchored": anchored,
+            "head": head.map(|h| serde_json::json!({ "entries": h.entries, "head": h.last, "ledger": h.ledger })),
+            "runs": self.runs.iter().map(run).collect::<Vec<_>>(),
+            "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
+            "remarks": self.remarks,
+        });
+        serde_json::to_string_pretty(&value).expect("a check is plain data") + "\n"
+    }
+}
+
 /// What is asked of the check.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {

@@ -20,6 +20,7 @@ use crate::docker::{Engine, environment};
 
 const SIGPIPE: i32 = 13;
 const RECIPE: &str = include_str!("../recipes/base.sh");
+const NODE_RECIPE: &str = include_str!("../recipes/node.sh");
 
 /// Makes the image that the others stand on, unless the engine has it.
 ///
@@ -59,10 +60,20 @@ pub async fn build(
     work: &Path,
     say: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<Found, EnvironmentError> {
-    let mut recipe = Recipe::start(card.product, card.recipe, card.version, work, say.clone())?;
+    let recipe = Recipe::start(card.product, card.recipe, card.version, work, say.clone())?;
+    tagged(engine, recipe, card.built, say).await
+}
+
+/// Makes an image of what a recipe writes, and gives it a name.
+async fn tagged(
+    engine: &Engine,
+    mut recipe: Recipe,
+    tag: &str,
+    say: impl Fn(&str) + Send + Sync,
+) -> Result<Found, EnvironmentError> {
     let options = BuildImageOptions {
         dockerfile: "Dockerfile".into(),
-        t: Some(card.built.into()),
+        t: Some(tag.into()),
         rm: true,
         forcerm: true,
         ..Default::default()
@@ -84,7 +95,23 @@ pub async fn build(
         })
         .await;
     recipe.finish(done.map_err(|e| e.to_string())).await?;
-    built(engine, card.built).await
+    built(engine, tag).await
+}
+
+/// Makes the image of a program that becomes nodes and links, under this name, unless the engine has it.
+pub(super) async fn program(
+    engine: &Engine,
+    (tag, exe): (&str, &Path),
+    say: impl Fn(&str) + Send + Sync + Clone + 'static,
+) -> Result<Found, EnvironmentError> {
+    if let Some(found) = look(engine, tag).await? {
+        return Ok(found);
+    }
+    let exe = exe.to_str().ok_or_else(|| {
+        environment(format!("{} is no text", exe.display()), "move the program to another folder")
+    })?;
+    let recipe = Recipe::start("node", NODE_RECIPE, exe, &std::env::temp_dir(), say.clone())?;
+    tagged(engine, recipe, tag, say).await
 }
 
 async fn built(engine: &Engine, image: &str) -> Result<Found, EnvironmentError> {

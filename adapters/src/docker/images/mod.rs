@@ -5,6 +5,7 @@
 //! middle of a drill, and no digest is written here: what ran is what the engine says of the image that it ran.
 
 mod build;
+mod node;
 mod pull;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::engine::missing;
 use super::{Engine, environment};
 
 pub use build::{base, build};
+pub use node::{NODE, node, node_tag};
 pub use pull::pull;
 
 /// The image that the built ones stand on.
@@ -46,7 +48,7 @@ pub const CATALOGUE: [Card; 3] = [
         role: Role::Object,
         product: "minio",
         official: "minio/minio:RELEASE.2025-09-07T16-13-09Z",
-        built: "gameday/minio:2026-02-12",
+        built: "gameday/minio:2026-02-12-mc",
         version: "v0.0.0-20260212201848-7aac2a2c5b7c",
         recipe: include_str!("../recipes/minio.sh"),
     },

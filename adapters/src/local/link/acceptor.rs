@@ -38,6 +38,8 @@ pub(super) struct Command {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) target: SocketAddr,
+    /// The node's name and port, where its address may change: looked up for each connection.
+    named: Option<(String, u16)>,
     /// Written by the acceptor only. Bytes are written to a socket while this is borrowed, so that once a mode is
     /// set none passes that it forbids.
     pub(super) mode: watch::Sender<Mode>,
@@ -49,9 +51,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(target: SocketAddr) -> Self {
+    pub(super) fn new(target: SocketAddr, named: Option<(String, u16)>) -> Self {
         Self {
             target,
+            named,
             mode: watch::channel(Mode::Open).0,
             to_node: AtomicU64::new(0),
             from_node: AtomicU64::new(0),
@@ -60,9 +63,28 @@ impl Shared {
         }
     }
 
-    fn destination(&self, peer: SocketAddr) -> SocketAddr {
+    /// Where a connection from `peer` goes.
+    fn destination(&self, peer: SocketAddr) -> Destination {
         let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
-        probes.remove(&peer).unwrap_or(self.target)
+        match (probes.remove(&peer), &self.named) {
+            (Some(probe), _) => Destination::Addr(probe),
+            (None, Some((name, port))) => Destination::Name(name.clone(), *port),
+            (None, None) => Destination::Addr(self.target),
+        }
+    }
+}
+
+enum Destination {
+    Addr(SocketAddr),
+    Name(String, u16),
+}
+
+impl Destination {
+    async fn connect(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Addr(addr) => TcpStream::connect(addr).await,
+            Self::Name(name, port) => TcpStream::connect((name, port)).await,
+        }
     }
 }
 
@@ -196,8 +218,8 @@ fn abandoned(client: &TcpStream) -> bool {
 }
 
 /// One connection from accept to end. Every socket closes with this future.
-async fn connection(mut client: TcpStream, to: SocketAddr, shared: &Shared, cut: CancellationToken) {
-    let connecting = tokio::time::timeout(CONNECT, TcpStream::connect(to));
+async fn connection(mut client: TcpStream, to: Destination, shared: &Shared, cut: CancellationToken) {
+    let connecting = tokio::time::timeout(CONNECT, to.connect());
     tokio::pin!(connecting);
     let connected = tokio::select! {
         () = cut.cancelled() => {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -35,7 +36,8 @@ use super::Observed;
 use super::port::Port;
 
 /// What a link does to the bytes that pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Bytes pass.
     Open,
@@ -48,7 +50,8 @@ pub enum Mode {
 }
 
 /// A direction of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Way {
     /// Both directions.
     Both,
@@ -141,9 +144,21 @@ impl Link {
     /// Opens a link to `target` on a port of its own, which never changes. Must be called inside a runtime.
     pub fn open(target: SocketAddr) -> Result<Self, LinkError> {
         let io = |source| LinkError::Io { target, what: "listen on a port of 127.0.0.1", source };
-        let port = Port::reserve().map_err(io)?;
-        let addr = port.addr();
-        let shared = Arc::new(Shared::new(target));
+        Self::on(Port::reserve().map_err(io)?, Shared::new(target, None))
+    }
+
+    /// Opens a link on this port to a node that is looked up by name for each connection. Must be called inside a
+    /// runtime. In errors the link's own address stands for the node's.
+    #[cfg(feature = "docker")]
+    pub(crate) fn open_on(port: Port, name: String, to: u16) -> Result<Self, LinkError> {
+        let shared = Shared::new(port.addr(), Some((name, to)));
+        Self::on(port, shared)
+    }
+
+    fn on(port: Port, shared: Shared) -> Result<Self, LinkError> {
+        let (addr, target) = (port.addr(), shared.target);
+        let io = |source| LinkError::Io { target, what: "listen", source };
+        let shared = Arc::new(shared);
         let stop = CancellationToken::new();
         let (commands, orders) = mpsc::channel(1);
         let acceptor = Acceptor::new(port, Arc::clone(&shared), orders, stop.clone()).map_err(io)?;

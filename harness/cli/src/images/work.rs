@@ -1,11 +1,12 @@
 //! What `gameday images` does, once there is an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use adapters::docker::{
     Engine,
     images::{self, CATALOGUE, Card, Found},
 };
+use harness::topology::Role;
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +20,7 @@ struct Row {
     role: String,
     product: &'static str,
     official: &'static str,
-    built: &'static str,
+    built: String,
     /// What a run would take, if there is anything.
     found: Option<Found>,
 }
@@ -31,7 +32,14 @@ impl Row {
             found => found,
         };
         let Card { role, product, official, built, .. } = *card;
+        let built = built.to_owned();
         Ok(Row { role: role.to_string(), product, official, built, found })
+    }
+
+    /// The workers' image, which is this very program.
+    fn own(built: String, found: Option<Found>) -> Row {
+        let official = "none: it is a copy of this program";
+        Row { role: Role::Gpu.to_string(), product: "gameday", official, built, found }
     }
 
     fn line(&self) -> String {
@@ -49,11 +57,16 @@ pub(super) async fn list(json: bool) -> Result<Exit, Failure> {
     for card in &CATALOGUE {
         rows.push(Row::of(&engine, card).await?);
     }
+    let tag = images::node_tag(&this_program()?)?;
+    let found = images::look(&engine, &tag).await?;
+    rows.push(Row::own(tag, found));
     show(&rows, json)
 }
 
 pub(super) async fn build(roles: &[String], work: &Path, again: bool, json: bool) -> Result<Exit, Failure> {
-    let cards = chosen(roles)?;
+    let workers = Role::Gpu.to_string();
+    let others: Vec<String> = roles.iter().filter(|role| **role != workers).cloned().collect();
+    let cards = if others.is_empty() && !roles.is_empty() { Vec::new() } else { chosen(&others)? };
     let engine = Engine::connect().await?;
     images::base(&engine, work, |line| progress("base", line)).await?;
     let mut rows = Vec::new();
@@ -64,7 +77,16 @@ pub(super) async fn build(roles: &[String], work: &Path, again: bool, json: bool
         }
         rows.push(Row::of(&engine, card).await?);
     }
+    if roles.is_empty() || roles.contains(&workers) {
+        let found = images::node(&engine, &this_program()?, |line| progress("gameday", line)).await?;
+        rows.push(Row::own(found.image.clone(), Some(found)));
+    }
     show(&rows, json)
+}
+
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|e| Failure::environment(format!("this program's own file is unknown: {e}"), "mount /proc"))
 }
 
 pub(super) async fn pull(roles: &[String], json: bool) -> Result<Exit, Failure> {

@@ -21,7 +21,7 @@ pub(super) fn next(played: &Played, drill: &Drill, out: &Path, world: WorldName)
     let (program, latest) = (say::program(), out.join("latest"));
     let (latest, file) = (latest.display(), drill.input.path.display());
     let mut text = format!(
-        "\nEVIDENCE\n  {}\n    journal.jsonl (what happened), report.txt, result.json, junit.xml, summary.md,\n    oscal-ar.json, trace.otlp.jsonl, scenario.toml\n\nNEXT\n",
+        "\nEVIDENCE\n  {}\n    journal.jsonl (what happened), report.txt, report.html, result.json, junit.xml,\n    summary.md, oscal-ar.json, trace.otlp.jsonl, scenario.toml\n\nNEXT\n",
         folder.display()
     );
     let mut line = |command: String, why: &str| text.push_str(&format!("  {command}\n      {why}\n"));

@@ -67,6 +67,29 @@ fn what_was_touched_is_named_and_ends_with_5() {
 }
 
 #[test]
+fn programs_read_what_was_checked() {
+    let (desk, run) = signed();
+    let check = |line: &str| {
+        let answer = desk.gameday(line);
+        let json: serde_json::Value = serde_json::from_str(&answer.stdout).expect("JSON alone");
+        (answer.code, json)
+    };
+    let (code, json) = check("evidence verify evidence --recompute --json");
+    assert_eq!(code, 0);
+    assert_eq!((&json["verified"], &json["recomputed"]), (&true.into(), &true.into()));
+    assert_eq!((&json["anchored"], &json["head"]["entries"]), (&false.into(), &2.into()));
+    assert_eq!(
+        (&json["runs"][0]["run"], &json["runs"][0]["verdict"]),
+        (&run.as_str().into(), &"pass".into())
+    );
+    fs::remove_file(desk.path(&format!("evidence/{run}/result.json"))).unwrap();
+    let (code, json) = check("evidence verify evidence --json");
+    assert_eq!((code, &json["verified"]), (5, &false.into()));
+    let place = json["problems"][0]["place"].as_str().unwrap();
+    assert!(place.ends_with("result.json"), "{place}");
+}
+
+#[test]
 fn rehearsals_are_no_quarter() {
     let (desk, _) = signed();
     let answer = desk.gameday("compliance evidence --quarter 2026Q4 --json");

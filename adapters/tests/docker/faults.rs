@@ -1,0 +1,84 @@
+//! Faults that only containers suffer, and the user's own commands.
+
+use adapters::docker::images::Choices;
+use harness::act::{Act, Artifact, Damage, Outcome};
+use harness::diagnose::load;
+use harness::plan::Plan;
+use harness::topology::{NodeId, Role};
+
+use crate::stand::{Stand, block_on, docker, object};
+
+fn feature() -> NodeId {
+    NodeId::new("east", Role::Feature)
+}
+
+fn stores() -> Plan {
+    load(include_bytes!("../../../scenarios/feature_store_compromise.toml"), &[]).unwrap().plan
+}
+
+async fn filled(stand: &Stand, role: Role, keys: u64) {
+    let system = stand.host.system(role).unwrap();
+    for key in 0..keys {
+        system.write(harness::ports::Write { key, ver: key + 1, delete: false }).await.unwrap();
+    }
+}
+
+pub(crate) fn a_node_is_limited_isolated_and_set_free() {
+    block_on(async {
+        let stand = Stand::new();
+        stand.host.launch().await.unwrap();
+        filled(&stand, Role::Object, 3).await;
+        stand.must(Act::Limit { node: object(), cpu: Some(0.1), memory_mb: Some(512) }).await;
+        let name = format!("gameday-{}-east-object", stand.run);
+        let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}}";
+        assert_eq!(docker(&["inspect", "-f", format, &name]), "100000000 536870912");
+        stand.must(Act::Unlimit { node: object() }).await;
+        assert_eq!(docker(&["inspect", "-f", format, &name]), "2000000000 1073741824");
+        stand.must(Act::Isolate { node: object() }).await;
+        assert!(stand.host.system(Role::Object).unwrap().read(1).await.is_err());
+        let again = stand.host.act(&Act::Isolate { node: object() }).await.outcome;
+        assert!(matches!(again, Outcome::NotObserved(_)), "{again:?}");
+        stand.must(Act::Attach { node: object() }).await;
+        assert!(stand.host.system(Role::Object).unwrap().read(1).await.unwrap().is_some());
+        let run = ["sh", "-c", "echo at $GAMEDAY_EAST_OBJECT_ADDR in $GAMEDAY_EAST_OBJECT_CONTAINER"];
+        let said = stand.must(Act::Command { run: run.map(str::to_owned).to_vec() }).await;
+        assert!(said.contains(&name) && said.contains("127.0.0.1:"), "{said}");
+        let failed = stand.host.act(&Act::Command { run: vec!["false".into()] }).await.outcome;
+        assert!(matches!(failed, Outcome::Failed(_)), "{failed:?}");
+        stand.tear_down().await;
+    });
+}
+
+pub(crate) fn drives_rot_past_the_doors() {
+    block_on(async {
+        let stand = Stand::of(stores(), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        filled(&stand, Role::Feature, 400).await;
+        filled(&stand, Role::Object, 20).await;
+        let rot = |node, what| Act::Damage { node, what, how: Damage::Flip, fraction: 0.2, seed: 5 };
+        let pages = stand.must(rot(feature(), Artifact::Heap)).await;
+        assert!(pages.contains("pages of base/"), "{pages}");
+        stand.must(rot(feature(), Artifact::Index)).await;
+        let files = stand.must(rot(object(), Artifact::Drive)).await;
+        assert!(files.contains("4 of 20 files"), "{files}");
+        // What memory hid shows after a restart.
+        stand.must(Act::Restart { node: object() }).await;
+        let system = stand.host.system(Role::Object).unwrap();
+        let mut bad = 0;
+        for key in 0..20 {
+            let good = Ok(Some(harness::ports::Reading::Ver(key + 1)));
+            bad += u32::from(system.read(key).await != good);
+        }
+        assert_eq!(bad, 4, "{files}");
+        stand.tear_down().await;
+    });
+}
+
+pub(crate) fn what_needs_containers_is_refused_elsewhere() {
+    let text = include_str!("drill.toml");
+    let limit = "inject = { limit = { node = \"east/object\", cpu = 0.1 } }";
+    let limited = text.replace("inject = { kill = { node = \"east/object\" } }", limit);
+    assert!(load(limited.as_bytes(), &[]).is_err(), "no world is named");
+    let named = limited.replace("seed = 17", "seed = 17\nworlds = [\"docker\"]");
+    assert!(load(named.as_bytes(), &[]).is_ok());
+}
