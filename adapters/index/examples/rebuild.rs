@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `base.f32` holds rows of little-endian `f32`; KIND is `hnsw` or `ivf_flat`. With `out` the index is written
-//! to `out` (our file; for HNSW hnswlib opens it) and to `out.faiss`. CPU seconds burnt by other processes meanwhile are
-//! printed too: a figure from a busy machine is no figure.
+//! to `out` (our file; for HNSW hnswlib opens it) and to `out.faiss`. CPU seconds burnt by other processes meanwhile (the
+//! OpenCL engine is one) are printed too: a figure from a busy machine is no figure.
 
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
@@ -56,11 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             ControlFlow::Continue(())
         })?;
         let seconds = start.elapsed().as_secs_f64();
-        let foreign = busy() - before - (mine() - own);
-        println!(
-            "{seconds:.3} s, other processes burnt {foreign:.2} CPU seconds meanwhile, peak {} MB",
-            peak()
-        );
+        let own = mine() - own;
+        let others = busy() - before - own;
+        println!("{seconds:.3} s, {own:.2} CPU seconds, {others:.2} of other processes; peak {} MB", peak());
         println!("  {:?}", index.ran());
         if env::var_os("STAGES").is_some() {
             for at in [0.1, 0.14, 0.17, 0.21, 0.5, 0.74, 0.85, 0.97, 1.0] {
