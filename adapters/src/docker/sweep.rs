@@ -180,10 +180,9 @@ pub(super) fn mark(folder: &Path) -> std::io::Result<()> {
     std::fs::write(folder.join(ENGINE), text + "\n")
 }
 
-/// Removes everything that the run in `folder` made in the engine that it used. Blocks; outside any runtime.
-pub(crate) fn sweep_folder(folder: &Path, run: &str) -> Result<Vec<Thing>, EnvironmentError> {
-    let text = std::fs::read(folder.join(ENGINE));
-    let marker = text.ok().and_then(|text| serde_json::from_slice::<Marker>(&text).ok());
+/// Removes everything that a run made in the engine that it wrote down. Blocks; outside any runtime.
+pub(crate) fn sweep_marked(marker: &[u8], run: &str) -> Result<Vec<Thing>, EnvironmentError> {
+    let marker = serde_json::from_slice::<Marker>(marker).ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| environment(e, "end other programs, and heal again"))?;
     runtime.block_on(async {

@@ -104,12 +104,14 @@ pub fn watch(guarded: &Guarded) -> Result<Option<Healed>, WatchdogError> {
     // Fails only for a leader of a session or group, which has what it needs already.
     let _ = rustix::process::setsid();
     let _deaf = deaf().map_err(WatchdogError::Start)?;
+    // Read now: the folder may be gone when it is needed.
+    let engine = marker(&guarded.run_dir);
     let mut out = io::stdout();
     writeln!(out, "{READY}").and_then(|()| out.flush()).map_err(WatchdogError::Start)?;
     if harness_was_done() {
         return Ok(None);
     }
-    heal(guarded, "the harness died").map(Some)
+    heal_in(guarded, engine, "the harness died").map(Some)
 }
 
 /// Signals whose default would end the watchdog are caught, and nobody listens.
@@ -137,43 +139,54 @@ fn harness_was_done() -> bool {
 }
 
 /// Kills what is left of a run, removes its state and records it. The state stays if a process does.
+///
+/// # Errors
+/// If something would not go; and if what was done could not be recorded, which keeps nothing from being done.
 pub fn heal(guarded: &Guarded, why: &str) -> Result<Healed, WatchdogError> {
-    let mut record = Record::open(&guarded.run_dir)?;
-    record.write(&Entry::Began { run: &guarded.run, why })?;
-    match clean(guarded, &mut record) {
-        Ok(healed) => {
-            record.write(&Entry::Done)?;
-            Ok(healed)
-        }
-        Err(e) => {
-            record.write(&Entry::Failed { why: e.to_string() })?;
-            Err(e)
-        }
-    }
+    heal_in(guarded, marker(&guarded.run_dir), why)
 }
 
-fn clean(guarded: &Guarded, record: &mut Record) -> Result<Healed, WatchdogError> {
+/// What the run wrote down of the container engine that it uses; `None` if it uses none.
+fn marker(run_dir: &Path) -> Option<Vec<u8>> {
+    std::fs::read(run_dir.join(ENGINE)).ok()
+}
+
+fn heal_in(guarded: &Guarded, engine: Option<Vec<u8>>, why: &str) -> Result<Healed, WatchdogError> {
+    let mut record = Record::open(&guarded.run_dir);
+    record.write(&Entry::Began { run: &guarded.run, why });
+    let healed = clean(guarded, engine, &mut record);
+    match &healed {
+        Ok(_) => record.write(&Entry::Done),
+        Err(e) => record.write(&Entry::Failed { why: e.to_string() }),
+    }
+    let healed = healed?;
+    record.end()?;
+    Ok(healed)
+}
+
+fn clean(guarded: &Guarded, engine: Option<Vec<u8>>, record: &mut Record) -> Result<Healed, WatchdogError> {
     let killed = sweep(&guarded.run)?;
     for process in &killed {
-        record.write(&Entry::Killed(process))?;
+        record.write(&Entry::Killed(process));
     }
-    let from_engine = sweep_engine(guarded)?;
+    let from_engine = engine.map_or(Ok(Vec::new()), |marker| sweep_engine(guarded, &marker))?;
     for what in &from_engine {
-        record.write(&Entry::RemovedFromEngine { what })?;
+        record.write(&Entry::RemovedFromEngine { what });
     }
     let removed = remove_state(&guarded.run_dir, &guarded.state)?;
-    record.write(&Entry::Removed { path: &guarded.state, was_there: removed })?;
+    record.write(&Entry::Removed { path: &guarded.state, was_there: removed });
     Ok(Healed { killed, removed, from_engine })
 }
 
-/// Removes what the run made in a container engine, if it used one.
-fn sweep_engine(guarded: &Guarded) -> Result<Vec<String>, WatchdogError> {
-    if !guarded.run_dir.join(ENGINE).exists() {
-        return Ok(Vec::new());
-    }
+/// Removes what the run made in the container engine that it wrote down.
+#[cfg_attr(
+    not(feature = "docker"),
+    expect(unused_variables, reason = "without an engine's client nobody asks")
+)]
+fn sweep_engine(guarded: &Guarded, marker: &[u8]) -> Result<Vec<String>, WatchdogError> {
     #[cfg(feature = "docker")]
     {
-        let swept = crate::docker::sweep::sweep_folder(&guarded.run_dir, &guarded.run);
+        let swept = crate::docker::sweep::sweep_marked(marker, &guarded.run);
         let swept = swept.map_err(WatchdogError::Engine)?;
         Ok(swept.iter().map(|thing| format!("{} {}", thing.kind, thing.name)).collect())
     }
@@ -184,21 +197,27 @@ fn sweep_engine(guarded: &Guarded) -> Result<Vec<String>, WatchdogError> {
     }))
 }
 
+/// What is done is written down as far as it can be: a full disk must not keep a fault alive.
 struct Record {
     path: PathBuf,
-    file: std::fs::File,
+    file: io::Result<std::fs::File>,
 }
 
 impl Record {
-    fn open(run_dir: &Path) -> Result<Self, WatchdogError> {
+    fn open(run_dir: &Path) -> Self {
         let path = run_dir.join("heal.jsonl");
-        match OpenOptions::new().create(true).append(true).open(&path) {
-            Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(WatchdogError::Record { path, source }),
-        }
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        Self { path, file }
     }
 
-    fn write(&mut self, entry: &Entry<'_>) -> Result<(), WatchdogError> {
+    /// What failed first.
+    fn end(self) -> Result<(), WatchdogError> {
+        let Self { path, file } = self;
+        file.map(drop).map_err(|source| WatchdogError::Record { path, source })
+    }
+
+    fn write(&mut self, entry: &Entry<'_>) {
+        let Ok(file) = &mut self.file else { return };
         #[derive(Serialize)]
         struct Line<'a> {
             at_unix_ms: u128,
@@ -208,10 +227,12 @@ impl Record {
         let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let line = serde_json::to_string(&Line { at_unix_ms, entry }).map_err(io::Error::other);
         let written = line.and_then(|line| {
-            self.file.write_all(format!("{line}\n").as_bytes())?;
-            self.file.sync_data()
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()
         });
-        written.map_err(|source| WatchdogError::Record { path: self.path.clone(), source })
+        if let Err(e) = written {
+            self.file = Err(e);
+        }
     }
 }
 

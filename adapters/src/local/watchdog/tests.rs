@@ -190,3 +190,28 @@ fn healing_twice_is_fine_and_refusals_are_recorded() {
     assert!(heal(&guarded, "by hand").is_err());
     assert!(record(dir.path()).contains("\"failed\""));
 }
+
+#[test]
+fn what_cannot_be_recorded_is_done_all_the_same() {
+    let dir = run_folder();
+    std::fs::create_dir(dir.path().join("heal.jsonl")).unwrap();
+    let guarded = guarded(dir.path());
+    let mut left = Command::new("sleep").arg("1000").env(MARK, &guarded.run).spawn().unwrap();
+    let error = heal(&guarded, "by hand").unwrap_err();
+    left.wait().unwrap();
+    assert!(matches!(error, WatchdogError::Record { .. }), "{error}");
+    assert!(find(&guarded.run).unwrap().is_empty() && !guarded.state.exists());
+}
+
+#[test]
+fn a_run_whose_folder_is_gone_is_ended_all_the_same() {
+    let dir = run_folder();
+    let (mut harness, watchdog) = harness(dir.path());
+    let run = guarded(dir.path()).run;
+    assert!(find(&run).unwrap().len() >= 3);
+    dir.close().unwrap();
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    until("the watchdog has ended everything", || find(&run).unwrap().is_empty());
+    until("the watchdog is gone", || std::fs::metadata(format!("/proc/{watchdog}")).is_err());
+}
