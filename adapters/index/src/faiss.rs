@@ -44,6 +44,15 @@ impl Writer {
         self.items(items);
     }
 
+    /// Values without a count.
+    pub(crate) fn floats(&mut self, values: &[f32]) {
+        let at = self.bytes.len();
+        self.bytes.resize(at + size_of_val(values), 0);
+        for (out, value) in self.bytes[at..].as_chunks_mut().0.iter_mut().zip(values) {
+            *out = value.to_le_bytes();
+        }
+    }
+
     pub(crate) fn items<const N: usize>(&mut self, items: impl Iterator<Item = [u8; N]>) {
         self.bytes.extend(items.flatten());
     }
@@ -69,6 +78,7 @@ impl Writer {
             Metric::InnerProduct | Metric::Cosine => *b"IxFI",
         });
         self.header(dim, data.len() / dim, metric);
-        self.vector(data.iter().map(|value| value.to_le_bytes()));
+        self.size(data.len());
+        self.floats(data);
     }
 }

@@ -7,6 +7,9 @@ use crate::faiss::Writer;
 impl Ivf {
     pub(crate) fn to_faiss(&self, metric: Metric, nprobe: u32) -> Vec<u8> {
         let mut out = Writer::default();
+        out.bytes.reserve(
+            4 * (self.data.len() + self.centroids.len()) + 8 * self.ids.len() + 16 * self.starts.len() + 256,
+        );
         let lists = self.starts.len() - 1;
         out.word(*b"IwFl");
         out.header(self.dim, self.len(), metric);
@@ -23,7 +26,7 @@ impl Ivf {
         out.vector(self.starts.windows(2).map(|pair| (pair[1] - pair[0]).to_le_bytes()));
         for pair in self.starts.windows(2) {
             let data = &self.data[pair[0] * self.dim..pair[1] * self.dim];
-            out.items(data.iter().map(|value| value.to_le_bytes()));
+            out.floats(data);
             out.items(self.ids[pair[0]..pair[1]].iter().map(|id| id.to_le_bytes()));
         }
         out.bytes

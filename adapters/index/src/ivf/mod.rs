@@ -34,6 +34,25 @@ fn lists(nlist: u32, n: usize) -> usize {
     n.min(nlist as usize)
 }
 
+/// First place of each list and one past the last, and the rows: list after list, in the order of positions.
+fn members(assigned: &[u32], lists: usize) -> (Vec<usize>, Vec<u32>) {
+    let mut starts = vec![0; lists + 1];
+    for &list in assigned {
+        starts[list as usize + 1] += 1;
+    }
+    for list in 0..lists {
+        starts[list + 1] += starts[list];
+    }
+    let mut ends = starts.clone();
+    let mut order = vec![0; assigned.len()];
+    for (row, &list) in (0..).zip(assigned) {
+        let end = &mut ends[list as usize];
+        order[*end] = row;
+        *end += 1;
+    }
+    (starts, order)
+}
+
 pub(crate) fn build(
     vectors: Vectors<'_>,
     nlist: u32,
@@ -46,20 +65,12 @@ pub(crate) fn build(
     let unit = (metric == Metric::Cosine).then(|| unit_rows(vectors.data(), vectors.dim()));
     let rows = Rows { dim: vectors.dim(), data: unit.as_deref().unwrap_or(vectors.data()) };
     let (centroids, assigned) = kmeans::cluster(rows, lists, seed, device, progress)?;
-    let mut order: Vec<usize> = (0..vectors.len()).collect();
-    order.sort_by_key(|&row| assigned[row]);
-    let mut starts = vec![0; lists + 1];
-    for list in assigned {
-        starts[list as usize + 1] += 1;
-    }
-    for list in 0..lists {
-        starts[list + 1] += starts[list];
-    }
+    let (starts, order) = members(&assigned, lists);
     let dim = vectors.dim();
-    let ids = order.iter().map(|&row| vectors.ids()[row]).collect();
+    let ids = order.iter().map(|&row| vectors.ids()[row as usize]).collect();
     let mut data = Vec::with_capacity(rows.data.len());
     for row in order {
-        data.extend_from_slice(rows.row(row as u32));
+        data.extend_from_slice(rows.row(row));
     }
     Ok(Ivf { dim, centroids, starts, ids, data })
 }
