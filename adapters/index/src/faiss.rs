@@ -7,6 +7,8 @@
 //! |---|---|
 //! | HNSW | `IndexIDMap` of `IndexHNSWFlat` |
 //! | `IVF_FLAT` | `IndexIVFFlat` with a flat quantizer |
+//! | `IVF_SQ8` | `IndexIVFScalarQuantizer` (`QT_8bit`, by residual) with a flat quantizer |
+//! | `IVF_PQ` | `IndexIVFPQ` (8 bits, by residual) with a flat quantizer |
 //!
 //! Cosine is an inner product of vectors of length one there: queries must be scaled by whoever asks.
 

@@ -65,7 +65,7 @@ fn train(
     let lists = centroids.len() / dim;
     let coarse =
         if lists < WORTH_A_GRID { None } else { Coarse::of(rows, sample, &mut progress.part(0.0, 0.1))? };
-    let mut sums = Sums { dim, sums: Vec::new(), counts: Vec::new() };
+    let mut sums = Sums::default();
     let mut assigned: Vec<u32> = Vec::new();
     let total: usize = (0..ROUNDS).map(|round| taken(round, lists, sample.len())).sum();
     let mut done = 0;
@@ -103,14 +103,15 @@ fn taken(round: usize, lists: usize, sample: usize) -> usize {
 }
 
 /// Sums of the members of each list, in double precision and one order of additions.
-struct Sums {
+#[derive(Default)]
+pub(super) struct Sums {
     dim: usize,
     sums: Vec<f64>,
     counts: Vec<u32>,
 }
 
 impl Sums {
-    fn of(rows: Rows<'_>, list: &[u32], assigned: &[u32], lists: usize) -> Self {
+    pub(super) fn of(rows: Rows<'_>, list: &[u32], assigned: &[u32], lists: usize) -> Self {
         let mut all = Self { dim: rows.dim, sums: vec![0.0; lists * rows.dim], counts: vec![0; lists] };
         for (&row, &list) in list.iter().zip(assigned) {
             all.counts[list as usize] += 1;
@@ -124,7 +125,7 @@ impl Sums {
     }
 
     /// Moves the rows whose list changed.
-    fn follow(&mut self, rows: Rows<'_>, list: &[u32], before: &[u32], now: &[u32]) {
+    pub(super) fn follow(&mut self, rows: Rows<'_>, list: &[u32], before: &[u32], now: &[u32]) {
         let lists = before.iter().zip(now);
         for (&row, (&from, &to)) in list.iter().zip(lists).filter(|(_, (from, to))| from != to) {
             let row = rows.row(row);
@@ -136,7 +137,7 @@ impl Sums {
     }
 
     /// Moves the centroids to the means, and those of empty lists beside that of the longest.
-    fn means(&self, centroids: &mut [f32]) {
+    pub(super) fn means(&self, centroids: &mut [f32]) {
         let dim = self.dim;
         let means = self.sums.chunks_exact(dim).zip(&self.counts).zip(centroids.chunks_exact_mut(dim));
         for ((sum, &count), centroid) in means.filter(|((_, count), _)| **count > 0) {

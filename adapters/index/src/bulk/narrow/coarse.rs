@@ -16,7 +16,7 @@ const LOOKED_AT: usize = 1_024;
 pub(crate) struct Coarse {
     tier: Tier,
     origin: Vec<f32>,
-    step: f64,
+    scale: f32,
     packed: Packed,
     len: usize,
 }
@@ -37,23 +37,36 @@ impl Coarse {
         list: &[u32],
         progress: &mut Progress<'_>,
     ) -> Result<Option<Self>, BuildError> {
-        let looked_at = &list[..list.len().min(LOOKED_AT)];
-        let origin = mean(rows.dim, looked_at.iter().map(|&at| rows.row(at)));
-        let Some(scale) = scale(looked_at.iter().map(|&at| rows.row(at)), &origin, RAISE as f64 - 1.0) else {
-            return Ok(None);
-        };
-        let mut packed = Packed::of(tier, Form::Raised, std::iter::empty(), &origin, scale);
-        packed.words.resize(list.len().div_ceil(LANES) * packed.width, Words::ZERO);
-        let items = list.chunks(BLOCK).zip(packed.words.chunks_mut(BLOCK / LANES * packed.width));
+        let Some(mut coarse) = Self::empty(tier, rows, list) else { return Ok(None) };
+        let (origin, scale) = (&coarse.origin, coarse.scale);
+        let words = coarse.packed.words.chunks_mut(BLOCK / LANES * coarse.packed.width);
         crew::each(
-            items,
+            list.chunks(BLOCK).zip(words),
             progress,
             || (),
             |(), (list, words)| {
-                fill(tier, Form::Raised, list.iter().map(|&at| rows.row(at)), &origin, scale, words);
+                fill(tier, Form::Raised, list.iter().map(|&at| rows.row(at)), origin, scale, words);
             },
         )?;
-        Ok(Some(Self { tier, origin, step: 1.0 / f64::from(scale), packed, len: list.len() }))
+        Ok(Some(coarse))
+    }
+
+    /// The same on this thread.
+    pub(crate) fn alone(rows: Rows<'_>, list: &[u32]) -> Option<Self> {
+        let mut coarse = Self::empty(Tier::detect(), rows, list)?;
+        let each = list.iter().map(|&at| rows.row(at));
+        fill(coarse.tier, Form::Raised, each, &coarse.origin, coarse.scale, &mut coarse.packed.words);
+        Some(coarse)
+    }
+
+    /// The grid, and room for the rows.
+    fn empty(tier: Tier, rows: Rows<'_>, list: &[u32]) -> Option<Self> {
+        let looked_at = &list[..list.len().min(LOOKED_AT)];
+        let origin = mean(rows.dim, looked_at.iter().map(|&at| rows.row(at)));
+        let scale = scale(looked_at.iter().map(|&at| rows.row(at)), &origin, f64::from(RAISE - 1))?;
+        let mut packed = Packed::of(tier, Form::Raised, std::iter::empty(), &origin, scale);
+        packed.words.resize(list.len().div_ceil(LANES) * packed.width, Words::ZERO);
+        Some(Self { tier, origin, scale, packed, len: list.len() })
     }
 
     /// The nearest of `centres` to each of the first `count` rows; `None` where there is no sensible grid for them.
@@ -63,10 +76,40 @@ impl Coarse {
         count: usize,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Vec<u32>>, BuildError> {
+        let Some(around) = self.around(centres) else { return Ok(None) };
+        let mut out = vec![0u32; count.min(self.len)];
+        let items = out.chunks_mut(BLOCK).zip(self.packed.words.chunks(BLOCK / LANES * self.packed.width));
+        crew::each(items, progress, Vec::new, |least, (out, words)| self.meet(&around, words, least, out))?;
+        Ok(Some(out))
+    }
+
+    /// The same on this thread, for as many rows as `out` takes.
+    pub(crate) fn nearest_alone(&self, centres: Rows<'_>, out: &mut [u32]) -> Option<()> {
+        let around = self.around(centres)?;
+        let mut least = Vec::new();
+        let words = self.packed.words.chunks(BLOCK / LANES * self.packed.width);
+        out.chunks_mut(BLOCK).zip(words).for_each(|(out, words)| self.meet(&around, words, &mut least, out));
+        Some(())
+    }
+
+    fn meet(&self, around: &(Packed, Bases), words: &[Words], least: &mut Vec<Least>, out: &mut [u32]) {
+        let (packed, bases) = around;
+        least.clear();
+        least.resize(words.len() / self.packed.width, Least::NONE);
+        meet::<0>(self.tier, packed, bases, words, least);
+        for (out, least) in out.chunks_mut(LANES).zip(&*least) {
+            for (out, key) in out.iter_mut().zip(least.first.0) {
+                *out = (key & bases.numbers) as u32;
+            }
+        }
+    }
+
+    /// Centres on a grid of their own.
+    fn around(&self, centres: Rows<'_>) -> Option<(Packed, Bases)> {
         let each = || centres.data.chunks_exact(centres.dim);
-        let Some(scale) = scale(each(), &self.origin, 127.0) else { return Ok(None) };
+        let scale = scale(each(), &self.origin, 127.0)?;
         let packed = Packed::of(self.tier, Form::Signed, each(), &self.origin, scale);
-        let ratio = 1.0 / f64::from(scale) / self.step;
+        let ratio = f64::from(self.scale) / f64::from(scale);
         // Half the squared length, and what the raise adds to products; beside them the greatest product.
         let figures: Vec<(f64, f64)> = (0..centres.len())
             .map(|at| {
@@ -79,25 +122,12 @@ impl Coarse {
             .collect();
         let most = figures.iter().fold(1.0f64, |most, (base, product)| most.max(base.abs() + product));
         if most > f64::from(1 << 30) {
-            return Ok(None);
+            return None;
         }
         let mut bases = Bases::default();
-        let shift = ((f64::from(1 << 30) / most).log2() as u32).min(super::bits(centres.len()));
+        let shift = ((1u32 << 30) / most.ceil() as u32).ilog2().min(super::bits(centres.len()));
         bases.fill(shift, figures.iter().map(|(base, _)| *base));
-        let count = count.min(self.len);
-        let mut out = vec![0u32; count];
-        let items = out.chunks_mut(BLOCK).zip(self.packed.words.chunks(BLOCK / LANES * self.packed.width));
-        crew::each(items, progress, Vec::new, |least, (out, words)| {
-            least.clear();
-            least.resize(words.len() / self.packed.width, Least::NONE);
-            meet::<0>(self.tier, &packed, &bases, words, least);
-            for (out, least) in out.chunks_mut(LANES).zip(&*least) {
-                for (out, key) in out.iter_mut().zip(least.first.0) {
-                    *out = (key & bases.numbers) as u32;
-                }
-            }
-        })?;
-        Ok(Some(out))
+        Some((packed, bases))
     }
 }
 
