@@ -258,4 +258,42 @@ mod tests {
             }
         }
     }
+
+    /// `cargo test --release -p index --lib -- --ignored --nocapture as_fast`: billions of operations in a CPU second
+    /// of one thread, packing and choosing included, to be held against a matrix product of the same shape.
+    #[test]
+    #[ignore = "a measurement, not a check"]
+    fn how_fast_as_fast_as() {
+        use crate::bulk::narrow::sharp::Scratch;
+        use std::time::Instant;
+        let mut draw = Draw::new(1, *b"speed   ");
+        for dim in [128, 384, 768] {
+            let (n, k) = (24_000, 1_024);
+            let mut values = |count: usize| -> Vec<f32> {
+                (0..count).map(|_| (draw.next() >> 40) as f32 / 16_777_216.0).collect()
+            };
+            let (data, centres) = (values(n * dim), values(k * dim));
+            let (rows, centres) = (Rows { dim, data: &data }, Rows { dim, data: &centres });
+            let list: Vec<u32> = (0..n as u32).collect();
+            let floats = Centres::of(centres);
+            let sharp = Sharp::of(&floats, centres).expect("a grid for values of moderate size");
+            let (mut points, mut scratch, mut out) = (Panels::default(), Scratch::default(), vec![0; BLOCK]);
+            let mut best = [f64::INFINITY; 2];
+            for _ in 0..7 {
+                let began = Instant::now();
+                list.chunks(BLOCK)
+                    .for_each(|list| floats.nearest(rows, list, 1, &mut points, &mut out[..list.len()]));
+                best[0] = best[0].min(began.elapsed().as_secs_f64());
+                let began = Instant::now();
+                list.chunks(BLOCK)
+                    .for_each(|list| sharp.nearest(rows, list, &mut scratch, &mut out[..list.len()]));
+                best[1] = best[1].min(began.elapsed().as_secs_f64());
+            }
+            let work = 2.0 * (n * k * dim) as f64 / 1e9;
+            let [floats, grid] = best.map(|seconds| work / seconds);
+            println!(
+                "{dim} values: floats {floats:.0} GF/s, by 16 bits and floats where needed {grid:.0} GF/s"
+            );
+        }
+    }
 }
