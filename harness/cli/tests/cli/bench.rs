@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use crate::desk::Desk;
 use insta::assert_snapshot;
 
-const SMALL: &str = "bench index --data tiny --kind hnsw --peer none --rounds 2 --quiet";
+const SMALL: &str = "bench index --data tiny --kind hnsw --engine cpu --peer none --rounds 2 --quiet";
 
 fn changed(desk: &Desk, from: &str, to: &str, change: impl Fn(&mut serde_json::Value)) {
     let mut result: serde_json::Value = serde_json::from_str(&desk.read(from)).expect("a result is JSON");
@@ -87,7 +87,7 @@ fn a_baseline_that_is_none_is_found_out_before_anything_is_built() {
 #[test]
 fn peers_that_are_missing_are_skipped_loudly() {
     let desk = Desk::new();
-    let run = desk.gameday("bench index --data tiny --rounds 1");
+    let run = desk.gameday("bench index --data tiny --engine cpu --rounds 1");
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
         run.stderr.contains("SKIPPED no peers") && run.stderr.contains("gameday bench setup"),
@@ -104,7 +104,7 @@ fn ctrl_c_leaves_nothing_behind() {
     let desk = Desk::new();
     let program = assert_cmd::cargo::cargo_bin("gameday");
     let mut child = Command::new(program)
-        .args(["bench", "index", "--data", "tiny", "--peer", "none", "--rounds", "1000"])
+        .args(["bench", "index", "--data", "tiny", "--engine", "cpu", "--peer", "none", "--rounds", "1000"])
         .current_dir(desk.path(""))
         .env("GAMEDAY_CACHE", desk.path("cache"))
         .stdout(std::process::Stdio::null())
