@@ -243,3 +243,49 @@ fn garbage_on_its_input_ends_the_engine_and_is_answered_in_words() {
         assert!(said.len() < 4_096, "{noise:?}");
     }
 }
+
+#[test]
+#[ignore = "run by the test below, in a process of its own"]
+fn whole_in_this_environment() {
+    let mut whole = index::opencl::Whole::open().unwrap();
+    assert!(!whole.device().is_empty());
+    let mut state = 5u64;
+    let mut next = |wide: i64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i32::try_from(i64::try_from(state >> 33).unwrap() % (2 * wide + 1) - wide).unwrap()
+    };
+    let limit = std::time::Duration::from_secs(60);
+    // Small coordinates tie often; large ones overflow whatever is too narrow.
+    for (dim, n, k, wide) in [(1, 500, 7, 3), (16, 512, 8, 5_000), (16, 300, 8, 1), (100, 64, 3, 1 << 24)] {
+        let points: Vec<i32> = (0..n * dim).map(|_| next(wide)).collect();
+        let centres: Vec<i32> = (0..k * dim).map(|_| next(wide)).collect();
+        let by = |a: &[i32], b: &[i32]| -> i128 {
+            a.iter().zip(b).map(|(a, b)| (i128::from(*a) - i128::from(*b)).pow(2)).sum()
+        };
+        let expected: Vec<u32> = points
+            .chunks(dim)
+            .map(|point| {
+                let nearest = centres.chunks(dim).enumerate().min_by_key(|(_, centre)| by(point, centre));
+                u32::try_from(nearest.unwrap().0).unwrap()
+            })
+            .collect();
+        assert_eq!(whole.nearest(dim, &points, &centres, limit).unwrap(), expected, "{dim} {n} {k} {wide}");
+    }
+    let wide = whole.nearest(1, &[i32::MAX], &[0], limit).unwrap_err();
+    assert!(wide.contains("coordinates of at most"), "{wide}");
+    assert!(whole.nearest(1, &[1], &[0], limit).is_err(), "an engine that refused answers nothing any more");
+
+    let mut lost = index::opencl::Whole::open().unwrap();
+    for (pid, _) in engines() {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    let why = lost.nearest(1, &[1], &[0], limit).unwrap_err();
+    assert!(why.contains("is gone"), "{why}");
+}
+
+#[test]
+fn whole_numbers_are_exact_and_a_lost_engine_is_told() {
+    if !without_a_device() {
+        alone("faults::whole_in_this_environment", &[]);
+    }
+}
