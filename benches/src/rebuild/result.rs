@@ -384,7 +384,11 @@ pub(super) mod tests {
     fn another_machine_is_named() {
         let here = sample().machine;
         let other = Machine { cores: 64, device: Some("a GPU".into()), ..here.clone() };
-        assert_eq!(here.differs(&other).unwrap(), "cores: 2 now, 64 then");
+        let differs = here.differs(&other).unwrap();
+        assert!(differs.starts_with("cores: 2 now, 64 then; device: fp32 float16"), "{differs}");
+        assert!(differs.ends_with("now, a GPU then"), "{differs}");
+        // Where no engine took part, nobody knows the device.
+        assert_eq!(here.differs(&Machine { device: None, ..here.clone() }), None);
         assert_eq!(here.differs(&Machine { kernel: "7".into(), ..here.clone() }), None);
     }
 

@@ -1,23 +1,18 @@
 //! The device: chosen among those there are, asked for its limits, and given work.
 //!
-//! The kernels are made for processors, so the first processor is taken; `GAMEDAY_OPENCL_DEVICE` names another device by a
-//! part of its name.
+//! The kernels were tuned on processors alone, so the first processor is taken; `GAMEDAY_OPENCL_DEVICE` names another
+//! device by a part of its name.
 
 use crate::Failure;
 use crate::cache::{Cache, Key};
 use crate::packed::Packed;
+use crate::programs::{GROUP, Tier, Work};
 use ocl::enums::{DeviceInfo, DeviceInfoResult, ProgramInfo, ProgramInfoResult};
 use ocl::flags::{DEVICE_TYPE_ALL, DEVICE_TYPE_CPU, MEM_READ_ONLY};
 use ocl::prm::Float16;
 use ocl::{Buffer, Context, Kernel, Platform, Program, Queue};
 use std::env;
 use std::io::Read;
-
-const COMMON: &str = include_str!("kernels/common.cl");
-const TILE: &str = include_str!("kernels/tile.cl");
-const ASSIGN: &str = include_str!("kernels/assign.cl");
-const WHOLE: &str = include_str!("kernels/whole.cl");
-const LEAF: &str = include_str!("kernels/leaf.cl");
 
 /// Values copied to the device at a time.
 const PIECE: usize = 1 << 22;
@@ -30,19 +25,9 @@ const WIDEST: u32 = 1 << 24;
 const LEAF_PANELS: usize = 66;
 const BESIDE: usize = 5;
 
-/// What a program is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// Finding so many centres of each row.
-    Assign(usize),
-    /// All pairs in leaves.
-    Leaf,
-    /// The nearest centre of points with whole coordinates.
-    Whole,
-}
-
 pub(crate) struct Device {
     name: String,
+    tier: Tier,
     device: ocl::Device,
     context: Context,
     queue: Queue,
@@ -68,13 +53,27 @@ impl Device {
             DeviceInfoResult::MaxComputeUnits(units) => units.max(1) as usize,
             _ => 1,
         };
-        let name = format!("fp32 float16 vectors on {} ({})", device.name()?.trim(), platform.name()?.trim());
+        let tier = Tier::of(processor(device)?)?;
+        let name = format!("{} on {} ({})", tier.words(), device.name()?.trim(), platform.name()?.trim());
         let mut driver = format!("{} {}", platform.name()?, platform.version()?);
         for info in [DeviceInfo::Name, DeviceInfo::Vendor, DeviceInfo::Version, DeviceInfo::DriverVersion] {
             driver += &format!("\n{}", device.info(info)?);
         }
         let (cache, programs) = (Cache::of_user(), Vec::new());
-        Ok(Self { name, device, context, queue, units, dim: 1, rows: 0, data: None, driver, cache, programs })
+        Ok(Self {
+            name,
+            tier,
+            device,
+            context,
+            queue,
+            units,
+            dim: 1,
+            rows: 0,
+            data: None,
+            driver,
+            cache,
+            programs,
+        })
     }
 
     /// Kernels and device, for a report.
@@ -122,10 +121,14 @@ impl Device {
         kernel.program(&program).name("assign").queue(self.queue.clone());
         let packed = Packed::of(centres, self.dim, centre);
         let (panels, norms) = (self.copy(&packed.panels)?, self.copy(&packed.norms)?);
+        kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
+        if self.tier == Tier::Local {
+            kernel.global_work_size(self.rows.next_multiple_of(GROUP)).local_work_size(GROUP).arg(&out);
+            return self.run(&kernel.build()?, &out);
+        }
         let (scratch, next) = (self.scratch(3 * self.dim)?, self.copy(&[0u32])?);
         let workers = self.units.min(self.rows.div_ceil(POINTS));
         kernel.global_work_size(workers).local_work_size(1);
-        kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
         kernel.arg(&scratch).arg(&next).arg(&out);
         self.run(&kernel.build()?, &out)
     }
@@ -152,9 +155,14 @@ impl Device {
         let (starts, members, centres) = (self.copy(starts)?, self.copy(members)?, self.copy(centres)?);
         let mut kernel = Kernel::builder();
         kernel.program(&program).name("leaf").queue(self.queue.clone());
+        kernel.arg(data).arg(&starts).arg(&members);
+        if self.tier == Tier::Local {
+            kernel.global_work_size(leaves * GROUP).local_work_size(GROUP).arg(&centres).arg(&out);
+            return self.run(&kernel.build()?, &out);
+        }
         let (scratch, next) = (self.scratch(LEAF_PANELS * (self.dim + BESIDE))?, self.copy(&[0u32])?);
         kernel.global_work_size(self.units.min(leaves)).local_work_size(1);
-        kernel.arg(data).arg(&starts).arg(&members).arg(leaves as u32).arg(&centres);
+        kernel.arg(leaves as u32).arg(&centres);
         kernel.arg(&scratch).arg(&next).arg(&out);
         self.run(&kernel.build()?, &out)
     }
@@ -186,14 +194,7 @@ impl Device {
         if let Some((_, held)) = self.programs.iter().find(|(of, _)| *of == (self.dim, work)) {
             return Ok(held.clone());
         }
-        let (f, kernel) = match work {
-            Work::Assign(f) => (f, ASSIGN),
-            Work::Leaf => (0, LEAF),
-            Work::Whole => (0, WHOLE),
-        };
-        let options = format!("-cl-std=CL1.2 -DD={} -DF={f}", self.dim);
-        let tile = if work == Work::Whole { "" } else { TILE };
-        let source = format!("{COMMON}{tile}{kernel}");
+        let (source, options) = work.program(self.tier, self.dim);
         let key = Key::of(&[&self.driver, &source, &options]);
         let kept = self.cache.read(&key).and_then(|binary| {
             let binaries = [binary.as_slice()];
@@ -246,6 +247,11 @@ impl Device {
     }
 }
 
+fn processor(device: ocl::Device) -> Result<bool, Failure> {
+    let kind = device.info(DeviceInfo::Type)?;
+    Ok(matches!(kind, DeviceInfoResult::Type(kind) if kind.contains(DEVICE_TYPE_CPU)))
+}
+
 fn choose() -> Result<(Platform, ocl::Device), Failure> {
     let wanted = env::var("GAMEDAY_OPENCL_DEVICE").ok();
     let mut found = Vec::new();
@@ -254,8 +260,7 @@ fn choose() -> Result<(Platform, ocl::Device), Failure> {
         let platform = Platform::from(id);
         for device in ocl::Device::list(platform, Some(DEVICE_TYPE_ALL)).unwrap_or_default() {
             let name = device.name()?;
-            let kind = device.info(DeviceInfo::Type)?;
-            let processor = matches!(kind, DeviceInfoResult::Type(kind) if kind.contains(DEVICE_TYPE_CPU));
+            let processor = processor(device)?;
             if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
                 found.push((!processor, platform, device));
             }

@@ -3,12 +3,13 @@
 //! A process of its own, for a driver may abort the one it is in, and for gameday must start where there is none.
 //! Started by the crate `index`, which describes the conversation in its module `opencl`. It ends when its input ends.
 //!
-//! `device` picks and drives the device, `packed` lays out what a kernel reads, `kernels` are the programs, `cache` keeps
-//! them compiled.
+//! `device` picks and drives the device, `packed` lays out what a kernel reads, `programs` are made of `kernels`, `cache`
+//! keeps them compiled.
 
 mod cache;
 mod device;
 mod packed;
+mod programs;
 
 use device::Device;
 use std::io::{self, BufReader, Read, Write};

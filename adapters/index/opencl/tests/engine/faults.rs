@@ -164,7 +164,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[ignore = "run by the tests below, in a process of its own"]
 fn cached_in_this_environment() {
     let spec = specs()[0];
-    let (index, cpu) = (built(&spec, Engine::OpenCl), built(&spec, Engine::Cpu));
+    let (index, cpu) = (built(&spec, 19, Engine::OpenCl), built(&spec, 19, Engine::Cpu));
     assert_eq!(index.ran().unwrap().engine, Engine::OpenCl, "{:?}", index.ran());
     assert!(index.to_bytes() == cpu.to_bytes());
 }

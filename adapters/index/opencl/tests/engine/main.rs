@@ -14,15 +14,15 @@ const ENGINE: &str = env!("CARGO_BIN_EXE_gameday-opencl");
 const DIM: usize = 19;
 const ROWS: usize = 6_000;
 
-fn rows() -> Vec<f32> {
+fn rows(dim: usize) -> Vec<f32> {
     // Clusters far from the origin, from integers.
     let mut state = 1u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / 16_777_216.0
     };
-    let centres: Vec<f32> = (0..50 * DIM).map(|_| 20.0 + 4.0 * next()).collect();
-    (0..ROWS * DIM).map(|at| centres[at / DIM % 50 * DIM + at % DIM] + next()).collect()
+    let centres: Vec<f32> = (0..50 * dim).map(|_| 20.0 + 4.0 * next()).collect();
+    (0..ROWS * dim).map(|at| centres[at / dim % 50 * dim + at % dim] + next()).collect()
 }
 
 fn specs() -> [IndexSpec; 3] {
@@ -34,9 +34,9 @@ fn specs() -> [IndexSpec; 3] {
     ]
 }
 
-fn built(spec: &IndexSpec, engine: Engine) -> Index {
-    let (ids, rows): (Vec<u64>, _) = ((0..ROWS as u64).collect(), rows());
-    let vectors = Vectors::new(DIM, &ids, &rows).unwrap();
+fn built(spec: &IndexSpec, dim: usize, engine: Engine) -> Index {
+    let (ids, rows): (Vec<u64>, _) = ((0..ROWS as u64).collect(), rows(dim));
+    let vectors = Vectors::new(dim, &ids, &rows).unwrap();
     build(vectors, spec, engine, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
@@ -45,12 +45,16 @@ fn built(spec: &IndexSpec, engine: Engine) -> Index {
 #[ignore = "run by the tests below, in a process of its own"]
 fn in_this_environment() {
     let expected = std::env::var("EXPECT").unwrap();
-    for spec in specs() {
-        let (index, cpu) = (built(&spec, Engine::OpenCl), built(&spec, Engine::Cpu));
+    // The second has more values than a kernel takes at a time.
+    for (spec, dim) in specs().into_iter().flat_map(|spec| [(spec, DIM), (spec, 3 * DIM + 8)]) {
+        let (index, cpu) = (built(&spec, dim, Engine::OpenCl), built(&spec, dim, Engine::Cpu));
         let ran = index.ran().unwrap();
         let shown = format!("{} {} {}", ran.engine, ran.tier, ran.note.as_deref().unwrap_or(""));
         assert!(shown.contains(&expected), "{shown}");
-        assert!(index.to_bytes() == cpu.to_bytes(), "{shown}: {spec:?}: other bytes than the processor's");
+        assert!(
+            index.to_bytes() == cpu.to_bytes(),
+            "{shown}: {spec:?} {dim}: other bytes than the processor's"
+        );
     }
 }
 
@@ -82,6 +86,8 @@ fn the_kernels_give_the_bytes_of_the_processor() {
         return child("cpu fp32", &[]);
     }
     child("opencl fp32 float16 vectors", &[]);
+    child("opencl fp32 local memory", &[("GAMEDAY_OPENCL_TIER", "local")]);
+    child("opencl: GAMEDAY_OPENCL_TIER is `amx`", &[("GAMEDAY_OPENCL_TIER", "amx")]);
 }
 
 #[test]
