@@ -116,7 +116,7 @@ impl DockerHost {
             Act::Promote { node } => self.promote(node).await?,
             Act::Fence { node } => self.fence(node).await?,
             Act::Rejoin { node } => self.rejoin(node).await?,
-            Act::Route { service, to } => self.route(service, to),
+            Act::Route { service, to } => self.router.send(service, to),
             Act::Backup { .. } | Act::Restore { .. } => {
                 Effect::failed(format!("world `docker` cannot yet: {act}"))
             }

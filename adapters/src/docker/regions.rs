@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::act::Act;
 use harness::ports::Effect;
 use harness::scenario::{Pattern, Replication};
 use harness::topology::{NodeId, Role};
@@ -351,21 +350,6 @@ impl DockerHost {
         };
         server.thaw_receiver(pid).await.map_err(refused)?;
         Ok(Effect::observed(format!("process {pid}, the receiver of {id}, goes on")))
-    }
-
-    /// Users of a service are sent to a region.
-    pub(super) fn route(&self, service: &str, to: &str) -> Effect {
-        let before = self.router.region_of(service);
-        if before.is_none() || !self.plan.topology.regions.iter().any(|region| region == to) {
-            return Effect::failed(format!("there is no service {service}, or no region {to}"));
-        }
-        self.router.apply(&Act::Route { service: service.to_owned(), to: to.to_owned() });
-        match self.router.region_of(service) {
-            Some(now) if now == to => {
-                Effect::observed(format!("the router sends users of {service} to {now}"))
-            }
-            now => Effect::not_observed(format!("the router sends users of {service} to {now:?}")),
-        }
     }
 }
 

@@ -10,7 +10,8 @@ use adapters::docker::{DockerConfig, DockerHost, Engine};
 use adapters::local::heal;
 use harness::act::Act;
 
-use crate::stand::{block_on, object, plan, run_id, watchdogs};
+use crate::common::{block_on, run_id, watchdogs};
+use crate::stand::{object, plan};
 
 /// The subcommand that makes this program a harness to be killed; a run's id and its folder follow.
 pub(crate) const HARNESS: &str = "__harness";
@@ -63,7 +64,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
     for n in 0..kills {
         // The first moments are those of the launch, the later ones those of the acts.
         let moment = Duration::from_millis(u64::from((chance / 1000 + n * 997) % 5000));
-        let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+        let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
         let mut child = started(&run, dir.path());
         std::thread::sleep(moment);
         child.kill().unwrap();
@@ -79,7 +80,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
 }
 
 pub(crate) fn what_nobody_cleaned_up_is_healed_by_hand() {
-    let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
     let mut child = started(&run, dir.path());
     until("the container is there", || left(&run).iter().any(|thing| thing.kind == "container"));
     for pid in watchdogs(&run) {

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "it is its own test runner")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod death;
 mod drills;
 mod engine;
@@ -16,11 +18,9 @@ mod workers;
 mod worlds;
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
 
-type Test = (&'static str, fn());
+use common::Test;
 
 const TESTS: &[Test] = &[
     ("contract", worlds::the_contract_is_kept_by_an_object_store),
@@ -78,8 +78,7 @@ fn main() -> ExitCode {
         return engine::drill(&args[1..]);
     }
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    if args.iter().any(|arg| arg == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+    if common::listed(TESTS, &args) {
         return ExitCode::SUCCESS;
     }
     if let Err(why) = stand::can_run() {
@@ -87,17 +86,5 @@ fn main() -> ExitCode {
         let required = std::env::var_os("GAMEDAY_DOCKER").is_some_and(|value| value == "required");
         return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let mut failed = Vec::new();
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
-        let began = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
-        if !passed {
-            failed.push(name);
-        }
-    }
-    println!("test result: {}", if failed.is_empty() { "ok".into() } else { format!("FAILED: {failed:?}") });
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    common::run(TESTS, &args)
 }

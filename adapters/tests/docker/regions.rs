@@ -8,11 +8,12 @@ use harness::act::{Act, CutMode, Direction};
 use harness::corpus::LOADED_KEYS;
 use harness::diagnose::load;
 use harness::plan::{Plan, StepKind};
-use harness::ports::{Page, PortError, Reading, System, Write};
-use harness::topology::{NodeId, Role};
+use harness::ports::{Page, PortError, Reading};
+use harness::topology::Role;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stand::{Stand, block_on, docker};
+use crate::common::{acts, block_on, node, put};
+use crate::stand::{Stand, docker};
 
 const REGION: &[u8] = include_bytes!("region.toml");
 const STORES: [Role; 2] = [Role::Object, Role::Feature];
@@ -23,26 +24,10 @@ pub(crate) fn plan(set: &[(&str, &str)]) -> Plan {
     load(REGION, &set).unwrap().plan
 }
 
-fn node(region: &str, role: Role) -> NodeId {
-    NodeId::new(region, role)
-}
-
-/// The acts of every step of a kind, and those that undo them.
-fn acts(plan: &Plan, kind: StepKind) -> (Vec<Act>, Vec<Act>) {
-    let cues = || plan.cues.iter().filter(|cue| cue.kind == kind);
-    (cues().flat_map(|c| c.acts.clone()).collect(), cues().flat_map(|c| c.undo.clone()).collect())
-}
-
 async fn launched(plan: Plan) -> Stand {
     let stand = Stand::of(plan, None, Choices::new());
     stand.host.launch().await.unwrap();
     stand
-}
-
-async fn put(system: &dyn System, key: u64, limit: Duration) -> Result<(), PortError> {
-    // No two writes have the same number.
-    let write = system.write(Write { key, ver: key + 1, delete: false });
-    timeout(limit, write).await.unwrap_or_else(|_| Err(PortError::Indefinite("silence".into())))
 }
 
 impl Stand {
