@@ -50,6 +50,9 @@ pub enum Engine {
     Cpu,
     /// The same, with HNSW in FAISS's file, so that it can be compared with that of FAISS by one searcher.
     CpuFaiss,
+    /// The OpenCL engine, on the device that it chose; the same files. What the processor built instead is no figure of
+    /// it: the row then says `fell back`.
+    OpenCl,
 }
 
 /// A library that people use today.
@@ -96,19 +99,21 @@ pub enum Searcher {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 2] = [Engine::Cpu, Engine::CpuFaiss];
+    pub const ALL: [Engine; 3] = [Engine::Cpu, Engine::CpuFaiss, Engine::OpenCl];
 
     /// As on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Engine::Cpu => "cpu",
             Engine::CpuFaiss => "cpu-faiss",
+            Engine::OpenCl => "opencl",
         }
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
             Engine::Cpu => &Kind::ALL,
+            Engine::OpenCl => &[Kind::Hnsw, Kind::IvfFlat],
             Engine::CpuFaiss => &[Kind::Hnsw],
         }
     }
@@ -177,7 +182,9 @@ impl Contender {
     pub fn searcher(self, python: bool) -> Searcher {
         match (self.maker, self.kind) {
             (Maker::Ours(_), _) if !python => Searcher::Gameday,
-            (Maker::Ours(Engine::Cpu) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => Searcher::Hnswlib,
+            (Maker::Ours(Engine::Cpu | Engine::OpenCl) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => {
+                Searcher::Hnswlib
+            }
             (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
             _ => Searcher::Faiss,
         }
@@ -235,11 +242,17 @@ mod tests {
 
     #[test]
     fn our_graph_is_searched_by_hnswlib_where_it_is_there() {
-        let ours = Contender { maker: Maker::Ours(Engine::Cpu), kind: Kind::Hnsw };
-        assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
-        for (engine, kind) in
-            [(Engine::CpuFaiss, Kind::Hnsw), (Engine::Cpu, Kind::IvfFlat), (Engine::Cpu, Kind::IvfPq)]
-        {
+        for engine in [Engine::Cpu, Engine::OpenCl] {
+            let ours = Contender { maker: Maker::Ours(engine), kind: Kind::Hnsw };
+            assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
+        }
+        let faiss = [
+            (Engine::CpuFaiss, Kind::Hnsw),
+            (Engine::Cpu, Kind::IvfFlat),
+            (Engine::Cpu, Kind::IvfPq),
+            (Engine::OpenCl, Kind::IvfFlat),
+        ];
+        for (engine, kind) in faiss {
             let ours = Contender { maker: Maker::Ours(engine), kind };
             assert_eq!(ours.searcher(true), Searcher::Faiss);
         }
