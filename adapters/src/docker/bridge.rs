@@ -99,7 +99,7 @@ impl Bridge {
             env,
             port: CONTROL,
             more: Vec::new(),
-            disk: Disk { at: "/var/lib/gameday" },
+            disk: Disk { at: "/var/lib/gameday", bytes: None },
             memory: 256 << 20,
             nano_cpus: 1_000_000_000,
         }

@@ -63,6 +63,13 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
             problem(out, &path, message, "add `worlds = [\"docker\"]` to the scenario");
         }
     }
+    for (i, step) in s.recover.iter().enumerate() {
+        if step.act.needs_containers() && s.worlds != [WorldName::Docker] {
+            let (path, word) = (format!("recover.{i}.act"), step.act.word());
+            let message = format!("this `{word}` can be done in world `docker` alone");
+            problem(out, &path, message, "add `worlds = [\"docker\"]` to the scenario");
+        }
+    }
     if s.fault.len() + s.recover.len() > STEPS_MAX {
         let message = format!("{} steps are too many", s.fault.len() + s.recover.len());
         problem(out, "fault", message, "a drill has at most 256 faults and recovery steps");
