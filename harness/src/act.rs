@@ -147,6 +147,16 @@ pub enum Act {
         /// Which one.
         node: NodeId,
     },
+    /// The disk of a node is filled up to its last byte.
+    Fill {
+        /// Whose disk.
+        node: NodeId,
+    },
+    /// It has room again.
+    Free {
+        /// Whose disk.
+        node: NodeId,
+    },
     /// The node is taken out of its network.
     Isolate {
         /// Which one.
@@ -240,6 +250,8 @@ impl Act {
             | Act::Compute { node }
             | Act::Limit { node, .. }
             | Act::Unlimit { node }
+            | Act::Fill { node }
+            | Act::Free { node }
             | Act::Isolate { node }
             | Act::Attach { node }
             | Act::Backup { node, .. }
@@ -291,6 +303,8 @@ impl fmt::Display for Act {
                 memory_mb.map_or(Ok(()), |mb| write!(f, " to {mb} MB of memory"))
             }
             Act::Unlimit { node } => write!(f, "lift the limits of {node}"),
+            Act::Fill { node } => write!(f, "fill the disk of {node}"),
+            Act::Free { node } => write!(f, "free the disk of {node}"),
             Act::Isolate { node } => write!(f, "take {node} out of its network"),
             Act::Attach { node } => write!(f, "put {node} into its network again"),
             Act::Backup { node, kind: BackupKind::Full } => write!(f, "back up {node}"),
@@ -300,7 +314,11 @@ impl fmt::Display for Act {
                 if let Some(version) = model {
                     write!(f, " that fits model version {version}")?;
                 }
-                if scope.is_full() { Ok(()) } else { write!(f, " ({scope})") }
+                match scope {
+                    RestoreScope::Full => Ok(()),
+                    RestoreScope::Minimal => f.write_str(" (minimal)"),
+                    RestoreScope::Moment => f.write_str(", metadata, log and objects of one moment"),
+                }
             }
             Act::Audit { node } => write!(f, "audit {node}"),
             Act::Promote { node } => write!(f, "promote {node}"),

@@ -138,6 +138,13 @@ impl Fault {
                 let limit = |node| Act::Limit { node, cpu: *cpu, memory_mb: *memory_mb };
                 Script { inject: each(&all, limit), undo: each(&all, |node| Act::Unlimit { node }) }
             }
+            Fault::Fill { node } => {
+                let node = nodes.resolve_disk("fill.node", node)?;
+                Script {
+                    inject: vec![Act::Fill { node: node.clone() }],
+                    undo: vec![Act::Free { node: node.clone() }, Act::Start { node }],
+                }
+            }
             Fault::Isolate { node } => {
                 let all = nodes.resolve_all("isolate.node", node)?;
                 Script {
@@ -152,10 +159,13 @@ impl Fault {
     /// Whether only containers can suffer it: of what is no container, the harness owns neither drive nor limits.
     pub fn needs_containers(&self) -> bool {
         match self {
-            Fault::Limit { .. } | Fault::Isolate { .. } => true,
+            Fault::Limit { .. } | Fault::Isolate { .. } | Fault::Fill { .. } => true,
             Fault::Corrupt { what: Artifact::Heap | Artifact::Drive, .. } => true,
             Fault::Corrupt { what: Artifact::Index, node, .. } => {
                 node.split('/').nth(1) == Some(Role::Feature.word())
+            }
+            Fault::Corrupt { what: Artifact::Backup, node, .. } => {
+                node.split('/').nth(1) == Some(Role::Vector.word())
             }
             _ => false,
         }
@@ -179,6 +189,7 @@ impl Fault {
             Fault::Stall { .. } => "stall",
             Fault::Miscompute { .. } => "miscompute",
             Fault::Limit { .. } => "limit",
+            Fault::Fill { .. } => "fill",
             Fault::Isolate { .. } => "isolate",
         }
     }

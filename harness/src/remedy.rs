@@ -22,6 +22,9 @@ impl Remedy {
                 if model.is_some() && node.role != Role::Feature {
                     return nodes.no_models("restore.model", &node);
                 }
+                if *scope == RestoreScope::Moment && node.role != Role::Vector {
+                    return nodes.no_moment("restore.scope", &node);
+                }
                 vec![Act::Restore { node, scope: *scope, model: *model }]
             }
             Remedy::Failover { to, priority, fence } => failover(nodes, to, *priority, *fence)?,
@@ -56,6 +59,11 @@ impl Remedy {
             }
             Remedy::None {} => Vec::new(),
         })
+    }
+
+    /// Whether only containers can be mended like this: a Milvus has metadata apart from its objects.
+    pub fn needs_containers(&self) -> bool {
+        matches!(self, Remedy::Restore { scope: RestoreScope::Moment, .. })
     }
 
     /// The word a scenario uses.

@@ -266,6 +266,8 @@ impl State {
             Act::Restore { node, .. } | Act::Rejoin { node } => self.mend_artifact(node, None),
             Act::Limit { .. }
             | Act::Unlimit { .. }
+            | Act::Fill { .. }
+            | Act::Free { .. }
             | Act::Isolate { .. }
             | Act::Attach { .. }
             | Act::Backup { .. }

@@ -103,7 +103,7 @@ impl Bridge {
             env,
             port: CONTROL,
             more: self.door.iter().map(|door| (self.port, door.addr())).collect(),
-            disk: Disk { at: "/var/lib/gameday" },
+            disk: Disk { at: "/var/lib/gameday", bytes: None },
             memory: 256 << 20,
             nano_cpus: 1_000_000_000,
         }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::{NetworkConnectRequest, VolumeCreateRequest};
+use bollard::models::NetworkConnectRequest;
 use bollard::query_parameters::{
     CreateContainerOptions, LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
     WaitContainerOptions,
@@ -15,6 +15,7 @@ use harness::ports::Effect;
 use tokio::time::timeout;
 
 use super::Engine;
+use super::disk;
 use super::engine::{missing, status};
 use super::shell::Inside;
 use super::stand::{Blueprint, Place, body};
@@ -90,15 +91,17 @@ impl Container {
         (self.blueprint.nano_cpus, self.blueprint.memory)
     }
 
-    /// Makes disk and container. Starts nothing.
+    /// What it is made of, and where it stands.
+    pub(super) fn plans(&self) -> (&Blueprint, &Place) {
+        (&self.blueprint, &self.place)
+    }
+
+    /// Makes disk and container. Starts nothing of the product.
     pub(super) async fn create(&self) -> Said<()> {
         let docker = self.engine.docker();
-        let volume = VolumeCreateRequest {
-            name: Some(self.place.volume.clone()),
-            labels: Some(self.place.labels.clone()),
-            ..Default::default()
-        };
+        let volume = disk::volume(&self.blueprint, &self.place);
         docker.create_volume(volume).await.map_err(|e| format!("volume {}: {e}", self.place.volume))?;
+        self.keep_disk().await?;
         let options = CreateContainerOptions { name: Some(self.name.clone()), ..Default::default() };
         let made = docker.create_container(Some(options), body(&self.blueprint, &self.place)).await;
         made.map(drop).map_err(|e| format!("container {}: {e}", self.name))?;
@@ -260,6 +263,7 @@ impl Container {
         let options = RemoveContainerOptions { force: false, v: true, ..Default::default() };
         let removed = docker.remove_container(&self.name, Some(options)).await;
         removed.map_err(|e| format!("container {}: {e}", self.name))?;
+        self.give_up_disk().await?;
         let removed = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
         removed.map_err(|e| format!("volume {volume}: {e}"))?;
         match docker.inspect_volume(volume).await {

@@ -29,7 +29,7 @@ use crate::backup::Seen;
 use crate::local::port::Port;
 use crate::milvus::{
     Client, Files, IndexKind, Knobs, LoadState, Manifest, MilvusError, MilvusSystem, Ports, Row, Storage,
-    etcd_yaml, glog_conf, launch, milvus_yaml, supported,
+    Unsupported, etcd_yaml, glog_conf, launch, milvus_yaml, supported,
 };
 use crate::postgres::{Command, Output, Shell as _};
 use crate::s3::S3;
@@ -55,8 +55,12 @@ const GRACE: Duration = Duration::from_secs(12);
 /// How long `/healthz` is asked, and how often.
 const HEALTH_LIMIT: Duration = Duration::from_secs(90);
 const HEALTH_EVERY: Duration = Duration::from_millis(50);
-/// Where it finds its configuration: written at each start, since a wipe makes the container anew.
+/// Where it finds its configuration: written at each start, since a wipe makes the container anew. Parts of a backup that
+/// were put beside its own take their place before it reads them: see `vector_moment`.
 const START: &str = "set -e; mkdir -p /run/milvus /tmp/gameday \"$GAMEDAY_DATA\"; \
+    (cd \"$GAMEDAY_DATA\"; if [ -f put-back.ready ]; then from=$(cat put-back.ready); \
+    for part in etcd rocksmq rocksmq_meta_kv; do tar -xzf \"$from/$part/files.tgz\" -C \"$from\"/$part; \
+    rm -rf \"$part\"; mv \"$from/$part/$part\" \"$part\"; done; rm -f put-back.ready; rm -rf put-back-*; fi); \
     printf %s \"$GAMEDAY_MILVUS_YAML\" >/tmp/gameday/milvus.yaml; \
     printf %s \"$GAMEDAY_ETCD_YAML\" >/tmp/gameday/etcd.yaml; \
     printf %s \"$GAMEDAY_GLOG_CONF\" >/tmp/gameday/glog.conf; \
@@ -101,6 +105,8 @@ pub(super) struct Milvus {
     decoys: OnceLock<Decoys>,
     inside: OnceLock<Inside>,
     made: AtomicBool,
+    /// Why no server of this image will ever do.
+    pub(super) refused: OnceLock<Unsupported>,
     attempts: AtomicU64,
     times: Arc<Mutex<Times>>,
 }
@@ -137,6 +143,7 @@ impl Milvus {
             decoys: OnceLock::new(),
             inside: OnceLock::new(),
             made: AtomicBool::new(false),
+            refused: OnceLock::new(),
             attempts: AtomicU64::new(1),
             times: Arc::default(),
         })
@@ -170,7 +177,7 @@ impl Milvus {
             env: given.chain(more).map(|(name, value)| format!("{name}={value}")).collect(),
             port: PORTS.proxy(),
             more: vec![(PORTS.metrics(), self.metrics.addr())],
-            disk: Disk { at: "/var/lib/milvus" },
+            disk: Disk { at: "/var/lib/milvus", bytes: None },
             memory: 4 << 30,
             nano_cpus: 2_000_000_000,
         }
@@ -271,7 +278,7 @@ impl Milvus {
         match timeout(ATTEMPT, self.ready.version()).await {
             Ok(Ok(version)) => {
                 if let Err(unsupported) = supported(&version) {
-                    return unsupported;
+                    return self.refused.get_or_init(|| unsupported).to_string();
                 }
             }
             _ => return why,
@@ -300,7 +307,7 @@ impl Milvus {
             return Ok(());
         }
         let version = self.client.version().await.map_err(|e| e.to_string())?;
-        supported(&version)?;
+        supported(&version).map_err(|e| e.to_string())?;
         make(&self.client, self.dim, self.kind).await.map_err(|e| format!("collection {COLLECTION}: {e}"))?;
         // What an operator has who backed up the metadata once and never again.
         let copy = Command::script("cd /var/lib/milvus && cp -a etcd etcd.first", []);

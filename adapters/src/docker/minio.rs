@@ -116,7 +116,7 @@ impl Minio {
             ],
             port: PORT,
             more: Vec::new(),
-            disk: Disk { at: "/data" },
+            disk: Disk { at: "/data", bytes: None },
             memory: 1 << 30,
             nano_cpus: 2_000_000_000,
         }

@@ -23,6 +23,8 @@
 //! | `worker` | role `gpu` |
 //! | `milvus` | role `vector` |
 //! | `vector`, `vector_backup`, `vector_damage` | what operators and faults do to a Milvus |
+//! | `vector_moment`, `vector_skew` | metadata, log and objects of a Milvus, of one moment |
+//! | `disk` | disks that can run full |
 //! | `shell` | commands inside a container |
 //! | `objects` | damage to objects, through the users' door |
 //! | `host` | the world: launch, teardown, the doors to its stores |
@@ -33,6 +35,7 @@
 
 mod bridge;
 mod container;
+mod disk;
 mod engine;
 mod faults;
 mod followers;
@@ -52,6 +55,8 @@ pub mod sweep;
 mod vector;
 mod vector_backup;
 mod vector_damage;
+mod vector_moment;
+mod vector_skew;
 mod well;
 mod worker;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::act::{Act, Artifact, BackupKind};
+use harness::act::{Act, Artifact, BackupKind, RestoreScope};
 use harness::ports::{Effect, Host as _};
 use harness::topology::{NodeId, Role};
 use tokio::time::{Instant, sleep, timeout};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::faults;
 use super::host::{DockerHost, Node};
 use super::minio::{BACKUPS, Minio};
-use super::{objects, vector, vector_backup, vector_damage};
+use super::{disk, objects, vector, vector_backup, vector_damage, vector_moment};
 use crate::features::acts;
 use crate::local::link::Mode;
 use crate::local::links::cut;
@@ -66,11 +66,20 @@ impl DockerHost {
                 self.node(node)?.container()?.limit(*cpu, *memory_mb).await
             }
             Act::Unlimit { node } => self.node(node)?.container()?.limit(None, None).await,
+            Act::Fill { node } => {
+                let held = self.node(node)?;
+                disk::fill(&held.product, held.container()?).await
+            }
+            Act::Free { node } => disk::free(self.node(node)?.container()?).await,
             Act::Isolate { node } => self.isolate(self.node(node)?).await?,
             Act::Attach { node } => self.attach(self.node(node)?).await?,
             Act::Command { run } => self.command(run).await?,
             Act::Damage { node, what, how, fraction, seed } if node.role == Role::Feature => {
                 acts::damage(self.node(node)?.product.feature()?, (*what, *how), *fraction, *seed).await
+            }
+            Act::Damage { node, what: Artifact::Backup, .. } if node.role == Role::Vector => {
+                let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
+                vector_moment::mix(held.product.vector()?, held.container()?, &store.backups).await?
             }
             Act::Damage { node, what, how, fraction, seed } if node.role == Role::Vector => {
                 let vector = self.node(node)?.product.vector()?;
@@ -85,8 +94,13 @@ impl DockerHost {
                 acts::back_up(self.node(node)?.product.feature()?, &store.buckets(), BACKUPS).await
             }
             Act::Backup { node, kind } if node.role == Role::Vector => {
-                let store = self.object_store(&node.region)?;
-                vector_backup::back_up(self.node(node)?.product.vector()?, &store.backups, *kind).await?
+                let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
+                vector_backup::back_up(held.product.vector()?, held.container()?, &store.backups, *kind)
+                    .await?
+            }
+            Act::Restore { node, scope: RestoreScope::Moment, .. } if node.role == Role::Vector => {
+                let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
+                vector_moment::restore(held.product.vector()?, held.container()?, &store.backups).await?
             }
             Act::Restore { node, .. } if node.role == Role::Vector => {
                 let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
@@ -138,6 +152,7 @@ impl DockerHost {
             | Act::Miscompute { node }
             | Act::Stall { node }
             | Act::Limit { node, .. }
+            | Act::Fill { node }
             | Act::Isolate { node }
             | Act::Cut { to: node, .. }
             | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),

@@ -73,7 +73,7 @@ impl Postgres {
             env: Vec::new(),
             port: PORT,
             more: Vec::new(),
-            disk: Disk { at: ROOT },
+            disk: Disk { at: ROOT, bytes: None },
             memory: 1 << 30,
             nano_cpus: 2_000_000_000,
         }

@@ -16,6 +16,7 @@ use super::postgres::Postgres;
 use super::shell::Inside;
 use super::stand::Blueprint;
 use super::worker::Worker;
+use crate::milvus::Unsupported;
 use crate::postgres::{Database, Node};
 
 /// What runs in a container, asked directly, past the link.
@@ -81,6 +82,24 @@ impl Product {
             Product::Feature(_) => "PostgreSQL",
             Product::Gpu(_) => "gameday's worker",
             Product::Vector(_) => "Milvus",
+        }
+    }
+
+    /// What an image has to be to play its part.
+    pub(super) fn wanted(&self) -> &'static str {
+        match self {
+            Product::Object(_) => "a MinIO whose keys are those of MINIO_ROOT_USER and MINIO_ROOT_PASSWORD",
+            Product::Feature(_) => "PostgreSQL 15",
+            Product::Gpu(_) => "this very program",
+            Product::Vector(_) => "Milvus 2.3, the only one that gameday was tried with",
+        }
+    }
+
+    /// Why it will never serve, however long it is waited for.
+    pub(super) fn hopeless(&self) -> Option<&Unsupported> {
+        match self {
+            Product::Object(_) | Product::Feature(_) | Product::Gpu(_) => None,
+            Product::Vector(node) => node.refused.get(),
         }
     }
 

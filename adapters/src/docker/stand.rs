@@ -16,6 +16,8 @@ const CONFIG: &str = "GAMEDAY_CONFIG";
 pub(super) struct Disk {
     /// Where the product sees it.
     pub(super) at: &'static str,
+    /// Its size, if it is one that can be filled: see `disk`.
+    pub(super) bytes: Option<i64>,
 }
 
 /// What a product needs of a container.
@@ -39,6 +41,15 @@ pub(super) struct Blueprint {
     pub(super) memory: i64,
     /// Billionths of a processor.
     pub(super) nano_cpus: i64,
+}
+
+impl Blueprint {
+    /// Gives it a disk that can be filled, and the memory that this is.
+    pub(super) fn small_disk(mut self, bytes: i64) -> Self {
+        self.disk.bytes = Some(bytes);
+        self.memory += bytes;
+        self
+    }
 }
 
 /// Where a container stands.
@@ -132,7 +143,7 @@ mod tests {
             env: Vec::new(),
             port: 9000,
             more: vec![(9001, "127.0.0.1:4712".parse().unwrap())],
-            disk: Disk { at: "/data" },
+            disk: Disk { at: "/data", bytes: None },
             memory: 1 << 30,
             nano_cpus: 1_000_000_000,
         };

@@ -2,13 +2,14 @@
 //!
 //! A full backup has two halves of about the same moment. Rows, in the layout and with the manifests of
 //! [`crate::backup`], from which a collection is made anew wherever its metadata is lost. And copies of the bucket's
-//! objects, by their digests, from which damaged or lost ones are put back into a server that still knows them. An
-//! incremental one holds rows only.
+//! objects, by their digests, from which damaged or lost ones are put back into a server that still knows them; with
+//! metadata and log as they were when the objects were listed. An incremental one holds rows only.
 //!
 //! ```text
 //! vector-backups/{collection}/{full|incremental}/{timestamp}/...   rows
 //! vector-backups/{collection}/index-metadata/{timestamp}/index     what to build
 //! vector-backups/{collection}/objects/{timestamp}/{key}            copies; MANIFEST, written last, has their digests
+//! vector-backups/{collection}/moments/{timestamp}/{part}    metadata and log of the same moment, see `vector_moment`
 //! vector-backups/{collection}/objects-latest                       the newest of them, and the digest of its MANIFEST
 //! ```
 
@@ -24,8 +25,10 @@ use sha2::{Digest as _, Sha256};
 use super::container::Container;
 use super::milvus::{COLLECTION, Milvus, ROOT};
 use super::vector::{ANSWER, LONG, failed, reached, searchable};
+use super::vector_moment::{self, Moment};
+use super::vector_skew;
 use crate::backup::{Chain, Kind, back_up_rows, read_chain};
-use crate::milvus::{IndexKind, Manifest, Row};
+use crate::milvus::{Digest, IndexKind, Manifest, Row};
 use crate::s3::S3;
 use crate::vectordb::{IndexSpec, Kind as SpecKind};
 
@@ -53,17 +56,24 @@ fn sha256(bytes: &[u8]) -> String {
 /// Copies of objects, and what the metadata said of them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Copies {
+pub(super) struct Copies {
     /// The collection's number.
-    collection: i64,
+    pub(super) collection: i64,
     /// Rows of each flushed segment.
-    segments: BTreeMap<i64, i64>,
+    pub(super) segments: BTreeMap<i64, i64>,
     /// What every object has to be.
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
+    /// Metadata and log, each part an archive, and what it has to be.
+    pub(super) parts: BTreeMap<String, Digest>,
 }
 
 /// Takes a backup.
-pub(super) async fn back_up(node: &Milvus, backups: &S3, kind: BackupKind) -> Result<Effect, Effect> {
+pub(super) async fn back_up(
+    node: &Milvus,
+    container: &Container,
+    backups: &S3,
+    kind: BackupKind,
+) -> Result<Effect, Effect> {
     let _turn = node.turn.lock().await;
     reached(node).await?;
     let error = |e: &dyn std::fmt::Display| Effect::failed(e.to_string());
@@ -74,11 +84,15 @@ pub(super) async fn back_up(node: &Milvus, backups: &S3, kind: BackupKind) -> Re
     };
     let rows = back_up_rows(&node.client, (backups, COLLECTION), kind, spec(node.kind), &mut seen).await;
     let rows = rows.map_err(|e| error(&e))?;
-    let (mut copied, mut bytes) = (0, rows.bytes);
+    let (mut copied, mut bytes, mut frozen) = (0, rows.bytes, None);
     if kind == Kind::Full {
         node.client.flush(LONG).await.map_err(failed)?;
-        let Copies { manifest, .. } = copy(node, backups, &rows.timestamp).await.map_err(|e| error(&e))?;
+        let moment = vector_moment::take(node, container).await.map_err(|e| error(&e))?;
+        frozen = Some(moment.frozen);
+        let copies = copy(node, backups, &rows.timestamp, moment).await.map_err(|e| error(&e))?;
+        let Copies { manifest, parts, .. } = copies;
         copied = manifest.objects.len();
+        bytes += parts.values().map(|digest| digest.size).sum::<u64>();
         bytes += manifest.objects.values().map(|digest| digest.size).sum::<u64>();
         // What was just copied is what is known to be good from now on.
         node.known.lock().await.objects.extend(manifest.objects);
@@ -92,30 +106,39 @@ pub(super) async fn back_up(node: &Milvus, backups: &S3, kind: BackupKind) -> Re
         rows.timestamp, rows.records, rows.changes, rows.objects
     );
     let effect = Effect::observed(text).with("backup", &rows.timestamp).with("records", rows.records);
+    let effect = match frozen {
+        Some(frozen) => effect.with("frozen_seconds", format!("{:.3}", frozen.as_secs_f64())),
+        None => effect,
+    };
     Ok(effect.with("changes", rows.changes).with("objects_copied", copied).with("bytes", bytes))
 }
 
-/// Copies every object of the bucket. Objects never change once written, so the copies are of one moment, but for
-/// those that are removed while it is taken.
-async fn copy(node: &Milvus, backups: &S3, timestamp: &str) -> Result<Copies, String> {
-    let manifest = Manifest::take(&node.s3, ROOT).await.map_err(|e| e.to_string())?;
+/// Copies every object of the moment, and what was on the server's own disk then. Objects never change once written, and
+/// what the metadata knows is removed hours after it was given up, so that they can be read when the moment is over.
+async fn copy(node: &Milvus, backups: &S3, timestamp: &str, moment: Moment) -> Result<Copies, String> {
     let mut kept = Manifest::default();
-    for (key, digest) in manifest.objects {
-        let Some(bytes) = node.s3.get(&key).await.map_err(|e| e.to_string())? else { continue };
-        if crate::milvus::Digest::of(&bytes) != digest {
-            return Err(format!("object {key} changed while it was copied, and Milvus changes none"));
-        }
+    for key in &moment.objects {
+        let bytes = node.s3.get(key).await.map_err(|e| e.to_string())?;
+        let bytes =
+            bytes.ok_or_else(|| format!("object {key} was removed while it was copied; try again"))?;
+        kept.objects.insert(key.clone(), Digest::of(&bytes));
         let to = format!("{}{timestamp}/{key}", folder());
         backups.put(&to, bytes).await.map_err(|e| e.to_string())?;
-        kept.objects.insert(key, digest);
     }
-    let mut segments = node.client.segments().await.map_err(|e| e.to_string())?;
-    segments.retain(|segment| segment.flushed);
+    let mut parts = BTreeMap::new();
+    for (part, bytes) in &moment.parts {
+        parts.insert(part.clone(), Digest::of(bytes));
+        let to = vector_moment::object(timestamp, part);
+        backups.put(&to, bytes.clone()).await.map_err(|e| e.to_string())?;
+    }
     let copies = Copies {
-        collection: segments.first().map(|segment| segment.collection).unwrap_or_default(),
-        segments: segments.iter().map(|segment| (segment.id, segment.rows)).collect(),
+        collection: moment.segments.first().map(|segment| segment.collection).unwrap_or_default(),
+        segments: moment.segments.iter().map(|segment| (segment.id, segment.rows)).collect(),
         manifest: kept,
+        parts,
     };
+    // A backup that could not be restored is none.
+    vector_skew::agree(&copies, &moment.parts)?;
     let body = serde_json::to_vec(&copies).map_err(|e| e.to_string())?;
     let sum = sha256(&body);
     let name = format!("{}{timestamp}/MANIFEST", folder());
@@ -131,7 +154,7 @@ async fn read(backups: &S3, name: &str) -> Result<Bytes, String> {
 }
 
 /// The newest copies: their name, and what each has to be.
-async fn newest(backups: &S3) -> Result<(String, Copies), String> {
+pub(super) async fn newest(backups: &S3) -> Result<(String, Copies), String> {
     let line = read(backups, &pointer()).await?;
     let line = std::str::from_utf8(&line).map_err(|e| format!("{}: {e}", pointer()))?;
     let (timestamp, sum) =
@@ -200,18 +223,7 @@ async fn put_back(
     timestamp: &str,
     manifest: &Manifest,
 ) -> Result<usize, Effect> {
-    let audit = manifest.audit(&node.s3, ROOT).await.map_err(failed)?;
-    let mut good = BTreeMap::new();
-    for key in audit.wrong() {
-        let from = format!("{}{timestamp}/{key}", folder());
-        let bytes = backups.get(&from).await.map_err(|e| Effect::failed(e.to_string()))?;
-        let bytes =
-            bytes.filter(|bytes| manifest.objects.get(key) == Some(&crate::milvus::Digest::of(bytes)));
-        let bytes = bytes.ok_or_else(|| {
-            Effect::failed(format!("backup object {from} is missing or damaged; nothing was overwritten"))
-        })?;
-        good.insert(key.to_owned(), bytes);
-    }
+    let good = verified(node, backups, timestamp, manifest).await?;
     let count = good.len();
     for (key, bytes) in good {
         manifest.restore(&node.s3, &key, bytes).await.map_err(failed)?;
@@ -219,8 +231,29 @@ async fn put_back(
     Ok(count)
 }
 
+/// Copies of what is missing or has other bytes, each compared with its digest.
+pub(super) async fn verified(
+    node: &Milvus,
+    backups: &S3,
+    timestamp: &str,
+    manifest: &Manifest,
+) -> Result<BTreeMap<String, Bytes>, Effect> {
+    let audit = manifest.audit(&node.s3, ROOT).await.map_err(failed)?;
+    let mut good = BTreeMap::new();
+    for key in audit.wrong() {
+        let from = format!("{}{timestamp}/{key}", folder());
+        let bytes = backups.get(&from).await.map_err(|e| Effect::failed(e.to_string()))?;
+        let bytes = bytes.filter(|bytes| manifest.objects.get(key) == Some(&Digest::of(bytes)));
+        let bytes = bytes.ok_or_else(|| {
+            Effect::failed(format!("backup object {from} is missing or damaged; nothing was overwritten"))
+        })?;
+        good.insert(key.to_owned(), bytes);
+    }
+    Ok(good)
+}
+
 /// Waits until the server answers an operator's question, whatever it knows.
-async fn answers(node: &Milvus) -> Result<(), Effect> {
+pub(super) async fn answers(node: &Milvus) -> Result<(), Effect> {
     let began = Instant::now();
     while !matches!(tokio::time::timeout(ANSWER, node.client.exists()).await, Ok(Ok(_))) {
         if began.elapsed() > super::vector::REACHED {
@@ -233,7 +266,7 @@ async fn answers(node: &Milvus) -> Result<(), Effect> {
 
 /// Why the metadata does not fit the objects of a backup, if it does not: metadata that was lost, or is older than
 /// they are, leads to a store that answers and has forgotten.
-async fn skew(node: &Milvus, copies: &Copies) -> Result<Option<String>, Effect> {
+pub(super) async fn skew(node: &Milvus, copies: &Copies) -> Result<Option<String>, Effect> {
     if !node.client.exists().await.map_err(failed)? {
         return Ok(Some(format!("the metadata knows no collection {COLLECTION}")));
     }

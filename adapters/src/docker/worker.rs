@@ -45,7 +45,7 @@ impl Worker {
             env,
             port: PORT,
             more: Vec::new(),
-            disk: Disk { at: "/var/lib/gameday" },
+            disk: Disk { at: "/var/lib/gameday", bytes: None },
             memory: 512 << 20,
             nano_cpus: 1_000_000_000,
         }

@@ -112,7 +112,12 @@ impl LocalHost {
             Act::Rejoin { node } => self.rejoin(node).await?,
             Act::Route { service, to } => self.router.send(service, to),
             Act::Command { run } => self.command(run).await?,
-            Act::Limit { .. } | Act::Unlimit { .. } | Act::Isolate { .. } | Act::Attach { .. } => {
+            Act::Limit { .. }
+            | Act::Unlimit { .. }
+            | Act::Fill { .. }
+            | Act::Free { .. }
+            | Act::Isolate { .. }
+            | Act::Attach { .. } => {
                 Effect::failed(format!("world `local` has no containers, and cannot {act}"))
             }
             Act::Miscompute { node } => self.worker(node)?.miscompute(true).await,

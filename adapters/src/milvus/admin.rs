@@ -10,23 +10,34 @@ use super::error::{MilvusError, check};
 /// Major and minor version that everything here was run against.
 const TESTED: (u32, u32) = (2, 3);
 
+/// A server that cannot be driven.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct Unsupported {
+    /// Why not.
+    pub what: String,
+    /// What to use instead.
+    pub remedy: &'static str,
+}
+
 /// Whether a server of this version can be driven: `v2.3.5-lite`, `2.3.5`, ...
 ///
 /// # Errors
 /// With the cause and the remedy.
-pub fn supported(version: &str) -> Result<(), String> {
+pub fn supported(version: &str) -> Result<(), Unsupported> {
     let numbers = version.trim().trim_start_matches('v').split(['.', '-', '+']);
     let mut numbers = numbers.map_while(|word| word.parse::<u32>().ok());
     let found = numbers.next().zip(numbers.next());
     let remedy = "use Milvus 2.3, such as milvusdb/milvus:v2.3.5 or the image of `gameday images build`";
-    match found {
-        Some(found) if found == TESTED => Ok(()),
+    let what = match found {
+        Some(found) if found == TESTED => return Ok(()),
         Some(found) if found < TESTED => {
-            Err(format!("Milvus {version} is too old: it has no upsert and no count; {remedy}"))
+            format!("Milvus {version} is too old: it has no upsert and no count")
         }
-        Some(_) => Err(format!("Milvus {version} is newer than any that gameday was tried with; {remedy}")),
-        None => Err(format!("a server that calls its version {version:?} is no Milvus; {remedy}")),
-    }
+        Some(_) => format!("Milvus {version} is newer than any that gameday was tried with"),
+        None => format!("a server that calls its version {version:?} is no Milvus"),
+    };
+    Err(Unsupported { what, remedy })
 }
 
 impl Client {
@@ -73,10 +84,10 @@ mod tests {
         for (bad, why) in
             [("v2.2.16", "too old"), ("1.1.1", "too old"), ("v2.4.0", "newer"), ("3.0", "newer")]
         {
-            let told = supported(bad).unwrap_err();
+            let told = supported(bad).unwrap_err().to_string();
             assert!(told.contains(why) && told.contains("v2.3.5"), "{told}");
         }
-        assert!(supported("milvus_lite-3.2.2").unwrap_err().contains("no Milvus"));
+        assert!(supported("milvus_lite-3.2.2").unwrap_err().what.contains("no Milvus"));
     }
 
     proptest! {

@@ -26,7 +26,7 @@ mod scan;
 mod system;
 mod together;
 
-pub use admin::supported;
+pub use admin::{Unsupported, supported};
 pub use client::{Client, Row};
 pub use config::{Files, Knobs, Launch, Ports, Storage, etcd_yaml, glog_conf, launch, milvus_yaml};
 pub use error::MilvusError;

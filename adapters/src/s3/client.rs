@@ -284,6 +284,8 @@ impl S3 {
             // A server that gave up on a slow request may have begun it.
             400..=499 if spoke_s3 && status_code != 408 => S3Error::Refused { op, status: status_code, code },
             503 if code == "SlowDown" => S3Error::Refused { op, status: status_code, code },
+            // MinIO's word for a full disk: an object is named only after all of it was written.
+            507 if code == "XMinioStorageFull" => S3Error::Refused { op, status: status_code, code },
             500..=599 => S3Error::Server { op, status: status_code, code },
             _ => S3Error::Protocol { op, why: format!("status {status} with code {code:?}") },
         }

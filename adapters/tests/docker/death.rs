@@ -1,6 +1,7 @@
 //! The harness is killed outright, at any moment: nothing of the run may be left in the engine.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +10,24 @@ use adapters::docker::sweep::{Thing, find};
 use adapters::docker::{DockerConfig, DockerHost, Engine};
 use adapters::local::heal;
 use harness::act::Act;
+use harness::diagnose::load;
+use harness::journal::{Ending, EventKind, Reader};
+use harness::plan::Plan;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::common::{block_on, run_id, watchdogs};
+use crate::drills::play_to_file;
 use crate::stand::{object, plan};
 
 /// The subcommand that makes this program a harness to be killed; a run's id and its folder follow.
 pub(crate) const HARNESS: &str = "__harness";
 
+/// The subcommand that makes it one that plays a whole drill.
+pub(crate) const DRILL: &str = "__whole_drill";
+
+/// How often one that plays a whole drill is killed, unless `GAMEDAY_KILLS` says otherwise.
+const WHOLE_KILLS: u64 = 3;
 /// How often a harness is killed, unless `GAMEDAY_KILLS` says otherwise.
 const KILLS: u32 = 5;
 
@@ -41,9 +53,25 @@ pub(crate) fn harness(args: &[OsString]) -> ExitCode {
     })
 }
 
-fn started(run: &str, folder: &std::path::Path) -> Child {
+/// Plays a whole drill on the full stack.
+pub(crate) fn whole_drill(args: &[OsString]) -> ExitCode {
+    let run = args[0].to_string_lossy().into_owned();
+    match play_to_file(&full(), &run, Path::new(&args[1])) {
+        Ending::Complete => ExitCode::SUCCESS,
+        other => {
+            println!("{run}: {other:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn full() -> Plan {
+    load(include_bytes!("full.toml"), &[]).unwrap().plan
+}
+
+fn started(word: &str, run: &str, folder: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([HARNESS, run]).arg(folder).stderr(Stdio::null()).spawn().unwrap()
+    command.args([word, run]).arg(folder).stderr(Stdio::null()).spawn().unwrap()
 }
 
 pub(crate) fn left(run: &str) -> Vec<Thing> {
@@ -65,7 +93,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
         // The first moments are those of the launch, the later ones those of the acts.
         let moment = Duration::from_millis(u64::from((chance / 1000 + n * 997) % 5000));
         let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
-        let mut child = started(&run, dir.path());
+        let mut child = started(HARNESS, &run, dir.path());
         std::thread::sleep(moment);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -79,9 +107,71 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
     }
 }
 
+/// The phase that a run was in, and the last act of it.
+fn reached(folder: &Path) -> String {
+    let Ok(file) = std::fs::File::open(folder.join("journal.jsonl")) else {
+        return "before its journal".into();
+    };
+    let (mut phase, mut act) = (String::new(), String::new());
+    for event in Reader::new(std::io::BufReader::new(file)) {
+        match event.map(|event| event.kind) {
+            Ok(EventKind::Entered(entered)) => phase = format!("in {entered}"),
+            Ok(EventKind::Intended(intent)) => act = format!(", after `{}` was begun", intent.step),
+            Ok(_) => {}
+            Err(e) => return format!("with a journal that cannot be read: {e}"),
+        }
+    }
+    phase + &act
+}
+
+/// One drill that nobody disturbs; how long it takes.
+fn undisturbed() -> Duration {
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
+    let began = Instant::now();
+    let ended = started(DRILL, &run, dir.path()).wait().unwrap();
+    let took = began.elapsed();
+    assert!(ended.success(), "{run} did not play to its end: {}", reached(dir.path()));
+    assert!(watchdogs(&run).is_empty() && left(&run).is_empty(), "{run}: {:?}", left(&run));
+    took
+}
+
+/// Every role, at moments spread over launch, seeding, faults, recovery and teardown; `GAMEDAY_KILLS` says how many,
+/// `GAMEDAY_SEED` which.
+pub(crate) fn a_harness_killed_amid_a_whole_drill_leaves_nothing() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let kills = number("GAMEDAY_KILLS").unwrap_or(WHOLE_KILLS).max(1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    let seed = number("GAMEDAY_SEED").unwrap_or(now.into());
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let whole = undisturbed();
+    println!("a whole drill takes {whole:.1?}; {kills} kills, GAMEDAY_SEED={seed}");
+    for n in 0..kills {
+        // One in each equal part of the drill, anywhere in it.
+        let part = rng.next_u64() % 1000;
+        let moment = whole.mul_f64((n as f64 + part as f64 / 1000.0) / kills as f64);
+        let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
+        let mut child = started(DRILL, &run, dir.path());
+        std::thread::sleep(moment);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (killed, there) = (Instant::now(), left(&run).len());
+        let at = reached(dir.path());
+        let gone = || watchdogs(&run).is_empty() && left(&run).is_empty();
+        until(&format!("{run}, killed after {moment:?} {at}, left something"), gone);
+        let healed = killed.elapsed();
+        // Nothing was on its way either.
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(gone(), "{run}, killed after {moment:?} {at}: {:?}", left(&run));
+        let log = std::fs::read_to_string(dir.path().join("heal.jsonl")).unwrap_or_default();
+        assert!(log.is_empty() || log.contains("\"done\""), "{log}");
+        println!("kill {n} after {moment:.1?} {at}: {there} things, gone {healed:.1?} later");
+    }
+    println!("afterwards a whole drill takes {:.1?}", undisturbed());
+}
+
 pub(crate) fn what_nobody_cleaned_up_is_healed_by_hand() {
     let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
-    let mut child = started(&run, dir.path());
+    let mut child = started(HARNESS, &run, dir.path());
     until("the container is there", || left(&run).iter().any(|thing| thing.kind == "container"));
     for pid in watchdogs(&run) {
         assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());

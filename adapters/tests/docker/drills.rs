@@ -51,6 +51,29 @@ pub(crate) fn play_in(plan: Plan, run: &str, folder: &Path) -> (Ending, Report) 
     block_on(async { on(DockerHost::new(config).unwrap(), &plan, run, None).await })
 }
 
+/// Plays a drill as a run of this id, in this folder, with a journal that a reader outside can follow.
+pub(crate) fn play_to_file(plan: &Plan, run: &str, folder: &Path) -> Ending {
+    let config = DockerConfig {
+        run: run.to_owned(),
+        folder: folder.to_owned(),
+        exe: std::env::current_exe().unwrap(),
+        plan: plan.clone(),
+        flaw: None,
+        images: Choices::new(),
+    };
+    let clock = Clock::real();
+    let journal = Journal::create(&folder.join("journal.jsonl"), clock, None).unwrap();
+    let world = Began {
+        run: run.to_owned(),
+        world: WorldName::Docker,
+        ..began(&plan.scenario, String::new(), Vec::new())
+    };
+    block_on(async {
+        let (_stopper, stop) = stop();
+        drill(plan, world, DockerHost::new(config).unwrap(), &journal, clock, stop).await.unwrap()
+    })
+}
+
 async fn on(host: Arc<dyn Host>, plan: &Plan, run: &str, flaw: Option<&str>) -> (Ending, Report) {
     let world = Began {
         run: run.to_owned(),
@@ -87,6 +110,13 @@ pub(crate) fn a_compromise_that_nobody_repairs_fails() {
     };
     assert!(failed("integrity", "feature"), "the intruder is still there: {:#?}", report.findings);
     assert_eq!(report.verdict, Fail);
+}
+
+/// Writes are refused while the disk is full, and nothing else happens.
+pub(crate) fn a_full_disk_is_freed() {
+    let report =
+        play(load(include_bytes!("../../../scenarios/docker/disk_full.toml"), &[]).unwrap().plan, None);
+    all_but_late_pass(&report);
 }
 
 pub(crate) fn a_fault_that_does_nothing_is_unknown() {

@@ -1,9 +1,12 @@
 //! Faults that only containers suffer, and the user's own commands.
 
+use std::time::Duration;
+
 use adapters::docker::images::Choices;
 use harness::act::{Act, Artifact, Damage, Outcome};
 use harness::diagnose::load;
 use harness::plan::Plan;
+use harness::ports::PortError;
 use harness::topology::{NodeId, Role};
 
 use crate::common::block_on;
@@ -71,6 +74,97 @@ pub(crate) fn drives_rot_past_the_doors() {
             bad += u32::from(system.read(key).await != good);
         }
         assert_eq!(bad, 4, "{files}");
+        stand.tear_down().await;
+    });
+}
+
+/// A plan that fills the disk of a node, so that the node has one that can be filled.
+fn with_full_disk(role: &str) -> Plan {
+    let text = format!(
+        "name = \"full\"\nworlds = [\"docker\"]\n[stack]\nregions = [\"east\"]\nroles = [\"object\", \"feature\"]\n\
+         pattern = \"single\"\n[load]\nobject = \"1/s\"\nfeature = \"1/s\"\n[[service]]\nname = \"s\"\n\
+         uses = [\"object\", \"feature\"]\nprobe = {{ get = {{}}, lookup = {{}} }}\n[[fault]]\nat = \"1s\"\n\
+         inject = {{ fill = {{ node = \"east/{role}\" }} }}\n[objectives]\nrpo = \"0s\"\n"
+    );
+    load(text.as_bytes(), &[]).unwrap().plan
+}
+
+/// Writes these keys; the acknowledged ones, and how the others ended.
+async fn written(stand: &Stand, role: Role, keys: std::ops::Range<u64>) -> (Vec<u64>, Vec<(u64, PortError)>) {
+    let system = stand.host.system(role).unwrap();
+    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+    for key in keys {
+        let write = system.write(harness::ports::Write { key, ver: key + 1, delete: false });
+        match tokio::time::timeout(Duration::from_secs(10), write).await.unwrap() {
+            Ok(()) => acknowledged.push(key),
+            Err(e) => refused.push((key, e)),
+        }
+    }
+    (acknowledged, refused)
+}
+
+async fn all_read(stand: &Stand, role: Role, keys: &[u64]) {
+    let system = stand.host.system(role).unwrap();
+    for key in keys {
+        assert_eq!(system.read(*key).await, Ok(Some(harness::ports::Reading::Ver(key + 1))), "{key}");
+    }
+}
+
+pub(crate) fn a_full_object_store_refuses_and_goes_on() {
+    block_on(async {
+        let stand = Stand::of(with_full_disk("object"), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        let early = stand.host.act(&Act::Fill { node: feature() }).await.outcome;
+        assert!(early.text().contains("as large as that of the machine"), "{early:?}");
+        let (before, refused) = written(&stand, Role::Object, 0..20).await;
+        assert_eq!((before.len(), refused), (20, vec![]));
+        println!("{}", stand.must(Act::Fill { node: object() }).await);
+        all_read(&stand, Role::Object, &before).await;
+        let (during, refused) = written(&stand, Role::Object, 20..60).await;
+        println!("{} acknowledged; {} refused, such as {:?}", during.len(), refused.len(), refused.last());
+        assert!(refused.iter().any(|(_, e)| matches!(e, PortError::Definite(_))), "{refused:?}");
+        // A restart finds all of it, and the disk as full as it was.
+        stand.must(Act::Kill { node: object() }).await;
+        println!("{}", stand.must(Act::Free { node: object() }).await);
+        stand.must(Act::Start { node: object() }).await;
+        all_read(&stand, Role::Object, &[before, during].concat()).await;
+        // What was refused for good was never stored.
+        let system = stand.host.system(Role::Object).unwrap();
+        for (key, _) in refused.iter().filter(|(_, e)| matches!(e, PortError::Definite(_))) {
+            assert_eq!(system.read(*key).await, Ok(None), "{key}");
+        }
+        let (after, refused) = written(&stand, Role::Object, 60..80).await;
+        assert_eq!((after.len(), refused), (20, vec![]));
+        // A wiped disk is an empty one of the same size.
+        stand.must(Act::Kill { node: object() }).await;
+        stand.must(Act::Wipe { node: object() }).await;
+        stand.must(Act::Start { node: object() }).await;
+        assert_eq!(stand.host.system(Role::Object).unwrap().read(1).await, Ok(None));
+        println!("{}", stand.must(Act::Fill { node: object() }).await);
+        stand.tear_down().await;
+    });
+}
+
+pub(crate) fn a_full_feature_store_loses_nothing() {
+    block_on(async {
+        let stand = Stand::of(with_full_disk("feature"), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        let (before, refused) = written(&stand, Role::Feature, 0..200).await;
+        assert_eq!((before.len(), refused), (200, vec![]));
+        println!("{}", stand.must(Act::Fill { node: feature() }).await);
+        all_read(&stand, Role::Feature, &before).await;
+        let (during, refused) = written(&stand, Role::Feature, 200..500).await;
+        println!("{} acknowledged; {} refused, such as {:?}", during.len(), refused.len(), refused.first());
+        assert!(!refused.is_empty(), "300 rows fit into what the server had set aside");
+        println!("{}", stand.must(Act::Free { node: feature() }).await);
+        println!("{}", stand.must(Act::Start { node: feature() }).await);
+        all_read(&stand, Role::Feature, &[before, during].concat()).await;
+        let system = stand.host.system(Role::Feature).unwrap();
+        for (key, _) in refused.iter().filter(|(_, e)| matches!(e, PortError::Definite(_))) {
+            assert_eq!(system.read(*key).await, Ok(None), "{key}");
+        }
+        let (after, refused) = written(&stand, Role::Feature, 5000..5100).await;
+        assert_eq!((after.len(), refused), (100, vec![]));
         stand.tear_down().await;
     });
 }

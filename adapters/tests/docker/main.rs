@@ -64,8 +64,16 @@ const TESTS: &[Test] = &[
     ("trap_sprung", vectors::a_sprung_trap_fails),
     ("metadata_lost", vectors::lost_metadata_is_restored),
     ("metadata_old", vectors::old_metadata_is_found_and_restored),
+    ("moment_restored", vectors::a_milvus_is_put_back_as_of_one_moment),
+    ("moments_refused", vectors::a_backup_of_two_moments_is_refused),
+    ("metadata_moment", vectors::a_moment_is_put_back),
+    ("moments_mixed", vectors::mixed_moments_fail),
+    ("full_object", faults::a_full_object_store_refuses_and_goes_on),
+    ("full_feature", faults::a_full_feature_store_loses_nothing),
+    ("disk_full", drills::a_full_disk_is_freed),
     ("log_lost", vectors::a_lost_log_fails),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
+    ("killed_whole_drill", death::a_harness_killed_amid_a_whole_drill_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
 ];
 
@@ -76,6 +84,9 @@ fn main() -> ExitCode {
     }
     if args.first().is_some_and(|arg| arg == death::HARNESS) {
         return death::harness(&args[1..]);
+    }
+    if args.first().is_some_and(|arg| arg == death::DRILL) {
+        return death::whole_drill(&args[1..]);
     }
     if args.first().is_some_and(|arg| arg == engine::DRILL) {
         return engine::drill(&args[1..]);

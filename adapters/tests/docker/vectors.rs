@@ -122,6 +122,65 @@ pub(crate) fn a_wiped_milvus_is_restored_row_by_row() {
     });
 }
 
+/// Metadata, log and objects of one moment bring back all of it; those of two moments are refused, and nothing is
+/// overwritten.
+pub(crate) fn a_milvus_is_put_back_as_of_one_moment() {
+    block_on(async {
+        let stand = Stand::of(small(), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        seed(&stand).await;
+        let backup = stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
+        println!("{backup}");
+        let system = stand.host.system(Role::Vector).unwrap();
+        let write = |key, ver, delete| system.write(Write { key, ver, delete });
+        for (key, ver, delete) in [(1, 1, false), (LOADED_KEYS + 2, 2, false), (3, 3, true)] {
+            write(key, ver, delete).await.unwrap();
+        }
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Incremental }).await;
+        write(LOADED_KEYS + 4, 4, false).await.unwrap();
+        let moment = Act::Restore { node: vector(), scope: RestoreScope::Moment, model: None };
+        // All of its own disk is lost.
+        stand.must(Act::Kill { node: vector() }).await;
+        stand.must(Act::Wipe { node: vector() }).await;
+        stand.must(Act::Start { node: vector() }).await;
+        assert!(system.read(1).await.is_err(), "its metadata is gone, and with it the collection");
+        println!("wiped: {}", stand.must(moment.clone()).await);
+        let all = everything(&stand).await;
+        assert_eq!(all.len() as u64, SEEDED, "one is new, one removed, one was never backed up");
+        for (key, reading) in &all {
+            let wanted = if *key == 1 { 1 } else { key.saturating_sub(LOADED_KEYS) };
+            assert_eq!(*reading, Reading::Ver(wanted), "{key}");
+        }
+        // It takes writes, and a kill loses nothing of them.
+        write(LOADED_KEYS + 5, 5, false).await.unwrap();
+        stand.must(Act::Kill { node: vector() }).await;
+        stand.must(Act::Start { node: vector() }).await;
+        assert_eq!(everything(&stand).await.len() as u64, SEEDED + 1);
+        stand.tear_down().await;
+    });
+}
+
+/// Metadata that is older than the objects is refused before anything is overwritten.
+pub(crate) fn a_backup_of_two_moments_is_refused() {
+    block_on(async {
+        let stand = Stand::of(small(), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        seed(&stand).await;
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
+        let (what, how) = (Artifact::Backup, Damage::Swap);
+        println!("{}", stand.must(Act::Damage { node: vector(), what, how, fraction: 1.0, seed: 1 }).await);
+        let before = everything(&stand).await;
+        let moment = Act::Restore { node: vector(), scope: RestoreScope::Moment, model: None };
+        let refused = stand.host.act(&moment).await.outcome;
+        println!("{refused:?}");
+        let said = refused.text();
+        assert!(!refused.observed() && said.contains("are of different moments"), "{said}");
+        assert!(said.contains("nothing was overwritten"), "{said}");
+        assert_eq!(everything(&stand).await, before, "it serves as before");
+        stand.tear_down().await;
+    });
+}
+
 fn passes(text: &[u8]) {
     all_but_late_pass(&play(shipped(text), None));
 }
@@ -160,6 +219,16 @@ pub(crate) fn old_metadata_is_found_and_restored() {
     passes(include_bytes!("../../../scenarios/docker/metadata_old.toml"));
 }
 
+pub(crate) fn a_moment_is_put_back() {
+    passes(include_bytes!("../../../scenarios/docker/metadata_moment.toml"));
+}
+
+pub(crate) fn mixed_moments_fail() {
+    let report = play(shipped(include_bytes!("../../../scenarios/docker/negative/moments_mixed.toml")), None);
+    let failed = report.findings.iter().find(|f| f.objective == "rto" && f.subject == "rag");
+    assert!(failed.is_some_and(|f| f.verdict == Fail), "{:#?}", report.findings);
+}
+
 pub(crate) fn a_lost_log_fails() {
     let report = play(shipped(include_bytes!("../../../scenarios/docker/negative/log_lost.toml")), None);
     let rpo = report.findings.iter().find(|f| f.objective == "rpo" && f.subject == "vector");
@@ -173,6 +242,8 @@ pub(crate) fn an_image_that_is_no_milvus_is_told_with_its_log() {
         let stand = Stand::of(small(), None, other);
         let refused = stand.host.launch().await.unwrap_err();
         assert!(refused.what.contains("this image has no milvus"), "{refused}");
+        assert_eq!(refused.what.matches("this image has no milvus").count(), 1, "told once: {refused}");
+        assert!(refused.remedy.contains("gameday/postgres:15 is Milvus 2.3"), "{refused}");
         stand.tear_down().await;
     });
 }

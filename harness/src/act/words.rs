@@ -132,6 +132,9 @@ words! {
         Full = "full",
         /// What critical services need, first; the rest follows.
         Minimal = "minimal",
+        /// Of a vector store: metadata, log and objects as they were at one moment, then what was written since; refused
+        /// where they are not of one moment.
+        Moment = "moment",
     }
 }
 

@@ -72,6 +72,11 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
             let hint = "say `engine = \"auto\"`, or play it in world `local`";
             problem(out, path, "Milvus builds its indexes itself, and has no engine `opencl`", hint);
         }
+        if step.act.needs_containers() && s.worlds != [WorldName::Docker] {
+            let (path, word) = (format!("recover.{i}.act"), step.act.word());
+            let message = format!("this `{word}` can be done in world `docker` alone");
+            problem(out, &path, message, "add `worlds = [\"docker\"]` to the scenario");
+        }
     }
     if s.fault.len() + s.recover.len() > STEPS_MAX {
         let message = format!("{} steps are too many", s.fault.len() + s.recover.len());

@@ -155,14 +155,37 @@ impl<'a> NodeRefs<'a> {
         self.problem(key, format!("a {} node has no models' versions", node.role), hint)
     }
 
+    /// Metadata and objects of one moment were asked of a store that has them in one place.
+    pub fn no_moment<T>(&mut self, key: &str, node: &NodeId) -> Option<T> {
+        let hint = "scope: full, minimal".into();
+        self.problem(key, format!("a {} node has no metadata apart from its objects", node.role), hint)
+    }
+
+    /// The node of that name, which must have a disk of its own that can be small.
+    pub fn resolve_disk(&mut self, key: &str, name: &str) -> Option<NodeId> {
+        let node = self.resolve(key, name)?;
+        if matches!(node.role, Role::Object | Role::Feature) {
+            return Some(node);
+        }
+        let hint = "disks of object and feature nodes can be filled".into();
+        self.problem(key, format!("the disk of `{name}` cannot be filled"), hint)
+    }
+
     /// The node of that name, which must store such things and let them be damaged in this way. `word` is the
     /// fault's key.
     pub fn resolve_with(&mut self, word: &str, name: &str, what: Artifact, how: Damage) -> Option<NodeId> {
         let node = self.resolve(&format!("{word}.node"), name)?;
         let (fits, has): (bool, &str) = match node.role {
             Role::Vector => (
-                matches!(what, Artifact::Index | Artifact::Segment | Artifact::Log | Artifact::Manifest),
-                "index, segment, log, manifest",
+                matches!(
+                    what,
+                    Artifact::Index
+                        | Artifact::Segment
+                        | Artifact::Log
+                        | Artifact::Manifest
+                        | Artifact::Backup
+                ),
+                "index, segment, log, manifest, backup",
             ),
             Role::Object => (
                 matches!(what, Artifact::Object | Artifact::Backup | Artifact::Model | Artifact::Drive),
@@ -185,6 +208,8 @@ impl<'a> NodeRefs<'a> {
             ),
             Artifact::Definitions => (matches!(how, Damage::Shift | Damage::Delete), "shift, delete"),
             Artifact::Model => (how == Damage::Swap, "swap"),
+            // The metadata in it is swapped for older one.
+            Artifact::Backup if node.role == Role::Vector => (how == Damage::Swap, "swap"),
             Artifact::Heap | Artifact::Drive => (how == Damage::Flip, "flip"),
             Artifact::Index if node.role == Role::Feature => (how == Damage::Flip, "flip"),
             Artifact::Index => (

@@ -81,6 +81,8 @@ fn felt_by(fault: &Fault, s: &Scenario) -> Option<Vec<Role>> {
     match fault {
         Fault::Corrupt { what: Artifact::Backup | Artifact::Model | Artifact::Definitions, .. } => None,
         Fault::Intrude { .. } | Fault::Stall { .. } | Fault::Split { .. } => None,
+        // Probes only read, and a full disk is read as before: what was acknowledged is what read-back looks for.
+        Fault::Fill { .. } => None,
         Fault::Region { .. } => Some(s.stack.roles.clone()),
         Fault::Kill { node }
         | Fault::Stop { node }

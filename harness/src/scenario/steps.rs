@@ -133,6 +133,11 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         memory_mb: Option<u32>,
     },
+    /// The node's disk runs full: it has no byte left to write. The node then has a small disk from the start.
+    Fill {
+        /// region/role
+        node: String,
+    },
     /// The node is taken out of its network: nobody reaches it, and it reaches nobody.
     Isolate {
         /// region/role
@@ -204,7 +209,7 @@ pub enum Remedy {
     Restore {
         /// region/role
         node: String,
-        /// All of it, or what critical services need first.
+        /// All of it, or what critical services need first; or, of a Milvus, metadata, log and objects of one moment.
         #[serde(default)]
         scope: RestoreScope,
         /// Of a feature store: the newest backup whose definitions this version of every model works with. Newer

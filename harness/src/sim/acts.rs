@@ -82,9 +82,12 @@ impl Shared {
                 seen(there, "a test computation was wrong", "there is no worker to mislead")
             }
             Act::Compute { .. } => Effect::observed("it computes right results again"),
-            Act::Limit { .. } | Act::Unlimit { .. } | Act::Isolate { .. } | Act::Attach { .. } => {
-                Effect::failed("world `sim` has no containers")
-            }
+            Act::Limit { .. }
+            | Act::Unlimit { .. }
+            | Act::Fill { .. }
+            | Act::Free { .. }
+            | Act::Isolate { .. }
+            | Act::Attach { .. } => Effect::failed("world `sim` has no containers"),
             Act::Command { .. } => Effect::observed("commands are not run in a simulation; taken as done"),
             Act::Backup { .. }
             | Act::Restore { .. }

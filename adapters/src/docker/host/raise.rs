@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::bridge::Bridge;
 use super::super::container::Container;
+use super::super::disk;
 use super::super::images::{self, Found};
 use super::super::stand::Place;
 use super::super::{Engine, FOLDER, RUN, environment};
@@ -79,7 +80,10 @@ impl DockerHost {
             aliases: vec![slug.clone()],
             also: Vec::new(),
         };
-        let blueprint = node.product.blueprint(image.image.clone());
+        let mut blueprint = node.product.blueprint(image.image.clone());
+        if disk::fills(&self.plan, &node.id) {
+            blueprint = blueprint.small_disk(disk::SMALL);
+        }
         let made = Container::new(engine.clone(), self.name(&slug), blueprint, place);
         made.create().await.map_err(|why| environment(why, "see that the engine has room on its disk"))?;
         let container = node.container.get_or_init(|| made);
@@ -88,9 +92,18 @@ impl DockerHost {
         }
         let effect = self.start(node).await;
         if !effect.outcome.observed() {
-            let said = container.said().await;
-            let what = format!("{}: {}; its log: {said}", node.id, effect.outcome.text());
-            return Err(environment(what, SEE_LOGS));
+            if let Some(refused) = node.product.hopeless() {
+                let what = format!("{}: image {}: {}", node.id, image.image, refused.what);
+                return Err(environment(what, refused.remedy));
+            }
+            let (mut what, log) = (format!("{}: {}", node.id, effect.outcome.text()), "; its log: ");
+            // Of one that has ended, it is told already.
+            if !what.contains(log) {
+                what = what + log + &container.said().await;
+            }
+            let remedy =
+                format!("{SEE_LOGS}, and see that image {} is {}", image.image, node.product.wanted());
+            return Err(environment(what, remedy));
         }
         let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?.addr();
         let (name, at, image) = (node.product.name(), node.port.addr(), image.words());
@@ -167,6 +180,7 @@ impl DockerHost {
                     let facts = node.product.facts();
                     return facts.into_iter().fold(effect, |effect, (name, value)| effect.with(&name, value));
                 }
+                Err(why) if node.product.hopeless().is_some() => return Effect::failed(why),
                 Err(why) => why,
             };
             if let Some(end) = container.ended().await {

@@ -208,7 +208,7 @@ pub async fn restore<H: Operated>(
     rules.undo_catalogue = model_version.is_some();
     let mut first = Replaced::default();
     let critical_seconds = match scope {
-        RestoreScope::Full => None,
+        RestoreScope::Full | RestoreScope::Moment => None,
         RestoreScope::Minimal => {
             let only = Some(content.critical());
             first = holder.replace(restore, Rules { only, ..rules }).await?;
@@ -235,7 +235,7 @@ pub async fn restore<H: Operated>(
 /// What two commits did. What the first one has sorted out, the second one does not find any more.
 fn together(first: Replaced, last: Replaced, scope: RestoreScope) -> Replaced {
     match scope {
-        RestoreScope::Full => last,
+        RestoreScope::Full | RestoreScope::Moment => last,
         // The second one finds the rows that the first one put right in part only: they are the same rows.
         RestoreScope::Minimal => Replaced { items: last.items, replayed: last.replayed, ..first },
     }
