@@ -3,7 +3,7 @@
 //! In a whole round the follower looks at every key of its source with the number of its write, and copies what differs
 //! from what it holds itself: new and changed rows, and removals. Once such a round has ended, everything that was
 //! acknowledged before it began is here: that moment is told, and how far behind it lies is the lag. Since a scan of
-//! all keys takes its time, short rounds in between ask for the newest writes only, by their numbers, and promise
+//! all keys takes its time, short rounds beside it ask for the newest writes only, by their numbers, and promise
 //! nothing. What was not copied when the source is lost, is lost.
 //!
 //! It runs outside of both regions, reaches its source by the link between them, and so stops when that
@@ -12,7 +12,8 @@
 //! What it was ordered is done when it says so: a follower that was stalled or ended has nothing on its way. Reading is
 //! given up at once, storing is not: a row that is on its way to the collection arrives before the order is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub struct Progress {
     pub removed: u64,
     /// Everything acknowledged before this moment is here.
     pub complete: Option<Instant>,
-    /// Why the last round, whole or short, did not end well.
+    /// Why the last round did not end well, if no whole one has since.
     pub trouble: Option<String>,
 }
 
@@ -85,6 +86,7 @@ impl Follower {
             source,
             own,
             held: None,
+            scan: None,
             whole: None,
             progress: progress.clone(),
             wanted: wanted.clone(),
@@ -154,12 +156,23 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 
 /// What differs between a source and its follower.
 struct Difference {
-    /// Whether all of the source was looked at.
-    whole: bool,
     /// Rows of the source that the follower lacks, or holds with another number.
     rows: Vec<Row>,
     /// Keys that the source no longer has.
     gone: Vec<u64>,
+}
+
+/// Rows here, and keys of the source with the numbers of their writes.
+type Scanned = (u64, BTreeMap<u64, u64>);
+
+/// A look at all keys of the source, under way beside short rounds.
+struct Scan {
+    began: Instant,
+    /// How many rows were known to be here then.
+    held: usize,
+    /// Keys stored since, of which the scan may know less than a short round.
+    fresh: BTreeSet<u64>,
+    found: Pin<Box<dyn Future<Output = Result<Scanned, MilvusError>> + Send>>,
 }
 
 struct Copier {
@@ -167,6 +180,7 @@ struct Copier {
     own: Client,
     /// Keys here with the numbers of their writes; nothing if that is not known.
     held: Option<BTreeMap<u64, u64>>,
+    scan: Option<Scan>,
     /// When the last whole round began.
     whole: Option<Instant>,
     wanted: Arc<AtomicBool>,
@@ -178,98 +192,136 @@ impl Copier {
         loop {
             let order = *orders.borrow_and_update();
             tell.send_replace(order);
-            match order {
+            let done = match order {
                 State::End => return,
                 State::StandStill => {
+                    self.scan = None;
                     // Nobody orders anything any more once the follower is dropped.
-                    if orders.changed().await.is_err() {
-                        return;
+                    match orders.changed().await {
+                        Ok(()) => continue,
+                        Err(_) => return,
                     }
                 }
-                State::Follow => {
-                    let began = Instant::now();
-                    tokio::select! {
-                        // Only what was read is thrown away.
-                        looked = limited(self.look()) => self.round(began, looked).await,
-                        _ = orders.changed() => continue,
-                    }
-                    tokio::select! {
-                        () = sleep(PAUSE) => {}
-                        _ = orders.changed() => {}
-                    }
+                State::Follow => self.round(&mut orders).await,
+            };
+            if let Err(e) = done {
+                // What was stored of it is not known.
+                (self.held, self.scan) = (None, None);
+                lock(&self.progress).trouble = Some(e.to_string());
+                tokio::select! {
+                    () = sleep(PAUSE) => {}
+                    _ = orders.changed() => {}
                 }
             }
         }
     }
 
-    async fn round(&mut self, began: Instant, looked: Result<Difference, MilvusError>) {
-        let whole = looked.as_ref().is_ok_and(|found| found.whole);
-        let done = match looked {
-            Ok(found) => limited(self.store(found)).await,
-            Err(e) => Err(e),
+    /// The next round, or what is left of it when another order comes: only what was read is thrown away.
+    async fn round(&mut self, orders: &mut watch::Receiver<State>) -> Result<(), MilvusError> {
+        let Some(held) = &self.held else {
+            let began = Instant::now();
+            let found = tokio::select! {
+                found = limited(everything(&self.source, &self.own)) => found?,
+                _ = orders.changed() => return Ok(()),
+            };
+            let (holds, found) = found;
+            self.held = Some(holds);
+            return self.whole(began, found).await;
         };
-        if done.is_err() {
-            // What was stored of it is not known.
-            self.held = None;
-        }
-        let mut progress = lock(&self.progress);
-        match done {
-            Ok((copied, removed)) => {
-                progress.copied += copied;
-                progress.removed += removed;
-                if whole {
-                    progress.rounds += 1;
-                    progress.complete = Some(began);
-                    self.whole = Some(began);
-                }
-                progress.trouble = None;
-            }
-            Err(e) => progress.trouble = Some(e.to_string()),
-        }
-    }
-
-    async fn look(&mut self) -> Result<Difference, MilvusError> {
         let due = self.whole.is_none_or(|at| at.elapsed() > WHOLE);
-        // Asked for again by whoever waits, should this round come to nothing.
-        if !self.wanted.swap(false, Ordering::AcqRel)
-            && !due
-            && let Some(held) = &self.held
-        {
-            let newest = held.values().max().copied().unwrap_or_default();
-            if let Some(mut rows) = self.source.newer(newest.saturating_sub(SLACK)).await? {
-                rows.retain(|row| held.get(&row.key).is_none_or(|ver| *ver < row.ver));
-                return Ok(Difference { whole: false, rows, gone: Vec::new() });
-            }
+        // Asked for again by whoever waits, should the scan come to nothing.
+        if self.scan.is_none() && (self.wanted.swap(false, Ordering::AcqRel) || due) {
+            self.scan = Some(self.begin(held.len()));
         }
-        self.look_at_all().await
-    }
-
-    async fn look_at_all(&mut self) -> Result<Difference, MilvusError> {
-        // One that was emptied or restored since holds something else than is known.
-        let holds = match self.held.take() {
-            Some(held) if self.own.count().await? == held.len() as u64 => held,
-            _ => self.own.versions().await?,
+        let newest = held.values().max().copied().unwrap_or_default();
+        let short = async {
+            sleep(PAUSE).await;
+            self.source.newer(newest.saturating_sub(SLACK)).await
         };
-        let holds = self.held.insert(holds);
-        let is = self.source.versions().await?;
-        let differs = is.iter().filter(|(key, ver)| holds.get(key) != Some(ver)).map(|(key, _)| *key);
-        let differs: Vec<u64> = differs.collect();
-        let gone = holds.keys().filter(|key| !is.contains_key(key)).copied().collect();
-        Ok(Difference { whole: true, rows: self.source.rows_of(&differs).await?, gone })
+        let scanned = async {
+            match &mut self.scan {
+                Some(scan) => scan.found.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            found = limited(short) => {
+                let mut rows = found?.unwrap_or_default();
+                rows.retain(|row| held.get(&row.key).is_none_or(|ver| *ver < row.ver));
+                if let Some(scan) = &mut self.scan {
+                    scan.fresh.extend(rows.iter().map(|row| row.key));
+                }
+                self.store(Difference { rows, gone: Vec::new() }).await
+            }
+            found = scanned => {
+                let found = found?;
+                let Some(scan) = self.scan.take() else { return Ok(()) };
+                self.compare(scan, found).await
+            }
+            _ = orders.changed() => Ok(()),
+        }
     }
 
-    /// Answers how many rows were stored and removed.
-    async fn store(&mut self, found: Difference) -> Result<(u64, u64), MilvusError> {
-        let Difference { rows, gone, .. } = found;
-        self.own.upsert_all(&rows).await?;
-        self.own.delete_all(&gone).await?;
+    fn begin(&self, held: usize) -> Scan {
+        let (source, own) = (self.source.clone(), self.own.clone());
+        let found = limited(async move { Ok((own.count().await?, source.versions().await?)) });
+        Scan { began: Instant::now(), held, fresh: BTreeSet::new(), found: Box::pin(found) }
+    }
+
+    /// Ends a whole round with what a scan has found.
+    async fn compare(&mut self, scan: Scan, (rows, is): Scanned) -> Result<(), MilvusError> {
+        let Some(holds) = &self.held else { return Ok(()) };
+        // Of rows on their way it may have seen some. Emptied or restored since, it holds something else than is known.
+        let (least, most) = (scan.held.min(holds.len()) as u64, scan.held.max(holds.len()) as u64);
+        if rows < least || rows > most {
+            self.held = None;
+            return Ok(());
+        }
+        let stale = |key: &u64| !scan.fresh.contains(key);
+        let differs = is.iter().filter(|(key, ver)| stale(key) && holds.get(key) != Some(ver));
+        let differs: Vec<u64> = differs.map(|(key, _)| *key).collect();
+        let gone = holds.keys().filter(|key| stale(key) && !is.contains_key(key)).copied().collect();
+        let rows = limited(self.source.rows_of(&differs)).await?;
+        self.whole(scan.began, Difference { rows, gone }).await
+    }
+
+    async fn whole(&mut self, began: Instant, found: Difference) -> Result<(), MilvusError> {
+        self.store(found).await?;
+        self.whole = Some(began);
+        let mut progress = lock(&self.progress);
+        progress.rounds += 1;
+        progress.complete = Some(began);
+        progress.trouble = None;
+        Ok(())
+    }
+
+    async fn store(&mut self, Difference { rows, gone }: Difference) -> Result<(), MilvusError> {
+        let stored = async {
+            self.own.upsert_all(&rows).await?;
+            self.own.delete_all(&gone).await
+        };
+        limited(stored).await?;
         let holds = self.held.get_or_insert_default();
         holds.extend(rows.iter().map(|row| (row.key, row.ver)));
         for key in &gone {
             holds.remove(key);
         }
-        Ok((rows.len() as u64, gone.len() as u64))
+        let mut progress = lock(&self.progress);
+        progress.copied += rows.len() as u64;
+        progress.removed += gone.len() as u64;
+        Ok(())
     }
+}
+
+/// What a collection holds, and in what it differs from its source.
+async fn everything(source: &Client, own: &Client) -> Result<(BTreeMap<u64, u64>, Difference), MilvusError> {
+    let holds = own.versions().await?;
+    let is = source.versions().await?;
+    let differs = is.iter().filter(|(key, ver)| holds.get(key) != Some(ver)).map(|(key, _)| *key);
+    let differs: Vec<u64> = differs.collect();
+    let gone = holds.keys().filter(|key| !is.contains_key(key)).copied().collect();
+    let rows = source.rows_of(&differs).await?;
+    Ok((holds, Difference { rows, gone }))
 }
 
 async fn limited<T>(work: impl Future<Output = Result<T, MilvusError>>) -> Result<T, MilvusError> {
