@@ -268,6 +268,7 @@ impl Host for DockerHost {
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         self.gate.close();
+        self.operator.followers.abandon();
         join_all(self.nodes.iter().map(|node| node.links.end())).await;
         if let Some(engine) = self.engine.get() {
             self.collect_logs().await;

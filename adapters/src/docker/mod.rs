@@ -35,6 +35,7 @@ mod bridge;
 mod container;
 mod engine;
 mod faults;
+mod followers;
 mod host;
 pub mod images;
 mod mc;

@@ -102,6 +102,8 @@ impl DockerHost {
                 acts::audit(self.node(node)?.product.feature()?, &store.buckets()).await
             }
             Act::Rebuild { node, engine } => {
+                // An index of what is not here yet would be one of nothing.
+                self.follow_up(self.node(node)?, vector::LONG).await?;
                 vector::rebuild(self.node(node)?.product.vector()?, *engine, &self.corpus).await?
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),

@@ -372,6 +372,9 @@ pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
     let kind = match native.kind {
         index::Kind::Hnsw { m, ef_construction, ef } => vectordb::Kind::Hnsw { m, ef_construction, ef },
         index::Kind::IvfFlat { nlist, nprobe } => vectordb::Kind::IvfFlat { nlist, nprobe },
+        index::Kind::IvfSq8 { .. } | index::Kind::IvfPq { .. } => {
+            unreachable!("scenarios name `hnsw` and `ivf_flat` only, and the spec was made above")
+        }
     };
     IndexSpec { kind, seed }
 }

@@ -11,6 +11,7 @@ mod death;
 mod drills;
 mod engine;
 mod faults;
+mod followers;
 mod regions;
 mod stand;
 mod vectors;
@@ -51,6 +52,8 @@ const TESTS: &[Test] = &[
     ("vector_contract", vectors::the_contract_is_kept_by_a_vector_store),
     ("vector_image", vectors::an_image_that_is_no_milvus_is_told_with_its_log),
     ("vector_alone", vectors::a_vector_role_without_objects_is_refused),
+    ("vector_regions", followers::a_milvus_is_followed_taken_over_and_follows),
+    ("vector_sync", followers::a_milvus_that_is_to_be_followed_synchronously_is_refused),
     ("vector_killed", vectors::a_kill_loses_nothing_and_a_lost_log_is_counted_to_the_row),
     ("vector_wiped", vectors::a_wiped_milvus_is_restored_row_by_row),
     ("index_loud", vectors::a_loud_index_is_rebuilt),

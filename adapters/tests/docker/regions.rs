@@ -24,7 +24,7 @@ pub(crate) fn plan(set: &[(&str, &str)]) -> Plan {
     load(REGION, &set).unwrap().plan
 }
 
-async fn launched(plan: Plan) -> Stand {
+pub(crate) async fn launched(plan: Plan) -> Stand {
     let stand = Stand::of(plan, None, Choices::new());
     stand.host.launch().await.unwrap();
     stand
@@ -32,7 +32,7 @@ async fn launched(plan: Plan) -> Stand {
 
 impl Stand {
     /// Writes records until one is not acknowledged; those that were.
-    async fn fill(&self, role: Role, keys: std::ops::Range<u64>) -> BTreeSet<u64> {
+    pub(crate) async fn fill(&self, role: Role, keys: std::ops::Range<u64>) -> BTreeSet<u64> {
         let (system, mut acked) = (self.host.system(role).unwrap(), BTreeSet::new());
         for key in keys {
             if put(system.as_ref(), key, Duration::from_secs(5)).await.is_err() {
@@ -43,12 +43,12 @@ impl Stand {
         acked
     }
 
-    async fn filled(&self, role: Role, keys: std::ops::Range<u64>) {
+    pub(crate) async fn filled(&self, role: Role, keys: std::ops::Range<u64>) {
         assert_eq!(self.fill(role, keys.clone()).await, keys.collect(), "{role}");
     }
 
     /// What a region holds; nothing if it does not answer.
-    async fn held(&self, region: &str, role: Role) -> Option<BTreeMap<u64, Reading>> {
+    pub(crate) async fn held(&self, region: &str, role: Role) -> Option<BTreeMap<u64, Reading>> {
         let system = self.host.system_in(region, role).unwrap();
         let (mut all, mut after) = (BTreeMap::new(), None);
         loop {
@@ -63,7 +63,7 @@ impl Stand {
     }
 
     /// Waits until a region holds exactly so many records, each as it was written.
-    async fn holds(&self, region: &str, role: Role, count: usize) {
+    pub(crate) async fn holds(&self, region: &str, role: Role, count: usize) {
         let (began, mut seen) = (Instant::now(), None);
         while seen != Some(count) {
             assert!(began.elapsed() < PATIENCE, "{region} holds {seen:?} records of {role}, not {count}");
@@ -78,7 +78,7 @@ impl Stand {
         }
     }
 
-    async fn not(&self, act: Act) -> String {
+    pub(crate) async fn not(&self, act: Act) -> String {
         let outcome = self.host.act(&act).await.outcome;
         assert!(!outcome.observed(), "{act}: {outcome:?}");
         outcome.text().to_owned()

@@ -11,7 +11,7 @@ use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::diagnose::load;
 use harness::plan::Plan;
-use harness::ports::Host;
+use harness::ports::{EnvironmentError, Host};
 use harness::topology::{NodeId, Role};
 
 use crate::common::{block_on, run_id, watchdogs};
@@ -53,6 +53,10 @@ impl Stand {
     }
 
     pub(crate) fn of(plan: Plan, flaw: Option<&str>, images: Choices) -> Self {
+        Self::try_of(plan, flaw, images).unwrap()
+    }
+
+    pub(crate) fn try_of(plan: Plan, flaw: Option<&str>, images: Choices) -> Result<Self, EnvironmentError> {
         let (folder, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
         let config = DockerConfig {
             run: run.clone(),
@@ -62,7 +66,7 @@ impl Stand {
             flaw: flaw.map(str::to_owned),
             images,
         };
-        Self { host: DockerHost::new(config).unwrap(), plan, run, folder }
+        Ok(Self { host: DockerHost::new(config)?, plan, run, folder })
     }
 
     pub(crate) fn folder(&self) -> &Path {

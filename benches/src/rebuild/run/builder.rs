@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::noise::Clock;
 use crate::rebuild::{
-    contender::{Engine, Kind, Searcher, nlist},
+    contender::{Engine, Kind, Searcher, nlist, parts},
     data::{KEPT, read_rows, sha256_of},
     result::BuildFigures,
 };
@@ -121,7 +121,7 @@ fn build(
     };
     let clock = Clock::start();
     let vectors = Vectors::new(dim, &ids, &base)?;
-    let spec = spec(kind, ids.len(), 64);
+    let spec = spec(kind, ids.len(), dim, 64);
     let index = index::build(vectors, &spec, engine, &mut |_| ControlFlow::Continue(()))?;
     let built = Instant::now();
     if for_faiss {
@@ -163,10 +163,14 @@ fn keep_to(threads: usize) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the contenders build (see `Contender::params`), searched with `setting`.
-fn spec(kind: Kind, n: usize, setting: u32) -> IndexSpec {
+fn spec(kind: Kind, n: usize, dim: usize, setting: u32) -> IndexSpec {
+    let nlist = nlist(n);
+    let nprobe = setting.min(nlist);
     let kind = match kind {
         Kind::Hnsw => IndexKind::Hnsw { m: 16, ef_construction: EF_CONSTRUCTION, ef: setting },
-        Kind::IvfFlat => IndexKind::IvfFlat { nlist: nlist(n), nprobe: setting.min(nlist(n)) },
+        Kind::IvfFlat => IndexKind::IvfFlat { nlist, nprobe },
+        Kind::IvfSq8 => IndexKind::IvfSq8 { nlist, nprobe },
+        Kind::IvfPq => IndexKind::IvfPq { nlist, nprobe, m: parts(dim) },
     };
     IndexSpec { kind, metric: Metric::L2, seed: 0 }
 }
@@ -184,7 +188,7 @@ fn search(data: &Path, file: &Path, dim: &str, kind: &str, settings: &str) -> Li
     let mut all = Vec::new();
     for setting in settings.split(',') {
         let setting: u32 = setting.parse()?;
-        let index = Index::from_bytes(&bytes, &spec(kind, n, setting))?;
+        let index = Index::from_bytes(&bytes, &spec(kind, n, dim, setting))?;
         let began = Instant::now();
         let found: Result<Vec<_>, _> =
             queries.chunks_exact(dim).map(|query| index.search(query, K, &|_| true)).collect();
