@@ -15,4 +15,6 @@ pub mod postgres;
 pub mod replica;
 mod rpc;
 pub mod s3;
+#[cfg(test)]
+mod trials;
 pub mod vectordb;

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use crate::{
     act::Act,
     plan::Plan,
-    ports::{Page, PortError, Reading, System, Write},
+    ports::{Effect, Page, PortError, Reading, System, Write},
     scenario::Pattern,
     topology::{Role, Topology},
 };
@@ -85,6 +85,20 @@ impl Router {
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the users of a service to a region.
+    pub fn send(&self, service: &str, to: &str) -> Effect {
+        if self.region_of(service).is_none() || !self.regions.iter().any(|region| region == to) {
+            return Effect::failed(format!("there is no service {service}, or no region {to}"));
+        }
+        self.apply(&Act::Route { service: service.to_owned(), to: to.to_owned() });
+        match self.region_of(service) {
+            Some(now) if now == to => {
+                Effect::observed(format!("the router sends users of {service} to {now}"))
+            }
+            now => Effect::not_observed(format!("the router sends users of {service} to {now:?}")),
+        }
     }
 
     /// Takes note of an act whose effect was seen.
@@ -239,6 +253,40 @@ impl System for Routed {
 
     async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {
         self.reader()?.infer(input).await
+    }
+}
+
+/// The stores that a host has opened, of every role in every region.
+#[derive(Debug)]
+pub struct Systems(BTreeMap<Role, Routed>);
+
+impl Systems {
+    /// Of several nodes of a role in one region, the first is the door.
+    pub fn new(
+        router: &Arc<Router>,
+        opened: impl IntoIterator<Item = (Role, String, Arc<dyn System>)>,
+    ) -> Systems {
+        let mut roles: BTreeMap<Role, BTreeMap<String, Arc<dyn System>>> = BTreeMap::new();
+        for (role, region, system) in opened {
+            roles.entry(role).or_default().entry(region).or_insert(system);
+        }
+        let routed = |(role, systems)| (role, Routed::new(router.clone(), role, systems));
+        Systems(roles.into_iter().map(routed).collect())
+    }
+
+    /// For writers and for read-back.
+    pub fn of_role(&self, role: Role) -> Option<Arc<dyn System>> {
+        Some(Arc::new(self.0.get(&role)?.clone()))
+    }
+
+    /// For the users of a service.
+    pub fn of_service(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
+        Some(Arc::new(self.0.get(&role)?.of_service(service)))
+    }
+
+    /// A region's own store.
+    pub fn in_region(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
+        self.0.get(&role)?.in_region(region)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A link between regions: a container of the run that alone is in the networks of both.
 //!
 //! Nodes of one region reach those of another by such links only, each under the name `to-<node>` in its own region's
-//! network. The container runs the link of world `local` ([`crate::local::link`]): what is told of a cut, a delay or a
+//! network. What follows a Milvus runs in the harness, which comes in at a port that such a link publishes. The container
+//! runs the link of world `local` ([`crate::local::link`]): what is told of a cut, a delay or a
 //! mending is what the link saw on connections of its own through the same path. It takes orders at a port that is
 //! published on loopback, one line of JSON each.
 
@@ -60,6 +61,8 @@ pub(super) struct Bridge {
     /// Where they lead.
     pub(super) far: NodeId,
     pub(super) control: Port,
+    /// Where the harness itself comes in, if it does.
+    pub(super) door: Option<Port>,
     pub(super) container: OnceLock<Container>,
     port: u16,
     mode: Mutex<Mode>,
@@ -78,6 +81,7 @@ impl Bridge {
             near,
             far,
             control: Port::reserve()?,
+            door: (store.role == Role::Vector).then(Port::reserve).transpose()?,
             container: OnceLock::new(),
             port,
             mode: Mutex::new(Mode::Open),
@@ -98,7 +102,7 @@ impl Bridge {
             cmd,
             env,
             port: CONTROL,
-            more: Vec::new(),
+            more: self.door.iter().map(|door| (self.port, door.addr())).collect(),
             disk: Disk { at: "/var/lib/gameday", bytes: None },
             memory: 256 << 20,
             nano_cpus: 1_000_000_000,

@@ -15,7 +15,6 @@ use super::container::Container;
 use super::host::{DockerHost, Node};
 use super::shell::Inside;
 use crate::local::command;
-use crate::local::proc::Spawn;
 use crate::postgres::{Command, Pages, Seen, Shell as _};
 
 /// Billionths of a processor in one.
@@ -180,28 +179,14 @@ async fn said(inside: &Inside, command: Command) -> Result<String, String> {
 impl DockerHost {
     /// The user's own command, in the run's folder; it is told where every node is.
     pub(super) async fn command(&self, run: &[String]) -> Result<Effect, Effect> {
-        let (program, args) = run.split_first().ok_or_else(|| Effect::failed("no command is given"))?;
         let n = self.commands.fetch_add(1, Ordering::Relaxed);
-        let logs = self.folder.join("logs");
-        std::fs::create_dir_all(&logs).map_err(|e| Effect::failed(format!("{}: {e}", logs.display())))?;
-        let log = logs.join(format!("command-{n}.log"));
-        let mut env = vec![("GAMEDAY_RUN_DIR".into(), self.folder.clone().into())];
+        let mut env = Vec::new();
         for node in &self.nodes {
-            let name = node.id.slug().replace('-', "_").to_uppercase();
-            env.push((format!("GAMEDAY_{name}_ADDR").into(), node.published().to_string().into()));
+            env.push((command::variable(&node.id, "ADDR"), node.published().to_string().into()));
             if let Ok(container) = node.container() {
-                env.push((format!("GAMEDAY_{name}_CONTAINER").into(), container.name.clone().into()));
+                env.push((command::variable(&node.id, "CONTAINER"), container.name.clone().into()));
             }
         }
-        let spec = Spawn {
-            program: program.into(),
-            args: args.iter().map(Into::into).collect(),
-            env,
-            dir: Some(self.folder.clone()),
-            run: self.run.clone(),
-            log: log.clone(),
-        };
-        let process = self.gate.spawn(&spec).map_err(Effect::failed)?;
-        Ok(command::finish(process, &log).await)
+        command::run(&self.gate, (&self.run, &self.folder), n, run, env).await
     }
 }

@@ -5,7 +5,6 @@
 
 mod raise;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,7 +16,7 @@ use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
-use harness::router::{Routed, Router};
+use harness::router::{Router, Systems};
 use harness::topology::{NodeId, Role};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::sleep;
@@ -86,7 +85,7 @@ pub struct DockerHost {
     pub(super) router: Arc<Router>,
     pub(super) gate: Gate,
     engine: OnceLock<Engine>,
-    systems: OnceLock<BTreeMap<Role, Routed>>,
+    systems: OnceLock<Systems>,
     watchdog: Mutex<Option<Watchdog>>,
     unsafe_since: watch::Sender<Option<EnvironmentError>>,
 }
@@ -178,8 +177,8 @@ impl DockerHost {
     }
 
     /// Opens every users' link. Answers with the stores, behind the router.
-    fn connect(&self) -> Result<BTreeMap<Role, Routed>, EnvironmentError> {
-        let mut systems: BTreeMap<Role, BTreeMap<String, Arc<dyn System>>> = BTreeMap::new();
+    fn connect(&self) -> Result<Systems, EnvironmentError> {
+        let mut opened: Vec<(Role, String, Arc<dyn System>)> = Vec::new();
         for node in &self.nodes {
             let link = node.links.users().map_err(|e| environment(e, "free some ports of 127.0.0.1"))?;
             // Workers are reached through their driver.
@@ -188,15 +187,14 @@ impl DockerHost {
             }
             let system = node.product.system(link.addr(), self.corpus.clone());
             let system = system.map_err(|e| environment(e, SEE_LOGS))?;
-            systems.entry(node.id.role).or_default().entry(node.id.region.clone()).or_insert(system);
+            opened.push((node.id.role, node.id.region.clone(), system));
         }
         for region in &self.plan.topology.regions {
             if let Some(driver) = worker::of_region(&self.nodes, region, &self.plan)? {
-                systems.entry(Role::Gpu).or_default().insert(region.clone(), driver);
+                opened.push((Role::Gpu, region.clone(), driver));
             }
         }
-        let routed = |(role, systems)| (role, Routed::new(self.router.clone(), role, systems));
-        Ok(systems.into_iter().map(routed).collect())
+        Ok(Systems::new(&self.router, opened))
     }
 }
 
@@ -253,19 +251,20 @@ impl Host for DockerHost {
     }
 
     fn system(&self, role: Role) -> Option<Arc<dyn System>> {
-        Some(Arc::new(self.systems.get()?.get(&role)?.clone()))
+        self.systems.get()?.of_role(role)
     }
 
     fn system_for(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
-        Some(Arc::new(self.systems.get()?.get(&role)?.of_service(service)))
+        self.systems.get()?.of_service(service, role)
     }
 
     fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
-        self.systems.get()?.get(&role)?.in_region(region)
+        self.systems.get()?.in_region(region, role)
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         self.gate.close();
+        self.operator.followers.abandon();
         join_all(self.nodes.iter().map(|node| node.links.end())).await;
         if let Some(engine) = self.engine.get() {
             self.collect_logs().await;

@@ -43,7 +43,9 @@ const READY: &str = "gameday_ready";
 /// Its vectors need some length.
 const READY_DIM: usize = 8;
 /// Inside, a port is nobody else's.
-const PORTS: Ports = Ports { first: 19530 };
+const PORTS: Ports = Ports { first: PORT };
+/// Where users come in, inside.
+pub(super) const PORT: u16 = 19530;
 /// One attempt at being a user.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// Making an empty collection, with its index and in memory.

@@ -38,6 +38,7 @@ mod container;
 mod disk;
 mod engine;
 mod faults;
+mod followers;
 mod host;
 pub mod images;
 mod mc;

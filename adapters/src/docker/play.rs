@@ -116,6 +116,8 @@ impl DockerHost {
                 acts::audit(self.node(node)?.product.feature()?, &store.buckets()).await
             }
             Act::Rebuild { node, engine } => {
+                // An index of what is not here yet would be one of nothing.
+                self.follow_up(self.node(node)?, vector::LONG).await?;
                 vector::rebuild(self.node(node)?.product.vector()?, *engine, &self.corpus).await?
             }
             Act::Discard { .. } => Effect::observed("goes with the stack"),
@@ -130,7 +132,7 @@ impl DockerHost {
             Act::Promote { node } => self.promote(node).await?,
             Act::Fence { node } => self.fence(node).await?,
             Act::Rejoin { node } => self.rejoin(node).await?,
-            Act::Route { service, to } => self.route(service, to),
+            Act::Route { service, to } => self.router.send(service, to),
             Act::Backup { .. } | Act::Restore { .. } => {
                 Effect::failed(format!("world `docker` cannot yet: {act}"))
             }

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::act::Act;
 use harness::ports::Effect;
 use harness::scenario::{Pattern, Replication};
 use harness::topology::{NodeId, Role};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::followers::Followers;
 use super::host::{DockerHost, Node};
+use super::milvus;
 use super::minio::{self, Minio};
 use super::product::Product;
 use crate::postgres::{Fenced, Mode};
@@ -37,6 +38,8 @@ pub(super) struct Operator {
     /// One change at a time in a role, so that two failovers side by side do not cross.
     turns: BTreeMap<Role, Semaphore>,
     known: Mutex<Known>,
+    /// What makes a Milvus follow that of another region.
+    pub(super) followers: Followers,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ struct Known {
 impl Operator {
     pub(super) fn new() -> Self {
         let turns = Role::ALL.into_iter().map(|role| (role, Semaphore::new(1))).collect();
-        Self { turns, known: Mutex::default() }
+        Self { turns, known: Mutex::default(), followers: Followers::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -60,7 +63,7 @@ impl Operator {
 
 impl DockerHost {
     /// The node that holds the same store in the other region.
-    fn counterpart(&self, node: &Node) -> Option<&Node> {
+    pub(super) fn counterpart(&self, node: &Node) -> Option<&Node> {
         let same = |n: &&Node| n.id.role == node.id.role && n.id.region != node.id.region;
         self.nodes.iter().filter(|n| n.id.role.replicates()).find(same)
     }
@@ -113,6 +116,9 @@ impl DockerHost {
                 let lag = from.lag(to).await.map_err(|e| e.to_string())?;
                 let lag = lag.ok_or("it does not stream")?;
                 Ok(format!("{}, {}, {} bytes behind", lag.state, lag.sync, lag.unreplayed))
+            }
+            (Product::Vector(_), Product::Vector(to)) => {
+                self.follow_vectors(&primary.id, (&other.id, to), CATCH_UP_LIMIT).await
             }
             _ => Err("nothing replicates it here".into()),
         }
@@ -197,6 +203,7 @@ impl DockerHost {
                     format!("it was started again as a standby of nobody, at {at}, and takes no writes");
                 Ok((seen, Some(at)))
             }
+            Product::Vector(_) => Err("a Milvus cannot refuse its users' writes".into()),
             other => Err(format!("{} takes no part in replication", other.name())),
         }
     }
@@ -215,6 +222,9 @@ impl DockerHost {
             }
             Product::Feature(_) if self.plan.scenario.stack.followed(id.role) => {
                 self.promote_server(node).await.map_err(failed)?
+            }
+            Product::Vector(_) if self.plan.scenario.stack.followed(id.role) => {
+                self.promote_vectors(node, DRAIN_LIMIT).await.map_err(failed)?
             }
             product => {
                 let state = product.ready().await.map_err(failed)?;
@@ -270,6 +280,18 @@ impl DockerHost {
         self.operator.known().frozen.remove(&node.id);
         let frozen = if done.receiver_was_frozen { "; its receiver was frozen" } else { "" };
         Ok(format!("a primary after {:.2} s; {}; {rest}{frozen}", done.seconds, done.fenced))
+    }
+
+    /// That a store which cannot say so itself takes no writes any more.
+    pub(super) async fn taken_from(&self, old: &Node) -> Result<String, String> {
+        if let Some((how, _)) = self.operator.known().fenced.get(&old.id) {
+            return Ok(format!("{}: {how}", old.id));
+        }
+        let container = old.container().map_err(|effect| effect.outcome.text().to_owned())?;
+        match container.ended().await {
+            Some(end) => Ok(format!("container {} ended with {end}", container.name)),
+            None => Err(format!("{} may still take writes: fence it first", old.id)),
+        }
     }
 
     /// That nobody fenced the old primary, and that it takes no writes all the same.
@@ -328,6 +350,12 @@ impl DockerHost {
                 old.rejoin(new).await.map_err(|e| e.to_string())?;
                 Ok("was rewound to where the new primary left it".into())
             }
+            (Product::Vector(_), Product::Vector(_)) => {
+                if self.operator.followers.of(&primary.id).is_some() {
+                    return Err(format!("{} does not take the writes", primary.id));
+                }
+                Ok("is made equal row by row".into())
+            }
             (product, _) => Err(format!("nothing replicates {} here", product.name())),
         }
     }
@@ -336,8 +364,11 @@ impl DockerHost {
     pub(super) async fn stall(&self, id: &NodeId, stalled: bool) -> Result<Effect, Effect> {
         let node = self.node(id)?;
         let refused = |e: crate::postgres::NodeError| Effect::failed(e.to_string());
+        if node.id.role == Role::Vector {
+            return self.stall_vectors(id, stalled).await;
+        }
         if node.id.role != Role::Feature {
-            let why = format!("{id}: only a standby of PostgreSQL can be stalled here; cut its link instead");
+            let why = format!("{id}: a standby of MinIO cannot be stalled here; cut its link instead");
             return Err(Effect::failed(why));
         }
         let server = node.product.server().map_err(Effect::failed)?;
@@ -352,29 +383,17 @@ impl DockerHost {
         server.thaw_receiver(pid).await.map_err(refused)?;
         Ok(Effect::observed(format!("process {pid}, the receiver of {id}, goes on")))
     }
-
-    /// Users of a service are sent to a region.
-    pub(super) fn route(&self, service: &str, to: &str) -> Effect {
-        let before = self.router.region_of(service);
-        if before.is_none() || !self.plan.topology.regions.iter().any(|region| region == to) {
-            return Effect::failed(format!("there is no service {service}, or no region {to}"));
-        }
-        self.router.apply(&Act::Route { service: service.to_owned(), to: to.to_owned() });
-        match self.router.region_of(service) {
-            Some(now) if now == to => {
-                Effect::observed(format!("the router sends users of {service} to {now}"))
-            }
-            now => Effect::not_observed(format!("the router sends users of {service} to {now:?}")),
-        }
-    }
 }
 
 /// What this world does not do between regions yet, if the scenario asks for it.
 pub(super) fn lacking(plan: &harness::plan::Plan) -> Option<String> {
     let stack = &plan.scenario.stack;
     match stack.pattern {
-        Pattern::HotStandby if stack.roles.contains(&Role::Vector) => {
-            Some("world `docker` has no standby of Milvus yet".into())
+        // Milvus has no replication of its own, and what copies its rows comes after the fact.
+        Pattern::HotStandby
+            if stack.roles.contains(&Role::Vector) && stack.replication() == Some(Replication::Sync) =>
+        {
+            Some("a Milvus in world `docker` is followed asynchronously only".into())
         }
         Pattern::Single | Pattern::HotStandby => None,
         pattern => Some(format!("world `docker` does not play the pattern `{pattern}` yet")),
@@ -386,6 +405,7 @@ pub(super) fn port_of(role: Role) -> Option<u16> {
     match role {
         Role::Object => Some(minio::PORT),
         Role::Feature => Some(super::postgres::PORT),
-        Role::Vector | Role::Gpu => None,
+        Role::Vector => Some(milvus::PORT),
+        Role::Gpu => None,
     }
 }

@@ -1,18 +1,51 @@
 //! The user's own command: a process group of its own in the run's folder, ended when nobody waits for it any more.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use harness::ports::Effect;
+use harness::topology::NodeId;
 
-use super::proc::{Exit, Proc};
+use super::node::Gate;
+use super::proc::{Exit, Proc, Spawn};
 
 /// How much of what a command said goes into the journal.
 const TAIL: u64 = 2 << 10;
 
-/// Waits for a command's end. Dropping this kills the command and what it started.
-pub(crate) async fn finish(mut command: Proc, log: &Path) -> Effect {
+/// The variable by which a command is told something of a node, say its address.
+pub(crate) fn variable(node: &NodeId, what: &str) -> OsString {
+    format!("GAMEDAY_{}_{what}", node.slug().replace('-', "_").to_uppercase()).into()
+}
+
+/// Runs a command and waits for its end; `n` tells its log from those of others. Dropping this kills the command and
+/// what it started.
+pub(crate) async fn run(
+    gate: &Gate,
+    (run, folder): (&str, &Path),
+    n: u32,
+    words: &[String],
+    mut env: Vec<(OsString, OsString)>,
+) -> Result<Effect, Effect> {
+    let (program, args) = words.split_first().ok_or_else(|| Effect::failed("no command is given"))?;
+    let logs = folder.join("logs");
+    std::fs::create_dir_all(&logs).map_err(|e| Effect::failed(format!("{}: {e}", logs.display())))?;
+    let log = logs.join(format!("command-{n}.log"));
+    env.push(("GAMEDAY_RUN_DIR".into(), folder.into()));
+    let spec = Spawn {
+        program: program.into(),
+        args: args.iter().map(Into::into).collect(),
+        env,
+        dir: Some(folder.to_owned()),
+        run: run.to_owned(),
+        log: log.clone(),
+    };
+    let process = gate.spawn(&spec).map_err(Effect::failed)?;
+    Ok(finish(process, &log).await)
+}
+
+async fn finish(mut command: Proc, log: &Path) -> Effect {
     // It is to find an end of input, not a pipe that stays open.
     command.cut_lifeline();
     let exit = command.wait_exit().await;

@@ -4,7 +4,6 @@
 //! to be gone; every process bears the run's mark; an act is answered only after its effect was observed; dropping
 //! an act half-way leaves nothing that [`Host::teardown`] does not find.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,7 +15,7 @@ use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
-use harness::router::{Routed, Router};
+use harness::router::{Router, Systems};
 use harness::topology::{NodeId, Role};
 use tokio::sync::watch;
 
@@ -71,7 +70,7 @@ pub struct LocalHost {
     flaw_of_driver: Option<crate::gpu::Flaw>,
     pub(super) gate: Gate,
     pub(super) commands: AtomicU32,
-    systems: OnceLock<BTreeMap<Role, Routed>>,
+    systems: OnceLock<Systems>,
     monitor: Mutex<Option<Monitor>>,
     watchdog: Mutex<Option<Watchdog>>,
     /// Why it is no longer safe to go on.
@@ -149,8 +148,8 @@ impl LocalHost {
     }
 
     /// Opens every link and tells each node its part in replication. Answers with the stores, behind the router.
-    fn connect(&self) -> Result<BTreeMap<Role, Routed>, EnvironmentError> {
-        let mut systems: BTreeMap<Role, BTreeMap<String, Arc<dyn System>>> = BTreeMap::new();
+    fn connect(&self) -> Result<Systems, EnvironmentError> {
+        let mut opened: Vec<(Role, String, Arc<dyn System>)> = Vec::new();
         for node in &self.nodes {
             let link = node.links.users().map_err(|e| environment(e, FREE_PORTS))?;
             if let Some(part) = self.part(node).map_err(|e| environment(e, FREE_PORTS))? {
@@ -162,16 +161,15 @@ impl LocalHost {
             }
             let system = node.product.system(link.addr(), self.corpus.clone());
             let system = system.map_err(|e| environment(e, SEE_LOGS))?;
-            systems.entry(node.id.role).or_default().entry(node.id.region.clone()).or_insert(system);
+            opened.push((node.id.role, node.id.region.clone(), system));
         }
         for region in &self.plan.topology.regions {
             let driver = gpu::of_region(&self.nodes, region, gpu::job(&self.plan), self.flaw_of_driver)?;
             if let Some(driver) = driver {
-                systems.entry(Role::Gpu).or_default().insert(region.clone(), driver);
+                opened.push((Role::Gpu, region.clone(), driver));
             }
         }
-        let routed = |(role, systems)| (role, Routed::new(self.router.clone(), role, systems));
-        Ok(systems.into_iter().map(routed).collect())
+        Ok(Systems::new(&self.router, opened))
     }
 
     /// Starts the health monitor, where there is a region to choose.
@@ -272,15 +270,15 @@ impl Host for LocalHost {
     }
 
     fn system(&self, role: Role) -> Option<Arc<dyn System>> {
-        Some(Arc::new(self.systems.get()?.get(&role)?.clone()))
+        self.systems.get()?.of_role(role)
     }
 
     fn system_for(&self, service: &str, role: Role) -> Option<Arc<dyn System>> {
-        Some(Arc::new(self.systems.get()?.get(&role)?.of_service(service)))
+        self.systems.get()?.of_service(service, role)
     }
 
     fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
-        self.systems.get()?.get(&role)?.in_region(region)
+        self.systems.get()?.in_region(region, role)
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {

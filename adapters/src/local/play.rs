@@ -15,12 +15,11 @@ use super::command;
 use super::features::FeatureNode;
 use super::gpu::GpuNode;
 use super::hidden::state_of;
-use super::host::{LocalHost, logs};
+use super::host::LocalHost;
 use super::link::Mode;
 use super::links::cut;
 use super::model;
 use super::node::Node;
-use super::proc::Spawn;
 use super::product::{BUCKET, COLLECTION, ObjectNode, Product, VectorNode, spec};
 use super::sweep::remove_state;
 
@@ -111,7 +110,7 @@ impl LocalHost {
             Act::Promote { node } => self.promote(node).await?,
             Act::Fence { node } => self.fence(node).await?,
             Act::Rejoin { node } => self.rejoin(node).await?,
-            Act::Route { service, to } => self.route(service, to),
+            Act::Route { service, to } => self.router.send(service, to),
             Act::Command { run } => self.command(run).await?,
             Act::Limit { .. }
             | Act::Unlimit { .. }
@@ -178,24 +177,10 @@ impl LocalHost {
     }
 
     async fn command(&self, run: &[String]) -> Result<Effect, Effect> {
-        let (program, args) = run.split_first().ok_or_else(|| Effect::failed("no command is given"))?;
         let n = self.commands.fetch_add(1, Ordering::Relaxed);
-        let log = logs(&self.folder).join(format!("command-{n}.log"));
-        let mut env = vec![("GAMEDAY_RUN_DIR".into(), self.folder.clone().into())];
-        for node in &self.nodes {
-            let name = node.id.slug().replace('-', "_").to_uppercase();
-            env.push((format!("GAMEDAY_{name}_ADDR").into(), node.port.addr().to_string().into()));
-        }
-        let spec = Spawn {
-            program: program.into(),
-            args: args.iter().map(Into::into).collect(),
-            env,
-            dir: Some(self.folder.clone()),
-            run: self.run.clone(),
-            log: log.clone(),
-        };
-        let proc = self.gate.spawn(&spec).map_err(Effect::failed)?;
-        Ok(command::finish(proc, &log).await)
+        let addr = |node: &Node| (command::variable(&node.id, "ADDR"), node.port.addr().to_string().into());
+        let env = self.nodes.iter().map(addr).collect();
+        command::run(&self.gate, (&self.run, &self.folder), n, run, env).await
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::act::Act;
 use harness::ports::Effect;
 use harness::scenario::{Pattern, Replication};
 use harness::topology::{NodeId, Role};
@@ -262,21 +261,6 @@ impl LocalHost {
         let known = status.following.as_ref().map_or_else(|| "it follows nobody".to_owned(), behind);
         let seen = format!("{id} says: stalled = {}; {known}", status.stalled);
         Ok(if status.stalled == stalled { Effect::observed(seen) } else { Effect::not_observed(seen) })
-    }
-
-    /// Users of a service are sent to a region.
-    pub(super) fn route(&self, service: &str, to: &str) -> Effect {
-        let before = self.router.region_of(service);
-        if before.is_none() || !self.plan.topology.regions.iter().any(|region| region == to) {
-            return Effect::failed(format!("there is no service {service}, or no region {to}"));
-        }
-        self.router.apply(&Act::Route { service: service.to_owned(), to: to.to_owned() });
-        match self.router.region_of(service) {
-            Some(now) if now == to => {
-                Effect::observed(format!("the router sends users of {service} to {now}"))
-            }
-            now => Effect::not_observed(format!("the router sends users of {service} to {now:?}")),
-        }
     }
 }
 

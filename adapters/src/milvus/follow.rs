@@ -8,20 +8,23 @@
 //! Looking at everything costs a scan of keys a round; that is the price of finding removals and late writes without a
 //! log to read. It runs outside of both regions, reaches its source by the link between them, and so stops when that
 //! is cut.
+//!
+//! What it was ordered is done when it says so: a follower that was stalled or ended has nothing on its way. Reading is
+//! given up at once, storing is not: a row that is on its way to the collection arrives before the order is done.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::{Client, MilvusError};
+use super::{Client, MilvusError, Row};
 
 /// How long two rounds are apart.
 const PAUSE: Duration = Duration::from_millis(200);
-/// One round, from the first question to the last row stored.
+/// Looking at everything, or storing what differs.
 const ROUND: Duration = Duration::from_secs(60);
 
 /// How far a follower is.
@@ -46,52 +49,63 @@ impl Progress {
     }
 }
 
+/// What a follower is to do, and what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Follow,
+    StandStill,
+    End,
+}
+
 /// A follower at work; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Follower {
-    shared: Arc<Shared>,
+    progress: Arc<Mutex<Progress>>,
+    order: watch::Sender<State>,
+    does: watch::Receiver<State>,
     task: JoinHandle<()>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    stalled: AtomicBool,
-    progress: Mutex<Progress>,
-}
-
-impl Shared {
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Follower {
     /// Lets the collection of `own` follow that of `source`, which is reached by the link between their regions.
     pub fn start(source: Client, own: Client) -> Self {
-        let shared = Arc::<Shared>::default();
-        let task = tokio::spawn({
-            let shared = shared.clone();
-            async move {
-                let mut held = None;
-                loop {
-                    if !shared.stalled.load(Ordering::Acquire) {
-                        round(&shared, &source, &own, &mut held).await;
-                    }
-                    sleep(PAUSE).await;
-                }
-            }
-        });
-        Self { shared, task }
+        let progress = Arc::<Mutex<Progress>>::default();
+        let (order, orders) = watch::channel(State::Follow);
+        let (tell, does) = watch::channel(State::Follow);
+        let copier = Copier { source, own, held: None, progress: progress.clone() };
+        Self { progress, order, does, task: tokio::spawn(copier.work(orders, tell)) }
     }
 
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        self.shared.progress().clone()
+        lock(&self.progress).clone()
     }
 
-    /// Lets it fall behind, or catch up.
-    pub fn stall(&self, stalled: bool) {
-        self.shared.stalled.store(stalled, Ordering::Release);
+    /// Lets it fall behind, or catch up. Once it stands still, nothing is on its way.
+    ///
+    /// # Errors
+    /// Why it did not obey, if it stores a last round for longer than a round may take.
+    pub async fn stall(&self, stalled: bool) -> Result<(), String> {
+        self.obey(if stalled { State::StandStill } else { State::Follow }).await
+    }
+
+    /// Ends it for good. Nothing is on its way after.
+    ///
+    /// # Errors
+    /// As for [`Follower::stall`].
+    pub async fn end(&self) -> Result<(), String> {
+        self.obey(State::End).await
+    }
+
+    async fn obey(&self, state: State) -> Result<(), String> {
+        self.order.send_replace(state);
+        let mut does = self.does.clone();
+        match timeout(ROUND + PAUSE, does.wait_for(|now| *now == state)).await {
+            Ok(Ok(_)) => Ok(()),
+            // It ended before, and stands still for ever.
+            Ok(Err(_)) => Ok(()),
+            Err(_) => Err(format!("it still stores rows after {ROUND:?}")),
+        }
     }
 
     /// Waits until everything acknowledged before this call is here, within a limit; why not, else.
@@ -117,49 +131,106 @@ impl Drop for Follower {
     }
 }
 
-async fn round(shared: &Shared, source: &Client, own: &Client, held: &mut Option<BTreeMap<u64, u64>>) {
-    let began = Instant::now();
-    let done = timeout(ROUND, copy(source, own, held)).await;
-    let done = done.unwrap_or_else(|_| {
-        Err(MilvusError::Late { what: "a round", limit: ROUND, seen: "an unfinished one".into() })
-    });
-    let mut progress = shared.progress();
-    match done {
-        Ok((copied, removed)) => {
-            progress.rounds += 1;
-            progress.copied += copied;
-            progress.removed += removed;
-            progress.complete = Some(began);
-            progress.trouble = None;
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What differs between a source and its follower.
+struct Difference {
+    /// Rows of the source that the follower lacks, or holds with another number.
+    rows: Vec<Row>,
+    /// Keys that the source no longer has.
+    gone: Vec<u64>,
+}
+
+struct Copier {
+    source: Client,
+    own: Client,
+    /// Keys here with the numbers of their writes; nothing if that is not known.
+    held: Option<BTreeMap<u64, u64>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Copier {
+    async fn work(mut self, mut orders: watch::Receiver<State>, tell: watch::Sender<State>) {
+        loop {
+            let order = *orders.borrow_and_update();
+            tell.send_replace(order);
+            match order {
+                State::End => return,
+                State::StandStill => {
+                    // Nobody orders anything any more once the follower is dropped.
+                    if orders.changed().await.is_err() {
+                        return;
+                    }
+                }
+                State::Follow => {
+                    let began = Instant::now();
+                    tokio::select! {
+                        // Only what was read is thrown away.
+                        looked = limited(self.look()) => self.round(began, looked).await,
+                        _ = orders.changed() => continue,
+                    }
+                    tokio::select! {
+                        () = sleep(PAUSE) => {}
+                        _ = orders.changed() => {}
+                    }
+                }
+            }
         }
-        Err(e) => {
+    }
+
+    async fn round(&mut self, began: Instant, looked: Result<Difference, MilvusError>) {
+        let done = match looked {
+            Ok(found) => limited(self.store(found)).await,
+            Err(e) => Err(e),
+        };
+        if done.is_err() {
             // What was stored of it is not known.
-            *held = None;
-            progress.trouble = Some(e.to_string());
+            self.held = None;
         }
+        let mut progress = lock(&self.progress);
+        match done {
+            Ok((copied, removed)) => {
+                progress.rounds += 1;
+                progress.copied += copied;
+                progress.removed += removed;
+                progress.complete = Some(began);
+                progress.trouble = None;
+            }
+            Err(e) => progress.trouble = Some(e.to_string()),
+        }
+    }
+
+    async fn look(&mut self) -> Result<Difference, MilvusError> {
+        // One that was emptied or restored since holds something else than is known.
+        let holds = match self.held.take() {
+            Some(held) if self.own.count().await? == held.len() as u64 => held,
+            _ => self.own.versions().await?,
+        };
+        let holds = self.held.insert(holds);
+        let is = self.source.versions().await?;
+        let differs = is.iter().filter(|(key, ver)| holds.get(key) != Some(ver)).map(|(key, _)| *key);
+        let differs: Vec<u64> = differs.collect();
+        let gone = holds.keys().filter(|key| !is.contains_key(key)).copied().collect();
+        Ok(Difference { rows: self.source.rows_of(&differs).await?, gone })
+    }
+
+    /// Answers how many rows were stored and removed.
+    async fn store(&mut self, found: Difference) -> Result<(u64, u64), MilvusError> {
+        let Difference { rows, gone } = found;
+        self.own.upsert_all(&rows).await?;
+        self.own.delete_all(&gone).await?;
+        let holds = self.held.get_or_insert_default();
+        holds.extend(rows.iter().map(|row| (row.key, row.ver)));
+        for key in &gone {
+            holds.remove(key);
+        }
+        Ok((rows.len() as u64, gone.len() as u64))
     }
 }
 
-/// Copies what differs; answers how many rows were stored and removed.
-async fn copy(
-    source: &Client,
-    own: &Client,
-    held: &mut Option<BTreeMap<u64, u64>>,
-) -> Result<(u64, u64), MilvusError> {
-    if held.is_none() {
-        *held = Some(own.versions().await?);
-    }
-    let Some(holds) = held else { return Ok((0, 0)) };
-    let is = source.versions().await?;
-    let differs = is.iter().filter(|(key, ver)| holds.get(key) != Some(ver)).map(|(key, _)| *key);
-    let differs: Vec<u64> = differs.collect();
-    let gone: Vec<u64> = holds.keys().filter(|key| !is.contains_key(key)).copied().collect();
-    let rows = source.rows_of(&differs).await?;
-    own.upsert_all(&rows).await?;
-    holds.extend(rows.iter().map(|row| (row.key, row.ver)));
-    own.delete_all(&gone).await?;
-    for key in &gone {
-        holds.remove(key);
-    }
-    Ok((rows.len() as u64, gone.len() as u64))
+async fn limited<T>(work: impl Future<Output = Result<T, MilvusError>>) -> Result<T, MilvusError> {
+    let late = MilvusError::Late { what: "a round", limit: ROUND, seen: "an unfinished one".into() };
+    timeout(ROUND, work).await.unwrap_or(Err(late))
 }

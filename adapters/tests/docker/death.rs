@@ -16,8 +16,9 @@ use harness::plan::Plan;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use crate::common::{block_on, run_id, watchdogs};
 use crate::drills::play_to_file;
-use crate::stand::{block_on, object, plan, run_id, watchdogs};
+use crate::stand::{object, plan};
 
 /// The subcommand that makes this program a harness to be killed; a run's id and its folder follow.
 pub(crate) const HARNESS: &str = "__harness";
@@ -58,7 +59,7 @@ pub(crate) fn whole_drill(args: &[OsString]) -> ExitCode {
     match play_to_file(&full(), &run, Path::new(&args[1])) {
         Ending::Complete => ExitCode::SUCCESS,
         other => {
-            eprintln!("{run}: {other:?}");
+            println!("{run}: {other:?}");
             ExitCode::FAILURE
         }
     }
@@ -91,7 +92,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
     for n in 0..kills {
         // The first moments are those of the launch, the later ones those of the acts.
         let moment = Duration::from_millis(u64::from((chance / 1000 + n * 997) % 5000));
-        let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+        let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
         let mut child = started(HARNESS, &run, dir.path());
         std::thread::sleep(moment);
         child.kill().unwrap();
@@ -125,7 +126,7 @@ fn reached(folder: &Path) -> String {
 
 /// One drill that nobody disturbs; how long it takes.
 fn undisturbed() -> Duration {
-    let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
     let began = Instant::now();
     let ended = started(DRILL, &run, dir.path()).wait().unwrap();
     let took = began.elapsed();
@@ -148,7 +149,7 @@ pub(crate) fn a_harness_killed_amid_a_whole_drill_leaves_nothing() {
         // One in each equal part of the drill, anywhere in it.
         let part = rng.next_u64() % 1000;
         let moment = whole.mul_f64((n as f64 + part as f64 / 1000.0) / kills as f64);
-        let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+        let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
         let mut child = started(DRILL, &run, dir.path());
         std::thread::sleep(moment);
         child.kill().unwrap();
@@ -169,7 +170,7 @@ pub(crate) fn a_harness_killed_amid_a_whole_drill_leaves_nothing() {
 }
 
 pub(crate) fn what_nobody_cleaned_up_is_healed_by_hand() {
-    let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
     let mut child = started(HARNESS, &run, dir.path());
     until("the container is there", || left(&run).iter().any(|thing| thing.kind == "container"));
     for pid in watchdogs(&run) {

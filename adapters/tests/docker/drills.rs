@@ -19,11 +19,15 @@ use harness::verdict::Verdict::{Fail, Pass, Unknown};
 use adapters::docker::images::Choices;
 use adapters::docker::{DockerConfig, DockerHost};
 
+use crate::common::block_on;
 use crate::regions;
-use crate::stand::{Stand, block_on, plan};
+use crate::stand::{Stand, plan};
 
 const GPU: &[u8] = include_bytes!("../../../scenarios/gpu_cluster_failure.toml");
 const COMPROMISE: &[u8] = include_bytes!("../../../scenarios/feature_store_compromise.toml");
+
+/// How a harness says that it was late.
+const LATE: &str = "the harness itself was";
 
 pub(crate) fn play(plan: Plan, flaw: Option<&str>) -> Report {
     block_on(async {
@@ -136,8 +140,9 @@ pub(crate) fn a_region_cut_off_is_taken_over() {
     all_but_late_pass(&play(regions::plan(&[how]), None));
 }
 
-/// On a busy machine the harness itself may be late, which makes an RTO unknown; nothing else may be.
-fn all_but_late_pass(report: &Report) {
-    let late = |f: &Finding| f.verdict == Unknown && f.objective == "rto";
+/// On a busy machine the harness itself may be late with its questions, and then the length of an outage is not known:
+/// that, said in those words, is the only objective that may be unknown. Nothing may have failed.
+pub(crate) fn all_but_late_pass(report: &Report) {
+    let late = |f: &Finding| f.verdict == Unknown && f.objective == "rto" && f.why.contains(LATE);
     assert!(report.findings.iter().all(|f| f.verdict == Pass || late(f)), "{:#?}", report.findings);
 }

@@ -16,9 +16,10 @@ use adapters::local::heal;
 use harness::journal::Ending;
 use harness::verdict::Verdict;
 
+use crate::common::{run_id, watchdogs};
 use crate::death::{left, until};
 use crate::drills;
-use crate::stand::{plan, run_id, watchdogs};
+use crate::stand::plan;
 
 /// The subcommand that makes this program a harness that plays a drill; a run's id and its folder follow.
 pub(crate) const DRILL: &str = "__drill";
@@ -83,7 +84,7 @@ fn engine() -> PathBuf {
 }
 
 pub(crate) fn an_engine_that_goes_away_breaks_the_drill_off() {
-    let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
     let socket = dir.path().join("engine.sock");
     let door = Door::open(&socket);
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -9,7 +9,8 @@ use harness::plan::Plan;
 use harness::ports::PortError;
 use harness::topology::{NodeId, Role};
 
-use crate::stand::{Stand, block_on, docker, object};
+use crate::common::block_on;
+use crate::stand::{Stand, docker, object};
 
 fn feature() -> NodeId {
     NodeId::new("east", Role::Feature)

@@ -5,10 +5,13 @@
 #![expect(clippy::print_stdout, reason = "it is its own test runner")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod death;
 mod drills;
 mod engine;
 mod faults;
+mod followers;
 mod regions;
 mod stand;
 mod vectors;
@@ -16,11 +19,9 @@ mod workers;
 mod worlds;
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
 
-type Test = (&'static str, fn());
+use common::Test;
 
 const TESTS: &[Test] = &[
     ("contract", worlds::the_contract_is_kept_by_an_object_store),
@@ -51,6 +52,8 @@ const TESTS: &[Test] = &[
     ("vector_contract", vectors::the_contract_is_kept_by_a_vector_store),
     ("vector_image", vectors::an_image_that_is_no_milvus_is_told_with_its_log),
     ("vector_alone", vectors::a_vector_role_without_objects_is_refused),
+    ("vector_regions", followers::a_milvus_is_followed_taken_over_and_follows),
+    ("vector_sync", followers::a_milvus_that_is_to_be_followed_synchronously_is_refused),
     ("vector_killed", vectors::a_kill_loses_nothing_and_a_lost_log_is_counted_to_the_row),
     ("vector_wiped", vectors::a_wiped_milvus_is_restored_row_by_row),
     ("index_loud", vectors::a_loud_index_is_rebuilt),
@@ -89,8 +92,7 @@ fn main() -> ExitCode {
         return engine::drill(&args[1..]);
     }
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    if args.iter().any(|arg| arg == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+    if common::listed(TESTS, &args) {
         return ExitCode::SUCCESS;
     }
     if let Err(why) = stand::can_run() {
@@ -98,17 +100,5 @@ fn main() -> ExitCode {
         let required = std::env::var_os("GAMEDAY_DOCKER").is_some_and(|value| value == "required");
         return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let mut failed = Vec::new();
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
-        let began = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
-        if !passed {
-            failed.push(name);
-        }
-    }
-    println!("test result: {}", if failed.is_empty() { "ok".into() } else { format!("FAILED: {failed:?}") });
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    common::run(TESTS, &args)
 }

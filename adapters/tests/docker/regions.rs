@@ -8,11 +8,12 @@ use harness::act::{Act, CutMode, Direction};
 use harness::corpus::LOADED_KEYS;
 use harness::diagnose::load;
 use harness::plan::{Plan, StepKind};
-use harness::ports::{Page, PortError, Reading, System, Write};
-use harness::topology::{NodeId, Role};
+use harness::ports::{Page, PortError, Reading};
+use harness::topology::Role;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stand::{Stand, block_on, docker};
+use crate::common::{acts, block_on, node, put};
+use crate::stand::{Stand, docker};
 
 const REGION: &[u8] = include_bytes!("region.toml");
 const STORES: [Role; 2] = [Role::Object, Role::Feature];
@@ -23,31 +24,15 @@ pub(crate) fn plan(set: &[(&str, &str)]) -> Plan {
     load(REGION, &set).unwrap().plan
 }
 
-fn node(region: &str, role: Role) -> NodeId {
-    NodeId::new(region, role)
-}
-
-/// The acts of every step of a kind, and those that undo them.
-fn acts(plan: &Plan, kind: StepKind) -> (Vec<Act>, Vec<Act>) {
-    let cues = || plan.cues.iter().filter(|cue| cue.kind == kind);
-    (cues().flat_map(|c| c.acts.clone()).collect(), cues().flat_map(|c| c.undo.clone()).collect())
-}
-
-async fn launched(plan: Plan) -> Stand {
+pub(crate) async fn launched(plan: Plan) -> Stand {
     let stand = Stand::of(plan, None, Choices::new());
     stand.host.launch().await.unwrap();
     stand
 }
 
-async fn put(system: &dyn System, key: u64, limit: Duration) -> Result<(), PortError> {
-    // No two writes have the same number.
-    let write = system.write(Write { key, ver: key + 1, delete: false });
-    timeout(limit, write).await.unwrap_or_else(|_| Err(PortError::Indefinite("silence".into())))
-}
-
 impl Stand {
     /// Writes records until one is not acknowledged; those that were.
-    async fn fill(&self, role: Role, keys: std::ops::Range<u64>) -> BTreeSet<u64> {
+    pub(crate) async fn fill(&self, role: Role, keys: std::ops::Range<u64>) -> BTreeSet<u64> {
         let (system, mut acked) = (self.host.system(role).unwrap(), BTreeSet::new());
         for key in keys {
             if put(system.as_ref(), key, Duration::from_secs(5)).await.is_err() {
@@ -58,12 +43,12 @@ impl Stand {
         acked
     }
 
-    async fn filled(&self, role: Role, keys: std::ops::Range<u64>) {
+    pub(crate) async fn filled(&self, role: Role, keys: std::ops::Range<u64>) {
         assert_eq!(self.fill(role, keys.clone()).await, keys.collect(), "{role}");
     }
 
     /// What a region holds; nothing if it does not answer.
-    async fn held(&self, region: &str, role: Role) -> Option<BTreeMap<u64, Reading>> {
+    pub(crate) async fn held(&self, region: &str, role: Role) -> Option<BTreeMap<u64, Reading>> {
         let system = self.host.system_in(region, role).unwrap();
         let (mut all, mut after) = (BTreeMap::new(), None);
         loop {
@@ -78,7 +63,7 @@ impl Stand {
     }
 
     /// Waits until a region holds exactly so many records, each as it was written.
-    async fn holds(&self, region: &str, role: Role, count: usize) {
+    pub(crate) async fn holds(&self, region: &str, role: Role, count: usize) {
         let (began, mut seen) = (Instant::now(), None);
         while seen != Some(count) {
             assert!(began.elapsed() < PATIENCE, "{region} holds {seen:?} records of {role}, not {count}");
@@ -93,7 +78,7 @@ impl Stand {
         }
     }
 
-    async fn not(&self, act: Act) -> String {
+    pub(crate) async fn not(&self, act: Act) -> String {
         let outcome = self.host.act(&act).await.outcome;
         assert!(!outcome.observed(), "{act}: {outcome:?}");
         outcome.text().to_owned()

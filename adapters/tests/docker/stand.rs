@@ -1,10 +1,8 @@
 //! A small docker world in a folder of its own.
 
-use std::future::Future;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use adapters::docker::images::{self, Choices};
 use adapters::docker::sweep::find;
@@ -13,8 +11,10 @@ use harness::act::Act;
 use harness::corpus::Corpus;
 use harness::diagnose::load;
 use harness::plan::Plan;
-use harness::ports::Host;
+use harness::ports::{EnvironmentError, Host};
 use harness::topology::{NodeId, Role};
+
+use crate::common::{block_on, run_id, watchdogs};
 
 pub(crate) fn plan() -> Plan {
     load(include_bytes!("drill.toml"), &[]).unwrap().plan
@@ -22,10 +22,6 @@ pub(crate) fn plan() -> Plan {
 
 pub(crate) fn object() -> NodeId {
     NodeId::new("east", Role::Object)
-}
-
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Whether there is an engine with the images that the tests need.
@@ -37,11 +33,6 @@ pub(crate) fn can_run() -> Result<(), String> {
         }
         Ok(())
     })
-}
-
-pub(crate) fn run_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("docker-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A docker world that was not launched yet.
@@ -62,7 +53,11 @@ impl Stand {
     }
 
     pub(crate) fn of(plan: Plan, flaw: Option<&str>, images: Choices) -> Self {
-        let (folder, run) = (tempfile::tempdir().unwrap(), run_id());
+        Self::try_of(plan, flaw, images).unwrap()
+    }
+
+    pub(crate) fn try_of(plan: Plan, flaw: Option<&str>, images: Choices) -> Result<Self, EnvironmentError> {
+        let (folder, run) = (tempfile::tempdir().unwrap(), run_id("docker"));
         let config = DockerConfig {
             run: run.clone(),
             folder: folder.path().to_owned(),
@@ -71,7 +66,7 @@ impl Stand {
             flaw: flaw.map(str::to_owned),
             images,
         };
-        Self { host: DockerHost::new(config).unwrap(), plan, run, folder }
+        Ok(Self { host: DockerHost::new(config)?, plan, run, folder })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -106,16 +101,4 @@ pub(crate) fn docker(args: &[&str]) -> String {
     let out = Command::new("docker").args(args).output().unwrap();
     assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap().trim().to_owned()
-}
-
-/// The watchdogs of a run, by their command line.
-pub(crate) fn watchdogs(run: &str) -> Vec<u32> {
-    let pids = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let guards = |pid: &u32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<&[u8]> = line.split(|&b| b == 0).collect();
-        words.get(1) == Some(&b"__watchdog".as_slice()) && words.get(2) == Some(&run.as_bytes())
-    };
-    pids.filter(guards).collect()
 }

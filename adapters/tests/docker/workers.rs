@@ -9,7 +9,8 @@ use harness::ports::INFERENCE_TOLERANCE;
 use harness::topology::{NodeId, Role};
 use tokio::time::timeout;
 
-use crate::stand::{Stand, block_on};
+use crate::common::block_on;
+use crate::stand::Stand;
 
 const GPU: &[u8] = include_bytes!("../../../scenarios/gpu_cluster_failure.toml");
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -10,7 +10,8 @@ use harness::ports::{Reading, Write};
 use harness::topology::Role;
 use tokio::time::timeout;
 
-use crate::stand::{Stand, block_on, docker, object};
+use crate::common::block_on;
+use crate::stand::{Stand, docker, object};
 
 pub(crate) fn the_contract_is_kept_by_an_object_store() {
     block_on(async {
@@ -162,7 +163,7 @@ pub(crate) fn an_image_that_is_no_object_store_is_told_with_its_log() {
 }
 
 pub(crate) fn left_overs_of_another_run_are_refused() {
-    let run = crate::stand::run_id();
+    let run = crate::common::run_id("docker");
     let label = format!("gameday.run={run}");
     docker(&["network", "create", "--label", &label, &format!("gameday-{run}")]);
     block_on(async {

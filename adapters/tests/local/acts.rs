@@ -12,7 +12,8 @@ use harness::ports::{Reading, Write};
 use harness::topology::{NodeId, Role};
 use tokio::time::{sleep, timeout};
 
-use crate::stand::{Stand, block_on, plan, watchdogs};
+use crate::common::{block_on, watchdogs};
+use crate::stand::{Stand, plan};
 
 fn vector() -> NodeId {
     NodeId::new("east", Role::Vector)

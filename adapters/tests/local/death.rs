@@ -11,7 +11,8 @@ use harness::act::{Act, CutMode, Direction};
 use harness::ports::Write;
 use harness::topology::{NodeId, Role};
 
-use crate::stand::{block_on, plan, run_id, watchdogs};
+use crate::common::{block_on, run_id, watchdogs};
+use crate::stand::plan;
 
 /// The subcommand that makes this program a harness to be killed; a run's id and its folder follow.
 pub(crate) const HARNESS: &str = "__harness";
@@ -55,7 +56,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
     let chance = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     for (from, to) in [(0, 40), (40, 200), (200, 1500)] {
         let moment = Duration::from_millis(u64::from(from + chance / 1000 % (to - from)));
-        let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+        let (dir, run) = (tempfile::tempdir().unwrap(), run_id("local"));
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([HARNESS, &run])
             .arg(dir.path())
@@ -78,7 +79,7 @@ pub(crate) fn a_killed_harness_leaves_nothing() {
 }
 
 pub(crate) fn what_nobody_cleaned_up_is_healed_by_hand() {
-    let (dir, run) = (tempfile::tempdir().unwrap(), run_id());
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id("local"));
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([HARNESS, &run])
         .arg(dir.path())

@@ -13,7 +13,8 @@ use harness::scenario::WorldName;
 use harness::sim::began;
 use harness::verdict::Verdict::{self, Fail, Pass, Unknown};
 
-use crate::stand::{Stand, block_on, plan};
+use crate::common::block_on;
+use crate::stand::{Stand, plan};
 
 /// A busy machine can make the harness late, which makes findings unknown: then the drill is played again.
 const TRIES: u32 = 3;

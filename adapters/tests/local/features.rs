@@ -6,8 +6,9 @@ use harness::plan::Plan;
 use harness::topology::{NodeId, Role};
 use harness::verdict::Verdict::{Fail, Pass};
 
+use crate::common::block_on;
 use crate::drills::{play_until, verdicts};
-use crate::stand::{Stand, block_on};
+use crate::stand::Stand;
 
 fn plan(text: &str) -> Plan {
     load(text.as_bytes(), &[]).unwrap().plan

@@ -11,8 +11,9 @@ use harness::topology::{NodeId, Role};
 use harness::verdict::Verdict::{Fail, Pass};
 use tokio::time::timeout;
 
+use crate::common::block_on;
 use crate::drills::{play_until, verdicts};
-use crate::stand::{Stand, block_on};
+use crate::stand::Stand;
 
 /// The drill that is shipped, with a shorter stable window.
 fn plan() -> Plan {

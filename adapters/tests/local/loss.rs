@@ -22,8 +22,9 @@ use harness::topology::Role;
 use harness::verdict::Verdict::Fail;
 use serde_json::Value;
 
+use crate::common::block_on;
 use crate::drills::{journal_of, verdicts};
-use crate::stand::{Stand, block_on, plan_of};
+use crate::stand::{Stand, plan_of};
 
 /// Every key with the number of its write; `None` if it has a value that no such write had.
 type Stored = BTreeMap<u64, Option<u64>>;

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod acts;
+#[path = "../common/mod.rs"]
+mod common;
 mod death;
 mod drills;
 mod features;
@@ -14,11 +16,9 @@ mod regions;
 mod stand;
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
 
-type Test = (&'static str, fn());
+use common::Test;
 
 const TESTS: &[Test] = &[
     ("contract", acts::the_contract_is_kept),
@@ -63,21 +63,8 @@ fn main() -> ExitCode {
         return death::harness(&args[1..]);
     }
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    if args.iter().any(|arg| arg == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+    if common::listed(TESTS, &args) {
         return ExitCode::SUCCESS;
     }
-    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let mut failed = Vec::new();
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
-        let began = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        println!("test {name} ... {} ({:.1?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
-        if !passed {
-            failed.push(name);
-        }
-    }
-    println!("test result: {}", if failed.is_empty() { "ok".into() } else { format!("FAILED: {failed:?}") });
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    common::run(TESTS, &args)
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use harness::act::{Act, CutMode, Direction, EngineChoice};
 use harness::corpus::LOADED_KEYS;
 use harness::plan::{Plan, StepKind};
-use harness::ports::{Page, PortError, Reading, System, Write};
-use harness::topology::{NodeId, Role};
+use harness::ports::{Page, PortError, Reading};
+use harness::topology::Role;
 use harness::verdict::Verdict::Pass;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::common::{acts, block_on, node, put};
 use crate::drills::play_until;
-use crate::stand::{Stand, block_on, plan_of};
+use crate::stand::{Stand, plan_of};
 
 const REGIONS: &[u8] = include_bytes!("regions.toml");
 const STORES: [Role; 2] = [Role::Object, Role::Vector];
@@ -24,16 +25,6 @@ fn plan(pattern: &str, more: &[(&str, &str)]) -> Plan {
     let toml = |value: &str| if number(value) { value.to_owned() } else { format!("{value:?}") };
     let set = pattern.iter().chain(more).map(|(path, value)| ((*path).to_owned(), toml(value)));
     plan_of(REGIONS, &set.collect::<Vec<_>>())
-}
-
-fn node(region: &str, role: Role) -> NodeId {
-    NodeId::new(region, role)
-}
-
-/// The acts of every step of a kind, and those that undo them.
-fn acts(plan: &Plan, kind: StepKind) -> (Vec<Act>, Vec<Act>) {
-    let cues = || plan.cues.iter().filter(|cue| cue.kind == kind);
-    (cues().flat_map(|c| c.acts.clone()).collect(), cues().flat_map(|c| c.undo.clone()).collect())
 }
 
 async fn launched(plan: Plan) -> Stand {
@@ -53,17 +44,11 @@ async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-async fn put(system: &dyn System, key: u64) -> Result<(), PortError> {
-    // No two writes have the same number.
-    let write = system.write(Write { key, ver: key + 1, delete: false });
-    timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(PortError::Indefinite("silence".into())))
-}
-
 impl Stand {
     async fn fill(&self, role: Role, keys: std::ops::Range<u64>) {
         let system = self.host.system(role).unwrap();
         for key in keys {
-            put(system.as_ref(), key).await.unwrap_or_else(|e| panic!("{role} {key}: {e}"));
+            put(system.as_ref(), key, PATIENCE).await.unwrap_or_else(|e| panic!("{role} {key}: {e}"));
         }
     }
 
@@ -101,7 +86,7 @@ pub(crate) fn a_region_is_lost_fails_over_and_comes_back() {
             stand.must(Act::Rebuild { node: node(region, Role::Vector), engine: EngineChoice::Auto }).await;
         }
         stand.holds("west", Role::Object, 200).await;
-        let refused = put(stand.host.system_in("west", Role::Vector).unwrap().as_ref(), 1).await;
+        let refused = put(stand.host.system_in("west", Role::Vector).unwrap().as_ref(), 1, PATIENCE).await;
         assert!(matches!(refused, Err(PortError::Definite(_))), "a standby takes a write: {refused:?}");
         let (loss, healing) = acts(&plan, StepKind::Fault);
         for act in loss {
@@ -126,7 +111,7 @@ pub(crate) fn a_region_is_lost_fails_over_and_comes_back() {
         }
         for role in STORES {
             let east = stand.host.system_in("east", role).unwrap();
-            assert!(put(east.as_ref(), 1).await.is_err(), "{role}: a fenced node takes a write");
+            assert!(put(east.as_ref(), 1, PATIENCE).await.is_err(), "{role}: a fenced node takes a write");
             until("the old primary hears of the new one", async || {
                 let seen = stand.must(Act::Fence { node: node("east", role) }).await;
                 seen.contains("says that it takes no writes").then_some(())
@@ -172,7 +157,7 @@ pub(crate) fn a_partitioned_primary_stays_fenced_when_the_network_heals() {
         }
         for role in STORES {
             let east = stand.host.system_in("east", role).unwrap();
-            assert!(put(east.as_ref(), 500).await.is_err(), "{role}: a fenced node takes a write");
+            assert!(put(east.as_ref(), 500, PATIENCE).await.is_err(), "{role}: a fenced node takes a write");
             assert_eq!(stand.held("east", role).await, None, "{role}: a fenced node is reached");
             stand.must(Act::Rejoin { node: node("east", role) }).await;
             stand.holds("east", role, 150).await;

@@ -1,9 +1,7 @@
 //! A small local world in a folder of its own.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use adapters::local::sweep::find;
 use adapters::local::{LocalConfig, LocalHost};
@@ -11,6 +9,8 @@ use harness::corpus::Corpus;
 use harness::diagnose::load;
 use harness::plan::Plan;
 use harness::ports::{EnvironmentError, Host};
+
+use crate::common::{run_id, watchdogs};
 
 /// A drill that takes seconds, with this RTO.
 pub(crate) fn plan(rto: &str) -> Plan {
@@ -20,15 +20,6 @@ pub(crate) fn plan(rto: &str) -> Plan {
 /// A scenario with some values changed.
 pub(crate) fn plan_of(scenario: &[u8], set: &[(String, String)]) -> Plan {
     load(scenario, set).unwrap().plan
-}
-
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
-}
-
-pub(crate) fn run_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("local-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A local world that was not launched yet.
@@ -45,7 +36,7 @@ impl Stand {
     }
 
     pub(crate) fn for_plan(plan: Plan, exe: PathBuf, flaw: Option<&str>) -> Result<Self, EnvironmentError> {
-        let (folder, run) = (tempfile::tempdir().unwrap(), run_id());
+        let (folder, run) = (tempfile::tempdir().unwrap(), run_id("local"));
         let config = LocalConfig {
             run: run.clone(),
             folder: folder.path().to_owned(),
@@ -75,16 +66,4 @@ impl Stand {
         assert!(!self.folder().join("state").exists());
         assert_eq!(watchdogs(&self.run), Vec::<u32>::new());
     }
-}
-
-/// The watchdogs of a run, by their command line: they bear no mark.
-pub(crate) fn watchdogs(run: &str) -> Vec<u32> {
-    let pids = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let guards = |pid: &u32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<&[u8]> = line.split(|&b| b == 0).collect();
-        words.get(1) == Some(&b"__watchdog".as_slice()) && words.get(2) == Some(&run.as_bytes())
-    };
-    pids.filter(guards).collect()
 }

@@ -142,8 +142,7 @@ async fn milvus_keeps_and_loses_what_it_should() {
     let same = everything(&system).await;
     assert_eq!(everything(&standby).await, same);
     assert_eq!((standby.read(7).await, standby.read(9).await), (Ok(Some(Reading::Ver(1))), Ok(None)));
-    follower.stall(true);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    follower.stall(true).await.unwrap();
     system.write(write(7, 4, false)).await.unwrap();
     assert!(follower.caught_up(Duration::from_secs(2)).await.is_err());
     assert_eq!(standby.read(7).await, Ok(Some(Reading::Ver(1))), "not copied is not there");

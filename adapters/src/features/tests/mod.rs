@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::corpus::{Corpus, FEATURES};
-use harness::diagnose::load;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{Client, Config, Item, Record, Row, Server, Store, Table};
+use crate::trials::corpus;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -52,14 +52,6 @@ fn contents(store: &Store) -> Vec<Item> {
     let rows = store.rows(0, u64::MAX, usize::MAX).unwrap();
     assert!(!rows.more);
     rows.rows.into_iter().chain(store.catalogue().unwrap()).map(|stored| stored.item).collect()
-}
-
-/// The corpus of a small drill with this many entities.
-fn corpus(entities: u64) -> Arc<Corpus> {
-    let text = include_str!("../../../../scenarios/vector_index_corruption.toml");
-    let mut corpus = Corpus::of(&load(text.as_bytes(), &[]).unwrap().scenario);
-    (corpus.entities, corpus.object_size) = (entities, 256);
-    Arc::new(corpus)
 }
 
 struct Node {

@@ -1,72 +1,26 @@
 //! The store as a drill's users reach it.
 
-use harness::corpus::LOADED_KEYS;
-use harness::ports::{Reading, System, Write};
+use harness::ports::{Reading, System};
 
 use super::*;
 use crate::features::{FeatureSystem, Strike};
+use crate::trials::{everything_is_listed_under_its_key, put, seed, survivors};
 
 const ENTITIES: u64 = 30;
-
-fn put(key: u64, ver: u64) -> Write {
-    Write { key, ver, delete: false }
-}
 
 async fn seeded(node: &Node) -> (FeatureSystem, Arc<Corpus>) {
     let corpus = corpus(ENTITIES);
     let system = FeatureSystem::new(node.client.clone(), corpus.clone());
-    for key in 0..ENTITIES + corpus.catalogue_count() {
-        system.write(put(key, 0)).await.unwrap();
-    }
+    seed(&system, &corpus).await;
     (system, corpus)
 }
 
-async fn survivors(system: &FeatureSystem, limit: usize) -> Vec<(u64, Reading)> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = system.survivors(after, limit).await.unwrap();
-        assert!(page.items.len() <= limit);
-        assert!(page.items.iter().all(|(key, _)| Some(*key) > after), "{after:?}: {page:?}");
-        all.extend(page.items);
-        match page.next {
-            Some(next) => {
-                assert!(Some(next) > after && all.last().is_none_or(|(last, _)| *last <= next));
-                after = Some(next);
-            }
-            None => break,
-        }
-    }
-    assert!(all.is_sorted_by_key(|(key, _)| *key));
-    all
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_is_listed_under_its_key() {
+async fn everything_is_listed() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(dir.path()).await;
     let (system, corpus) = seeded(&node).await;
-    let behind = ENTITIES + corpus.catalogue_count();
-    for write in [put(3, 5), put(LOADED_KEYS + 2, 6), put(LOADED_KEYS + 9, 7), put(behind, 8)] {
-        system.write(write).await.unwrap();
-    }
-    system.write(Write { key: 4, ver: 9, delete: true }).await.unwrap();
-    assert_eq!(system.read(3).await.unwrap(), Some(Reading::Ver(5)));
-    assert_eq!(system.read(4).await.unwrap(), None);
-    assert_eq!(system.read(ENTITIES + 1).await.unwrap(), Some(Reading::Ver(0)));
-    assert_eq!(system.read(LOADED_KEYS).await.unwrap(), None);
-    let all = survivors(&system, 7).await;
-    let mut expected: Vec<(u64, Reading)> = (0..behind).map(|key| (key, Reading::Ver(0))).collect();
-    expected[3].1 = Reading::Ver(5);
-    expected.remove(4);
-    expected.extend([
-        (behind, Reading::Ver(8)),
-        (LOADED_KEYS + 2, Reading::Ver(6)),
-        (LOADED_KEYS + 9, Reading::Ver(7)),
-    ]);
-    assert_eq!(all, expected);
-    for limit in [1, 30, 1000] {
-        assert_eq!(survivors(&system, limit).await, expected, "pages of {limit}");
-    }
+    everything_is_listed_under_its_key(&system, &corpus).await;
     node.end().await;
 }
 

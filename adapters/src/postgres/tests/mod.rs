@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use harness::corpus::Corpus;
-use harness::diagnose::load;
 use harness::ports::{Reading, System, Write};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 use tokio::io::AsyncWriteExt as _;
@@ -25,6 +24,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::settings::Layout;
 use super::*;
 use crate::s3::{Keys, S3, Server as ObjectServer, ServerConfig};
+use crate::trials::{corpus, put, seed, survivors};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -236,44 +236,6 @@ fn kill_hard(root: &Path) {
     }
 }
 
-/// The corpus of a small drill with this many entities.
-fn corpus(entities: u64) -> Arc<Corpus> {
-    let text = include_str!("../../../../scenarios/vector_index_corruption.toml");
-    let mut corpus = Corpus::of(&load(text.as_bytes(), &[]).unwrap().scenario);
-    (corpus.entities, corpus.object_size) = (entities, 256);
-    Arc::new(corpus)
-}
-
 fn system(node: &Node, corpus: &Arc<Corpus>) -> PostgresSystem {
     PostgresSystem::new(node.users().clone(), corpus.clone())
-}
-
-fn put(key: u64, ver: u64) -> Write {
-    Write { key, ver, delete: false }
-}
-
-/// Writes every entity and the catalogue.
-async fn seed(system: &PostgresSystem, corpus: &Corpus) {
-    let all = (0..corpus.entities + corpus.catalogue_count()).map(|key| system.write(put(key, 0)));
-    for done in futures::future::join_all(all).await {
-        done.unwrap();
-    }
-}
-
-async fn survivors(system: &impl System, limit: usize) -> Vec<(u64, Reading)> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = system.survivors(after, limit).await.unwrap();
-        assert!(page.items.len() <= limit);
-        assert!(page.items.iter().all(|(key, _)| Some(*key) > after), "{after:?}: {page:?}");
-        all.extend(page.items);
-        match page.next {
-            Some(next) => {
-                assert!(Some(next) > after && all.last().is_none_or(|(last, _)| *last <= next));
-                after = Some(next);
-            }
-            None => break,
-        }
-    }
-    all
 }

@@ -1,7 +1,5 @@
 //! The store as a drill's users reach it: the laws of a feature store, kept by PostgreSQL.
 
-use harness::corpus::LOADED_KEYS;
-
 use super::*;
 use crate::features::{Holder as _, Item, Operated as _, Row, Strike};
 
@@ -14,24 +12,8 @@ async fn everything_is_listed_under_its_key() {
     let corpus = corpus(ENTITIES);
     let system = system(&node, &corpus);
     seed(&system, &corpus).await;
-    let behind = ENTITIES + corpus.catalogue_count();
-    for write in [put(3, 5), put(LOADED_KEYS + 2, 6), put(LOADED_KEYS + 9, 7), put(behind, 8)] {
-        system.write(write).await.unwrap();
-    }
-    system.write(Write { key: 4, ver: 9, delete: true }).await.unwrap();
-    assert_eq!(system.read(3).await.unwrap(), Some(Reading::Ver(5)));
-    assert_eq!(system.read(4).await.unwrap(), None);
-    assert_eq!(system.read(ENTITIES + 1).await.unwrap(), Some(Reading::Ver(0)));
-    assert_eq!(system.read(LOADED_KEYS).await.unwrap(), None);
     assert!(system.write(put(u64::MAX, 1)).await.is_err());
-    let mut expected: Vec<(u64, Reading)> = (0..behind).map(|key| (key, Reading::Ver(0))).collect();
-    expected[3].1 = Reading::Ver(5);
-    expected.remove(4);
-    let later = [(behind, 8), (LOADED_KEYS + 2, 6), (LOADED_KEYS + 9, 7)];
-    expected.extend(later.map(|(key, ver)| (key, Reading::Ver(ver))));
-    for limit in [1, 7, 30, 1000] {
-        assert_eq!(survivors(&system, limit).await, expected, "pages of {limit}");
-    }
+    crate::trials::everything_is_listed_under_its_key(&system, &corpus).await;
     // The same in the shapes that other tools know.
     let online: i64 = node.users().value("SELECT count(*) FROM feast_online_store").await.unwrap();
     assert_eq!(online, 8 * (29 + 3));
