@@ -112,7 +112,9 @@ def build(peer, kind, folder, path, threads, nlist):
             elif kind == "ivf_sq8":
                 index = faiss.IndexIVFScalarQuantizer(coarse, dim, nlist, faiss.ScalarQuantizer.QT_8bit)
             else:
-                index = faiss.IndexIVFPQ(coarse, dim, nlist, dim // 8, 8)
+                # Parts of one length, of at least eight values.
+                m = next((m for m in range(dim // 8, 0, -1) if dim % m == 0), 1)
+                index = faiss.IndexIVFPQ(coarse, dim, nlist, m, 8)
             index.train(base)
         index.add(base)
         built = time.perf_counter()

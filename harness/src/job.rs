@@ -31,6 +31,18 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// The sums of points, each with its centroid.
+    pub fn of<'a>(points: impl IntoIterator<Item = (usize, &'a Point)>) -> Sums {
+        let mut out = Sums::default();
+        for (nearest, point) in points {
+            out.counts[nearest] += 1;
+            for (sum, x) in out.sums[nearest].iter_mut().zip(point) {
+                *sum += i64::from(*x);
+            }
+        }
+        out
+    }
+
     /// Adds the sums of another shard.
     pub fn add(&mut self, other: &Sums) {
         for c in 0..CLUSTERS {
@@ -92,15 +104,8 @@ impl Job {
     /// What a worker computes: one shard of the step after `before`.
     pub fn shard(self, before: &Checkpoint, shard: u32) -> Sums {
         let centroids = before.centroids();
-        let mut out = Sums::default();
-        for point in self.points(before.step + 1, shard) {
-            let nearest = nearest(&centroids, &point);
-            out.counts[nearest] += 1;
-            for (sum, x) in out.sums[nearest].iter_mut().zip(point) {
-                *sum += i64::from(x);
-            }
-        }
-        out
+        let points = self.points(before.step + 1, shard);
+        Sums::of(points.iter().map(|point| (nearest(&centroids, point), point)))
     }
 
     /// The step after `before`, undisturbed.

@@ -13,7 +13,7 @@ mod timetable;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    act::Act,
+    act::{Act, EngineChoice},
     corpus::Corpus,
     diagnose::Problem,
     scenario::{Priority, Probe, Scenario},
@@ -101,6 +101,12 @@ pub struct ServicePlan {
 }
 
 impl Plan {
+    /// The first step that asks for this engine to build an index.
+    pub fn asks_for(&self, wanted: EngineChoice) -> Option<&str> {
+        let asks = |act: &Act| matches!(act, Act::Rebuild { engine, .. } if *engine == wanted);
+        self.cues.iter().find(|cue| cue.acts.iter().any(asks)).map(|cue| cue.name.as_str())
+    }
+
     /// Compiles a scenario.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Every report format is a pure function of this. A report made from an old journal equals the one made by the run.
 
+mod builds;
 pub mod cited;
 pub mod drawing;
 pub mod skipped;
@@ -23,6 +24,7 @@ use crate::{
     verdict::Verdict,
 };
 
+pub use builds::Build;
 pub use timeline::{Moment, MomentKind};
 
 /// One drill, judged.
@@ -65,6 +67,9 @@ pub struct Report {
     pub ledger: Vec<StoreReport>,
     /// Recall before and after.
     pub quality: Option<QualityReport>,
+    /// Indexes that recovery built, and by what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builds: Vec<Build>,
     /// The conclusions.
     pub findings: Vec<Finding>,
     /// What happened, in order.
@@ -235,6 +240,7 @@ impl Report {
             services: services.map(|(plan, s)| service(facts, plan, s)).collect(),
             ledger: facts.stores.iter().map(|s| store(facts, s)).collect(),
             quality: quality(facts),
+            builds: builds::builds(facts),
             findings,
             timeline: timeline::timeline(facts),
             notes: facts.notes.clone(),

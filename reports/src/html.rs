@@ -58,6 +58,7 @@ pub fn render(report: &Report) -> String {
                     (data::quality(report))
                     (data::ledger(report))
                     (facts::happened(report))
+                    (facts::builds(report))
                     (facts::skipped(report))
                     (facts::again(report))
                     (facts::journal(report))

@@ -10,6 +10,9 @@ pub const MAX: usize = 64 << 10;
 /// What is left for the list of findings to come; the rest is short.
 const FINDINGS_MAX: usize = 40 << 10;
 
+/// Index builds that are told; the rest are in `result.json`.
+const BUILDS_MAX: usize = 8;
+
 /// As Markdown.
 pub fn render(report: &Report) -> String {
     let mut text = format!("### {}\n\n{}\n\n", cell(&report.title), cell(&crate::headline(report)));
@@ -71,6 +74,9 @@ pub fn render(report: &Report) -> String {
             share(point),
             share_at_least(lower)
         ));
+    }
+    for b in report.builds.iter().take(BUILDS_MAX) {
+        more.push_str(&format!("\n{} built {}: {}.\n", b.node, cell(&b.what()), cell(&b.by())));
     }
     more.push_str("\n</details>\n");
     if text.len() + more.len() <= MAX {

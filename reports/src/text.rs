@@ -26,6 +26,7 @@ pub fn render(report: &Report) -> String {
     services(&mut page, report);
     data(&mut page, report);
     quality(&mut page, report);
+    builds(&mut page, report);
     timeline(&mut page, report);
     bottom(&mut page, report);
     page.text()
@@ -238,6 +239,17 @@ fn quality(page: &mut Page, r: &Report) {
             format!("{} of before, lower 95 % bound {}", share(point), share_at_least(lower))
         });
         page.item(&format!("  {what:<20}"), &text);
+    }
+}
+
+fn builds(page: &mut Page, r: &Report) {
+    if r.builds.is_empty() {
+        return;
+    }
+    page.section("INDEX BUILDS (who really built, by the store's own word)");
+    for b in &r.builds {
+        page.wrapped("  ", 4, &format!("{} of {}: {}", b.step, b.node, b.what()));
+        page.item("    engine   ", &b.by());
     }
 }
 

@@ -7,13 +7,13 @@ use harness::{
     ledger::Latency,
     ports::CountsAs,
     report::{
-        Moment, MomentKind, ObjectiveReport, QualityReport, Report, ServiceReport, StoreReport,
+        Build, Moment, MomentKind, ObjectiveReport, QualityReport, Report, ServiceReport, StoreReport,
         cited::Cited,
         drawing::{Drawing, Lane, Step},
         skipped::Skipped,
     },
     scenario::{Priority, WorldName},
-    topology::Role,
+    topology::{NodeId, Role},
     verdict::Verdict,
 };
 use reports::{Format, headline};
@@ -172,6 +172,16 @@ fn pass() -> Report {
             ratio: Some((0.9996, 0.9991)),
             ratio_stored: Some((1.0, 1.0)),
         }),
+        builds: vec![Build {
+            step: "mend".into(),
+            node: NodeId::new("east", Role::Vector),
+            engine: "cpu".into(),
+            tier: Some("fp32 avx512".into()),
+            asked: Some("opencl".into()),
+            why: Some("opencl: this machine has no OpenCL device".into()),
+            vectors: Some(12_345),
+            seconds: Some(2.0941),
+        }],
         findings,
         timeline: timeline(),
         notes: vec!["east/vector answers at 127.0.0.1".into()],
@@ -350,6 +360,10 @@ fn text_from_outside_cannot_break_out_of_the_page() {
     }
     for s in &mut report.services {
         (s.service, s.why) = (bad(), Some(bad()));
+    }
+    for b in &mut report.builds {
+        (b.step, b.engine) = (bad(), bad());
+        (b.tier, b.asked, b.why) = (Some(bad()), Some(bad()), Some(bad()));
     }
     for m in &mut report.timeline {
         (m.what, m.seen) = (bad(), bad());

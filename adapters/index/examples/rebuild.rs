@@ -4,7 +4,7 @@
 //! cargo run --release -p index --example rebuild -- base.f32 dim KIND [rounds] [out] [cpu|opencl] [l2|ip|cosine]
 //! ```
 //!
-//! `base.f32` holds rows of little-endian `f32`; KIND is `hnsw` or `ivf_flat`. With `out` the index is written
+//! `base.f32` holds rows of little-endian `f32`; KIND is `hnsw`, `ivf_flat`, `ivf_sq8` or `ivf_pq`. With `out` the index is written
 //! to `out` (our file; for HNSW hnswlib opens it) and to `out.faiss`. CPU seconds burnt by other processes meanwhile (the
 //! OpenCL engine is one) are printed too: a figure from a busy machine is no figure.
 
@@ -38,6 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kind = match kind.as_str() {
         "hnsw" => Kind::Hnsw { m: 16, ef_construction: 200, ef: 96 },
         "ivf_flat" => Kind::IvfFlat { nlist: 1_024, nprobe: 16 },
+        "ivf_sq8" => Kind::IvfSq8 { nlist: 1_024, nprobe: 16 },
+        "ivf_pq" => Kind::IvfPq { nlist: 1_024, nprobe: 16, m: u32::try_from(dim / 8)? },
         other => return Err(format!("`{other}` is no kind of index").into()),
     };
     let engine = match args.get(5).map(String::as_str) {

@@ -13,6 +13,8 @@ use crate::tile::Tier;
 /// The worker of one build.
 pub(crate) struct Device {
     remote: Option<Remote>,
+    /// Whether the engine has answered anything: one that was never asked built nothing.
+    answered: bool,
     ran: Ran,
 }
 
@@ -20,7 +22,7 @@ impl Device {
     /// The engine asked for, or the processor if it cannot be had.
     pub(crate) fn open(engine: Engine, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
         let ran = Ran { engine: Engine::Cpu, tier: Tier::detect().name().to_owned(), note: None };
-        let mut device = Self { remote: None, ran };
+        let mut device = Self { remote: None, answered: false, ran };
         if engine == Engine::OpenCl {
             match Remote::open(progress) {
                 Ok(remote) => {
@@ -35,7 +37,11 @@ impl Device {
 
     /// What worked, for a report.
     pub(crate) fn ran(self) -> Ran {
-        self.ran
+        if self.remote.is_none() || self.answered {
+            return self.ran;
+        }
+        let note = "opencl: there was nothing to ask it: so few vectors need no search for neighbours";
+        Ran { engine: Engine::Cpu, tier: Tier::detect().name().to_owned(), note: Some(note.to_owned()) }
     }
 
     /// See [`assign::nearest_centres`]; for all rows.
@@ -48,7 +54,10 @@ impl Device {
     ) -> Result<Vec<u32>, BuildError> {
         if let Some(remote) = &mut self.remote {
             match remote.nearest_centres(rows, centres, &Centres::centre(centres), f, progress) {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    self.answered = true;
+                    return Ok(found);
+                }
                 Err(lost) => self.go_on(lost)?,
             }
         }
@@ -65,7 +74,10 @@ impl Device {
     ) -> Result<Vec<u32>, BuildError> {
         if let Some(remote) = &mut self.remote {
             match remote.neighbours(rows, leaves, progress) {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    self.answered = true;
+                    return Ok(found);
+                }
                 Err(lost) => self.go_on(lost)?,
             }
         }

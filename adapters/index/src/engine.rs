@@ -46,7 +46,7 @@ pub struct Ran {
 /// [`ControlFlow::Break`].
 ///
 /// # Errors
-/// An invalid spec, or a build that was cancelled.
+/// An invalid spec, an `m` that does not divide the dimension, or a build that was cancelled.
 pub fn build(
     vectors: Vectors<'_>,
     spec: &IndexSpec,
@@ -57,8 +57,8 @@ pub fn build(
     let mut progress = Progress::new(progress);
     let mut device = Device::open(engine, &mut progress.part(0.0, 0.0))?;
     let body = match spec.kind {
-        Kind::IvfFlat { nlist, .. } => {
-            Body::Ivf(ivf::build(vectors, nlist, spec.seed, spec.metric, &mut device, &mut progress)?)
+        Kind::IvfFlat { .. } | Kind::IvfSq8 { .. } | Kind::IvfPq { .. } => {
+            Body::Ivf(ivf::build(vectors, spec, &mut device, &mut progress)?)
         }
         Kind::Hnsw { m, ef_construction, .. } => {
             Body::Hnsw(hnsw::build(vectors, spec, m, ef_construction, &mut device, &mut progress)?)
@@ -75,6 +75,14 @@ pub enum BuildError {
     /// The spec is invalid.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The vectors cannot be cut into so many parts.
+    #[error("{dim} values cannot be cut into {m} equal parts: choose an `m` that divides {dim}")]
+    Parts {
+        /// The parts asked for.
+        m: u32,
+        /// Values of a vector.
+        dim: usize,
+    },
     /// The progress callback asked to stop.
     #[error("the index build was cancelled")]
     Cancelled,

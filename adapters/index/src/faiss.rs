@@ -7,6 +7,8 @@
 //! |---|---|
 //! | HNSW | `IndexIDMap` of `IndexHNSWFlat` |
 //! | `IVF_FLAT` | `IndexIVFFlat` with a flat quantizer |
+//! | `IVF_SQ8` | `IndexIVFScalarQuantizer` (`QT_8bit`, by residual) with a flat quantizer |
+//! | `IVF_PQ` | `IndexIVFPQ` (8 bits, by residual) with a flat quantizer |
 //!
 //! Cosine is an inner product of vectors of length one there: queries must be scaled by whoever asks.
 
@@ -44,6 +46,15 @@ impl Writer {
         self.items(items);
     }
 
+    /// Values without a count.
+    pub(crate) fn floats(&mut self, values: &[f32]) {
+        let at = self.bytes.len();
+        self.bytes.resize(at + size_of_val(values), 0);
+        for (out, value) in self.bytes[at..].as_chunks_mut().0.iter_mut().zip(values) {
+            *out = value.to_le_bytes();
+        }
+    }
+
     pub(crate) fn items<const N: usize>(&mut self, items: impl Iterator<Item = [u8; N]>) {
         self.bytes.extend(items.flatten());
     }
@@ -69,6 +80,7 @@ impl Writer {
             Metric::InnerProduct | Metric::Cosine => *b"IxFI",
         });
         self.header(dim, data.len() / dim, metric);
-        self.vector(data.iter().map(|value| value.to_le_bytes()));
+        self.size(data.len());
+        self.floats(data);
     }
 }

@@ -40,8 +40,8 @@
 //! | `engine` | [`build`], and which [`Engine`] does it |
 //! | `searcher` | the finished [`Index`] |
 //! | `hnsw` | the graph: layers, search, hnswlib's file layout |
-//! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning |
-//! | `ivf` | inverted lists: k-means, search, file layout |
+//! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning; the nearest centres, by floats and integers |
+//! | `ivf` | inverted lists, of whole vectors or of codes: k-means, search, file layout |
 //! | `distance`, `tile` | the kernels: one pair, many with many; each for every instruction set, with identical bits |
 //! | `crew` | the threads of a build |
 //! | `device`, [`opencl`] | who does the heavy work; the OpenCL engine, a process of its own |

@@ -7,6 +7,7 @@
 //! | `D` | dimension, rows, values | nothing: the rows are held for the next requests |
 //! | `A` | `f`, centres `k`, their values, the point all distances are measured from | `f` centres of each row |
 //! | `L` | leaves, their `leaves + 1` starts, members, a point for each leaf | 4 places in the leaf of each member |
+//! | `N` | dimension, points, centres, coordinates of both in whole numbers | the nearest centre of each point |
 //!
 //! An answer is a byte (0, or 1 for a refusal), a 64-bit length and so many bytes: numbers, or the reason. The process
 //! greets with an answer too: its name. After a refusal, a late answer or a cancelled build it is killed.
@@ -14,8 +15,10 @@
 use crate::bulk::leaf::{Leaves, NEAR, NOBODY};
 use crate::bulk::rows::Rows;
 use crate::engine::Progress;
+use crate::hnsw;
 use std::env;
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -27,6 +30,8 @@ const PROGRAM: &str = "gameday-opencl";
 const VARIABLE: &str = "GAMEDAY_OPENCL";
 /// An answer later than this, in seconds, is none; `GAMEDAY_OPENCL_TIMEOUT` says otherwise.
 const PATIENCE: u64 = 120;
+/// Values that are sent at a time.
+const PIECE: usize = 1 << 14;
 /// How often a waiting build asks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -49,14 +54,15 @@ pub fn program() -> Option<PathBuf> {
 }
 
 /// A running engine.
+#[derive(Debug)]
 pub(crate) struct Remote {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
     name: String,
     patience: Duration,
-    /// Which rows it holds: where they begin, and how many values.
-    held: (usize, usize),
+    /// Which rows it holds: their dimension, how many values, and a mark of these.
+    held: (usize, usize, u64),
 }
 
 impl Remote {
@@ -74,7 +80,7 @@ impl Remote {
         };
         let patience = env::var("GAMEDAY_OPENCL_TIMEOUT").ok().and_then(|text| text.parse().ok());
         let patience = Duration::from_secs(patience.unwrap_or(PATIENCE));
-        let mut remote = Self { child, input, output, name: String::new(), patience, held: (0, 0) };
+        let mut remote = Self { child, input, output, name: String::new(), patience, held: (0, 0, 0) };
         let name = remote.call(progress, |_| Ok(()))?;
         remote.name = String::from_utf8_lossy(&name).into_owned();
         Ok(remote)
@@ -134,15 +140,20 @@ impl Remote {
 
     /// Sends the rows, unless it has them.
     fn hold(&mut self, rows: Rows<'_>, progress: &mut Progress<'_>) -> Result<(), Lost> {
-        let these = (rows.data.as_ptr() as usize, rows.data.len());
+        let these = (rows.dim, rows.data.len(), mark(rows.data));
         if self.held == these {
             return Ok(());
         }
-        self.held = (0, 0);
+        self.held = (0, 0, 0);
         self.call(progress, |to| {
             to.write_all(b"D")?;
             numbers(to, [rows.dim as u32, rows.len() as u32])?;
-            numbers(to, rows.data.iter().map(|value| value.to_bits()))
+            let mut bytes = Vec::with_capacity(4 * PIECE);
+            rows.data.chunks(PIECE).try_for_each(|piece| {
+                bytes.clear();
+                bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
+                to.write_all(&bytes)
+            })
         })?;
         self.held = these;
         Ok(())
@@ -172,8 +183,7 @@ impl Remote {
                 let lost = match told.recv_timeout(LOOK) {
                     Ok(Ok(Ok(bytes))) => return Ok(bytes),
                     Ok(Ok(Err(refusal))) => Lost::Failed(refusal),
-                    Ok(Err(error)) => Lost::Failed(format!("{PROGRAM} is gone: {error}")),
-                    Err(RecvTimeoutError::Disconnected) => Lost::Failed(format!("{PROGRAM} is gone")),
+                    Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => gone(child),
                     Err(RecvTimeoutError::Timeout) if progress.at(0, 1).is_err() => Lost::Cancelled,
                     Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
                     Err(RecvTimeoutError::Timeout) => {
@@ -188,11 +198,122 @@ impl Remote {
     }
 }
 
+/// An engine whose pipes have ended has ended itself, or is made to.
+fn gone(child: &mut Child) -> Lost {
+    let _ = child.kill();
+    let how = match child.wait() {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Lost::Failed(format!("{PROGRAM} is gone: {how}"))
+}
+
+/// An engine for whole numbers: what it finds is exact, and the same on every device.
+#[derive(Debug)]
+pub struct Whole(Remote);
+
+impl Whole {
+    /// Starts an engine.
+    ///
+    /// # Errors
+    /// Why there is none, for a person.
+    pub fn open() -> Result<Self, String> {
+        uncancelled(Remote::open).map(Self)
+    }
+
+    /// The device, as the engine calls it.
+    pub fn device(&self) -> &str {
+        // Kernels come first, and are others than these.
+        self.0.name().split_once(" on ").map_or(self.0.name(), |(_, device)| device)
+    }
+
+    /// For each point the first of its nearest centres; both are rows of `dim` coordinates of at most 2^24. An answer
+    /// later than `limit` is none.
+    ///
+    /// # Errors
+    /// Why there is no answer. Such an engine answers nothing any more.
+    pub fn nearest(
+        &mut self,
+        dim: usize,
+        points: &[i32],
+        centres: &[i32],
+        limit: Duration,
+    ) -> Result<Vec<u32>, String> {
+        let (dim, of) = (dim.max(1), |all: &[i32]| (all.len() / dim.max(1)) as u32);
+        let (n, k) = (of(points), of(centres));
+        self.0.patience = limit;
+        self.0.held = (0, 0, 0);
+        uncancelled(|progress| {
+            let found = self.0.call(progress, |to| {
+                to.write_all(b"N")?;
+                numbers(to, [dim as u32, n, k])?;
+                let rows = points[..n as usize * dim].iter().chain(&centres[..k as usize * dim]);
+                numbers(to, rows.map(|x| x.cast_unsigned()))
+            })?;
+            checked(&found, n as usize, |number| number < k)
+        })
+    }
+}
+
+/// Calls an engine on behalf of nobody who could change their mind.
+fn uncancelled<T>(call: impl FnOnce(&mut Progress<'_>) -> Result<T, Lost>) -> Result<T, String> {
+    let mut on = |_| ControlFlow::Continue(());
+    call(&mut Progress::new(&mut on)).map_err(|lost| match lost {
+        Lost::Failed(why) => why,
+        Lost::Cancelled => unreachable!("nobody cancels"),
+    })
+}
+
+/// What an engine does before it can answer the first build, and how long that takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Kernels and device, as the engine calls them.
+    pub name: String,
+    /// Until its process has found the device.
+    pub device: Duration,
+    /// From there until every program of a build of rows of that dimension has been compiled, or read from the cache,
+    /// and has run once.
+    pub programs: Duration,
+}
+
+/// Starts an engine, lets it answer the least that the build of a graph asks, and ends it.
+///
+/// # Errors
+/// Why there is no engine, for a person.
+pub fn start(dim: usize, ef_construction: u32) -> Result<Start, String> {
+    uncancelled(|progress| tried(dim.max(1), hnsw::leaves(ef_construction), progress))
+}
+
+fn tried(dim: usize, f: usize, progress: &mut Progress<'_>) -> Result<Start, Lost> {
+    let began = Instant::now();
+    let mut remote = Remote::open(progress)?;
+    let device = began.elapsed();
+    let data: Vec<f32> = (0..32 * dim).map(|at| (at % 31) as f32).collect();
+    let rows = Rows { dim, data: &data };
+    let centre = vec![0.0; dim];
+    remote.nearest_centres(rows, rows, &centre, f, progress)?;
+    let leaves = Leaves { starts: vec![0, 32], members: (0..32).collect() };
+    remote.neighbours(rows, &leaves, progress)?;
+    Ok(Start { name: remote.name().to_owned(), device, programs: began.elapsed() - device })
+}
+
 impl Drop for Remote {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A mark of some values: other values have another one. Where they lie in memory says nothing, for it is used again.
+fn mark(values: &[f32]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut lanes = [1u64, 2, 3, 4, 5, 6, 7, 8];
+    for values in values.chunks(lanes.len()) {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane = (lane.rotate_left(29) ^ u64::from(value.to_bits())).wrapping_mul(ODD);
+        }
+    }
+    lanes.iter().fold(values.len() as u64, |mark, lane| (mark.rotate_left(23) ^ lane).wrapping_mul(ODD))
 }
 
 fn numbers(to: &mut impl Write, numbers: impl IntoIterator<Item = u32>) -> io::Result<()> {
@@ -220,5 +341,27 @@ fn checked(bytes: &[u8], count: usize, pass: impl Fn(u32) -> bool) -> Result<Vec
         Ok(numbers)
     } else {
         Err(Lost::Failed("its answer makes no sense".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_differ_where_values_do() {
+        let values: Vec<f32> = (0..37u16).map(f32::from).collect();
+        assert_eq!(mark(&values), mark(&values.clone()));
+        for at in 0..values.len() {
+            let mut other = values.clone();
+            other[at] += 0.5;
+            assert_ne!(mark(&other), mark(&values), "{at}");
+            other[at] = values[at];
+            other.swap(at, (at + 8) % values.len());
+            assert_ne!(mark(&other), mark(&values), "{at} in another place");
+        }
+        assert_ne!(mark(&values[1..]), mark(&values));
+        assert_ne!(mark(&[0.0]), mark(&[-0.0]), "bits count, not values");
+        assert_ne!(mark(&[0.0; 8]), mark(&[0.0; 16]));
     }
 }

@@ -69,9 +69,10 @@ impl Index {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef, .. }) => {
                 hnsw.search(self.kernel, query, k, ef as usize, keep)
             }
-            (Body::Ivf(ivf), Kind::IvfFlat { nprobe, .. }) => {
-                ivf.search(self.kernel, query, k, nprobe as usize, keep)
-            }
+            (
+                Body::Ivf(ivf),
+                Kind::IvfFlat { nprobe, .. } | Kind::IvfSq8 { nprobe, .. } | Kind::IvfPq { nprobe, .. },
+            ) => ivf.search(self.kernel, query, k, nprobe as usize, keep),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         })
     }
@@ -111,7 +112,7 @@ impl Index {
     pub fn to_bytes(&self) -> Vec<u8> {
         match (&self.body, self.spec.kind) {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, .. }) => hnsw.to_bytes(ef_construction),
-            (Body::Ivf(ivf), Kind::IvfFlat { nlist, .. }) => ivf.to_bytes(nlist),
+            (Body::Ivf(ivf), kind) => ivf.to_bytes(kind),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         }
     }
@@ -124,7 +125,7 @@ impl Index {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, ef, .. }) => {
                 hnsw.to_faiss(self.spec.metric, ef_construction, ef)
             }
-            (Body::Ivf(ivf), Kind::IvfFlat { nprobe, .. }) => ivf.to_faiss(self.spec.metric, nprobe),
+            (Body::Ivf(ivf), kind) => ivf.to_faiss(self.spec.metric, kind),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         }
     }
@@ -138,7 +139,7 @@ impl Index {
     /// The index in a file's bytes.
     ///
     /// The file must have been built with `spec`'s kind and build parameters (`m` and `ef_construction`, or
-    /// `nlist`). `ef`, `nprobe` and `seed` are not in the file: they are taken from `spec`, so a file may be
+    /// `nlist`, and `m` of `IVF_PQ`). `ef`, `nprobe` and `seed` are not in the file: they are taken from `spec`, so a file may be
     /// searched with another `ef` than before.
     ///
     /// # Errors
@@ -149,7 +150,7 @@ impl Index {
             Kind::Hnsw { m, ef_construction, .. } => {
                 Body::Hnsw(hnsw::Hnsw::from_bytes(bytes, m, ef_construction)?)
             }
-            Kind::IvfFlat { nlist, .. } => Body::Ivf(ivf::Ivf::from_bytes(bytes, nlist)?),
+            kind => Body::Ivf(ivf::Ivf::from_bytes(bytes, kind)?),
         };
         Ok(Self::new(*spec, body, None))
     }

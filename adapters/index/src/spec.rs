@@ -26,6 +26,22 @@ pub enum Kind {
         /// Number of lists a search reads.
         nprobe: u32,
     },
+    /// Inverted lists of vectors in eight bits a value (`IVF_SQ8`), less the centre of their list.
+    IvfSq8 {
+        /// Number of lists; never more than there are vectors.
+        nlist: u32,
+        /// Number of lists a search reads.
+        nprobe: u32,
+    },
+    /// Inverted lists of product-quantized vectors (`IVF_PQ`), less the centre of their list: eight bits a part.
+    IvfPq {
+        /// Number of lists; never more than there are vectors.
+        nlist: u32,
+        /// Number of lists a search reads.
+        nprobe: u32,
+        /// Parts a vector is cut into; they must be of one length.
+        m: u32,
+    },
     /// Hierarchical navigable small world graph.
     Hnsw {
         /// Links a node makes when inserted; twice as many are kept on the bottom layer.
@@ -77,9 +93,10 @@ impl IndexSpec {
     /// The first parameter outside its range.
     pub fn validate(&self) -> Result<(), SpecError> {
         match self.kind {
-            Kind::IvfFlat { nlist, nprobe } => {
-                within("nlist", nlist, 1, 65_536)?;
-                within("nprobe", nprobe, 1, nlist)
+            Kind::IvfFlat { nlist, nprobe } | Kind::IvfSq8 { nlist, nprobe } => lists(nlist, nprobe),
+            Kind::IvfPq { nlist, nprobe, m } => {
+                within("m", m, 1, 65_536)?;
+                lists(nlist, nprobe)
             }
             Kind::Hnsw { m, ef_construction, ef } => {
                 within("m", m, 2, 256)?;
@@ -102,6 +119,11 @@ pub struct SpecError {
     pub min: u32,
     /// The most it may be.
     pub max: u32,
+}
+
+fn lists(nlist: u32, nprobe: u32) -> Result<(), SpecError> {
+    within("nlist", nlist, 1, 65_536)?;
+    within("nprobe", nprobe, 1, nlist)
 }
 
 fn within(name: &'static str, value: u32, min: u32, max: u32) -> Result<(), SpecError> {
@@ -129,6 +151,8 @@ mod tests {
             "index parameter `nprobe` is 9: use 1 to 8"
         );
         assert!(refused(Kind::IvfFlat { nlist: 0, nprobe: 0 }).contains("`nlist`"));
+        assert!(refused(Kind::IvfSq8 { nlist: 8, nprobe: 0 }).contains("`nprobe`"));
+        assert!(refused(Kind::IvfPq { nlist: 8, nprobe: 8, m: 0 }).contains("`m`"));
         assert!(refused(Kind::Hnsw { m: 1, ef_construction: 100, ef: 96 }).contains("`m`"));
         assert!(refused(Kind::Hnsw { m: 16, ef_construction: 0, ef: 96 }).contains("`ef_construction`"));
         assert!(refused(Kind::Hnsw { m: 16, ef_construction: 100, ef: u32::MAX }).contains("`ef`"));

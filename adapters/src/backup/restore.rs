@@ -8,7 +8,7 @@ use super::manifest::{After, Link, damaged};
 use super::state::State;
 use super::{Applied, BackupError, LONG, PAGE, Restored};
 use crate::s3::S3;
-use crate::vectordb::{Client, Imported, Page};
+use crate::vectordb::{BuildEngine, Client, Imported, Page};
 
 /// Restores the newest chain: its records, the node's own newer writes on top where their files are intact, and the
 /// index that was there when the newest link was taken.
@@ -49,7 +49,7 @@ async fn bring_back(
     let imported = patient.import_commit(import, own_writes.then_some(point)).await?;
     verify(client, &timestamp, &state, imported).await?;
     let index = match spec {
-        Some(spec) => Some(patient.build_index(spec).await?),
+        Some(spec) => Some(patient.build_index(spec, BuildEngine::Cpu).await?),
         None => None,
     };
     let applied = applied(&steps, link, steps.iter().map(|step| step.manifest.changes).sum());

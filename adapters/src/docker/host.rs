@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::{join_all, try_join, try_join_all};
-use harness::act::Act;
+use harness::act::{Act, EngineChoice};
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
@@ -107,6 +107,10 @@ impl DockerHost {
         };
         if let Some(what) = regions::lacking(&config.plan) {
             return Err(environment(what, "use the pattern `single` or `hot-standby`, or `--world local`"));
+        }
+        if let Some(step) = config.plan.asks_for(EngineChoice::OpenCl) {
+            let what = format!("step `{step}` asks Milvus for the engine `opencl`, and Milvus has none");
+            return Err(environment(what, "say `engine = \"auto\"`, or use `--world local`"));
         }
         let folder = config.folder.canonicalize();
         let folder =

@@ -42,7 +42,7 @@ use harness::job::Job;
 use serde::{Deserialize, Serialize};
 
 pub use client::{CallError, Client};
-pub use engine::{Cpu, Engine};
+pub use engine::{Cpu, Engine, OpenCl};
 pub use server::{ServeError, Server, serve};
 pub use system::GpuSystem;
 pub use wire::Status;

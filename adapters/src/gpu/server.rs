@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use super::wire::{Request, Response, Status, decode, encode, framing};
-use super::{Config, Cpu, Engine};
+use super::{Config, Engine, OpenCl};
 use crate::local::lifeline::stop_requested;
 
 /// Connections at a time; more are closed at once.
@@ -93,7 +93,7 @@ impl Server {
         let listener = TcpListener::bind((config.listen, config.port)).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let worker = Worker {
-            engine: Arc::new(Cpu::new(&config.corpus, config.job)),
+            engine: Arc::new(OpenCl::new(&config.corpus, config.job)),
             turns: Semaphore::new(SIDE_BY_SIDE),
             wrong: AtomicBool::new(config.miscompute),
             shards: AtomicU64::new(0),
@@ -154,7 +154,7 @@ impl Worker {
         match request {
             Request::Ping => Response::Pong,
             Request::Status => Response::Status(Status {
-                engine: self.engine.name().into(),
+                engine: self.engine.name(),
                 shards: self.shards.load(Ordering::Relaxed),
                 inferences: self.inferences.load(Ordering::Relaxed),
             }),

@@ -192,6 +192,9 @@ impl Other {
         let kind = match native.kind {
             index::Kind::Hnsw { m, ef_construction, ef } => Kind::Hnsw { m, ef_construction, ef },
             index::Kind::IvfFlat { nlist, nprobe } => Kind::IvfFlat { nlist, nprobe },
+            index::Kind::IvfSq8 { .. } | index::Kind::IvfPq { .. } => {
+                unreachable!("scenarios name `hnsw` and `ivf_flat` only, and the spec was made above")
+            }
         };
         Self { spec: IndexSpec { kind, ..self.spec }, ..self.clone() }
     }

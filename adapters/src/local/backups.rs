@@ -9,7 +9,7 @@ use harness::topology::{NodeId, Role};
 
 use super::feeder::{Fed, Feeder};
 use super::host::LocalHost;
-use super::product::{BACKUPS, COLLECTION, Product, words};
+use super::product::{BACKUPS, COLLECTION, Product, built_by, words};
 use crate::backup;
 
 impl LocalHost {
@@ -107,8 +107,7 @@ impl LocalHost {
             .with("log_complete", done.imported.complete)
             .with("unfinished_backups", done.unfinished.len());
         Ok(match &done.index {
-            Some(index) => effect
-                .with("engine", "cpu")
+            Some(index) => built_by(effect, index)
                 .with("kind", words(&index.spec))
                 .with("vectors", index.records)
                 .with("build_seconds", format!("{:.3}", index.build_seconds)),

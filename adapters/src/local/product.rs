@@ -292,19 +292,19 @@ impl VectorNode {
     /// Builds the index anew: with the parameters it had, or those of the scenario if there never was one.
     pub(super) async fn rebuild(&self, asked: EngineChoice) -> Effect {
         let began = Instant::now();
-        match self.try_rebuild().await {
+        match self.try_rebuild(engine(asked)).await {
             Ok((info, after)) => {
                 let seconds = format!("{:.3}", info.build_seconds);
                 let kind = words(&info.spec);
+                let why = info.note.as_ref().map_or(String::new(), |why| format!("; {why}"));
                 let text = format!(
-                    "{kind} index of {} vectors built in {seconds} s, engine=cpu (asked: {asked}); the node is {}",
-                    info.records, after.state
+                    "{kind} index of {} vectors built in {seconds} s, engine={}, {} (asked: {asked}{why}); the node is {}",
+                    info.records, info.engine, info.tier, after.state
                 );
                 let seen = after.state == State::Healthy
                     && after.index.as_ref().is_some_and(|index| index.lsn >= info.lsn);
                 let effect = if seen { Effect::observed(text) } else { Effect::not_observed(text) };
-                effect
-                    .with("engine", "cpu")
+                built_by(effect, &info)
                     .with("asked", asked)
                     .with("build_seconds", seconds)
                     .with("vectors", info.records)
@@ -316,11 +316,14 @@ impl VectorNode {
         }
     }
 
-    async fn try_rebuild(&self) -> Result<(vectordb::IndexInfo, vectordb::Status), CallError> {
+    async fn try_rebuild(
+        &self,
+        engine: BuildEngine,
+    ) -> Result<(vectordb::IndexInfo, vectordb::Status), CallError> {
         let builder = self.client.within(BUILD_LIMIT);
         let info = match self.client.status().await?.index {
-            Some(_) => builder.rebuild_index(BuildEngine::Cpu).await?,
-            None => builder.build_index(self.spec).await?,
+            Some(_) => builder.rebuild_index(engine).await?,
+            None => builder.build_index(self.spec, engine).await?,
         };
         Ok((info, self.client.status().await?))
     }
@@ -332,6 +335,23 @@ fn secret() -> std::io::Result<String> {
     let mut bytes = [0u8; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Who is asked to build: by itself a node builds on its processor.
+fn engine(asked: EngineChoice) -> BuildEngine {
+    match asked {
+        EngineChoice::Auto | EngineChoice::Cpu => BuildEngine::Cpu,
+        EngineChoice::OpenCl => BuildEngine::OpenCl,
+    }
+}
+
+/// With who really built an index, and why it was not somebody else.
+pub(super) fn built_by(effect: Effect, info: &vectordb::IndexInfo) -> Effect {
+    let effect = effect.with("engine", info.engine).with("tier", &info.tier);
+    match &info.note {
+        Some(why) => effect.with("why", why),
+        None => effect,
+    }
 }
 
 /// The kind of an index, by the scenario's word.
@@ -352,6 +372,9 @@ pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
     let kind = match native.kind {
         index::Kind::Hnsw { m, ef_construction, ef } => vectordb::Kind::Hnsw { m, ef_construction, ef },
         index::Kind::IvfFlat { nlist, nprobe } => vectordb::Kind::IvfFlat { nlist, nprobe },
+        index::Kind::IvfSq8 { .. } | index::Kind::IvfPq { .. } => {
+            unreachable!("scenarios name `hnsw` and `ivf_flat` only, and the spec was made above")
+        }
     };
     IndexSpec { kind, seed }
 }

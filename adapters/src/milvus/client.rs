@@ -1,6 +1,7 @@
 //! One attempt a call, no retry, no deadline of its own: the caller drops what takes too long.
 //!
-//! A row is `key` (primary key), `ver` (number of the write) and `vector`. All reads are at Strong consistency. Milvus
+//! A row is `key` (primary key), `ver` (number of the write) and `vector`. All reads are at Strong consistency,
+//! but for those of a follower that will look again. Milvus
 //! answers a query with one row for each primary key, so a key stored twice cannot be seen from outside.
 
 use std::time::Duration;
@@ -185,6 +186,16 @@ impl Client {
         output_fields: Vec<String>,
         limit: Option<usize>,
     ) -> Result<Vec<FieldData>, MilvusError> {
+        self.query_at(ConsistencyLevel::Strong, expr, output_fields, limit).await
+    }
+
+    pub(super) async fn query_at(
+        &self,
+        level: ConsistencyLevel,
+        expr: String,
+        output_fields: Vec<String>,
+        limit: Option<usize>,
+    ) -> Result<Vec<FieldData>, MilvusError> {
         let query_params = match limit {
             // Without the second, a page may leave out keys that a segment did not get to.
             Some(limit) => pairs(&[("limit", &limit.to_string()), ("reduce_stop_for_best", "true")]),
@@ -195,7 +206,7 @@ impl Client {
             expr,
             output_fields,
             query_params,
-            consistency_level: ConsistencyLevel::Strong as i32,
+            consistency_level: level as i32,
             ..Default::default()
         };
         let answer = self.stub.clone().query(request).await?.into_inner();

@@ -1,18 +1,19 @@
 //! A collection that follows another one, since Milvus 2.3 with its own log (rocksmq) has no replication to offer.
 //!
-//! The follower looks at every key of its source with the number of its write, round after round, and copies what
-//! differs from what it holds itself: new and changed rows, and removals. It keeps nothing of the source but that
-//! difference, so a row that was not copied when the source is lost, is lost. Once a round has ended, everything that
-//! was acknowledged before it began is here: that moment is told, and how far behind it lies is the lag.
+//! In a whole round the follower looks at every key of its source with the number of its write, and copies what differs
+//! from what it holds itself: new and changed rows, and removals. Once such a round has ended, everything that was
+//! acknowledged before it began is here: that moment is told, and how far behind it lies is the lag. Since a scan of
+//! all keys takes its time, short rounds in between ask for the newest writes only, by their numbers, and promise
+//! nothing. What was not copied when the source is lost, is lost.
 //!
-//! Looking at everything costs a scan of keys a round; that is the price of finding removals and late writes without a
-//! log to read. It runs outside of both regions, reaches its source by the link between them, and so stops when that
+//! It runs outside of both regions, reaches its source by the link between them, and so stops when that
 //! is cut.
 //!
 //! What it was ordered is done when it says so: a follower that was stalled or ended has nothing on its way. Reading is
 //! given up at once, storing is not: a row that is on its way to the collection arrives before the order is done.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,14 +24,19 @@ use tokio::time::{sleep, timeout};
 use super::{Client, MilvusError, Row};
 
 /// How long two rounds are apart.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long two whole rounds are apart, if nobody waits for one.
+const WHOLE: Duration = Duration::from_secs(5);
+/// How much lower than the highest number seen that of a write may be which a short round still finds: writes under way
+/// side by side arrive out of turn.
+const SLACK: u64 = 500;
 /// Looking at everything, or storing what differs.
 const ROUND: Duration = Duration::from_secs(60);
 
 /// How far a follower is.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
-    /// Rounds that ended well.
+    /// Whole rounds that ended well.
     pub rounds: u64,
     /// Rows stored, in all.
     pub copied: u64,
@@ -38,7 +44,7 @@ pub struct Progress {
     pub removed: u64,
     /// Everything acknowledged before this moment is here.
     pub complete: Option<Instant>,
-    /// Why the last round did not end well.
+    /// Why the last round, whole or short, did not end well.
     pub trouble: Option<String>,
 }
 
@@ -61,6 +67,8 @@ enum State {
 #[derive(Debug)]
 pub struct Follower {
     progress: Arc<Mutex<Progress>>,
+    /// Somebody waits for a whole round.
+    wanted: Arc<AtomicBool>,
     order: watch::Sender<State>,
     does: watch::Receiver<State>,
     task: JoinHandle<()>,
@@ -72,8 +80,16 @@ impl Follower {
         let progress = Arc::<Mutex<Progress>>::default();
         let (order, orders) = watch::channel(State::Follow);
         let (tell, does) = watch::channel(State::Follow);
-        let copier = Copier { source, own, held: None, progress: progress.clone() };
-        Self { progress, order, does, task: tokio::spawn(copier.work(orders, tell)) }
+        let wanted = Arc::new(AtomicBool::new(true));
+        let copier = Copier {
+            source,
+            own,
+            held: None,
+            whole: None,
+            progress: progress.clone(),
+            wanted: wanted.clone(),
+        };
+        Self { progress, wanted, order, does, task: tokio::spawn(copier.work(orders, tell)) }
     }
 
     /// How far it is.
@@ -120,7 +136,8 @@ impl Follower {
                 let why = progress.trouble.unwrap_or_else(|| "its round has not ended".into());
                 return Err(format!("not caught up within {limit:?}: {why}"));
             }
-            sleep(PAUSE / 4).await;
+            self.wanted.store(true, Ordering::Release);
+            sleep(PAUSE).await;
         }
     }
 }
@@ -137,6 +154,8 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 
 /// What differs between a source and its follower.
 struct Difference {
+    /// Whether all of the source was looked at.
+    whole: bool,
     /// Rows of the source that the follower lacks, or holds with another number.
     rows: Vec<Row>,
     /// Keys that the source no longer has.
@@ -148,6 +167,9 @@ struct Copier {
     own: Client,
     /// Keys here with the numbers of their writes; nothing if that is not known.
     held: Option<BTreeMap<u64, u64>>,
+    /// When the last whole round began.
+    whole: Option<Instant>,
+    wanted: Arc<AtomicBool>,
     progress: Arc<Mutex<Progress>>,
 }
 
@@ -181,6 +203,7 @@ impl Copier {
     }
 
     async fn round(&mut self, began: Instant, looked: Result<Difference, MilvusError>) {
+        let whole = looked.as_ref().is_ok_and(|found| found.whole);
         let done = match looked {
             Ok(found) => limited(self.store(found)).await,
             Err(e) => Err(e),
@@ -192,10 +215,13 @@ impl Copier {
         let mut progress = lock(&self.progress);
         match done {
             Ok((copied, removed)) => {
-                progress.rounds += 1;
                 progress.copied += copied;
                 progress.removed += removed;
-                progress.complete = Some(began);
+                if whole {
+                    progress.rounds += 1;
+                    progress.complete = Some(began);
+                    self.whole = Some(began);
+                }
                 progress.trouble = None;
             }
             Err(e) => progress.trouble = Some(e.to_string()),
@@ -203,6 +229,22 @@ impl Copier {
     }
 
     async fn look(&mut self) -> Result<Difference, MilvusError> {
+        let due = self.whole.is_none_or(|at| at.elapsed() > WHOLE);
+        // Asked for again by whoever waits, should this round come to nothing.
+        if !self.wanted.swap(false, Ordering::AcqRel)
+            && !due
+            && let Some(held) = &self.held
+        {
+            let newest = held.values().max().copied().unwrap_or_default();
+            if let Some(mut rows) = self.source.newer(newest.saturating_sub(SLACK)).await? {
+                rows.retain(|row| held.get(&row.key).is_none_or(|ver| *ver < row.ver));
+                return Ok(Difference { whole: false, rows, gone: Vec::new() });
+            }
+        }
+        self.look_at_all().await
+    }
+
+    async fn look_at_all(&mut self) -> Result<Difference, MilvusError> {
         // One that was emptied or restored since holds something else than is known.
         let holds = match self.held.take() {
             Some(held) if self.own.count().await? == held.len() as u64 => held,
@@ -213,12 +255,12 @@ impl Copier {
         let differs = is.iter().filter(|(key, ver)| holds.get(key) != Some(ver)).map(|(key, _)| *key);
         let differs: Vec<u64> = differs.collect();
         let gone = holds.keys().filter(|key| !is.contains_key(key)).copied().collect();
-        Ok(Difference { rows: self.source.rows_of(&differs).await?, gone })
+        Ok(Difference { whole: true, rows: self.source.rows_of(&differs).await?, gone })
     }
 
     /// Answers how many rows were stored and removed.
     async fn store(&mut self, found: Difference) -> Result<(u64, u64), MilvusError> {
-        let Difference { rows, gone } = found;
+        let Difference { rows, gone, .. } = found;
         self.own.upsert_all(&rows).await?;
         self.own.delete_all(&gone).await?;
         let holds = self.held.get_or_insert_default();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use milvus::proto::common::ConsistencyLevel;
 
 use super::client::{KEY, VECTOR, VER, longs, rows};
 use super::{Client, MilvusError, Row};
@@ -40,6 +41,15 @@ impl Client {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// Rows whose write has a higher number, as far as the server shows them by now; nothing if they are too many for
+    /// one answer.
+    pub async fn newer(&self, ver: u64) -> Result<Option<Vec<Row>>, MilvusError> {
+        let output = vec![KEY.into(), VER.into(), VECTOR.into()];
+        let level = ConsistencyLevel::Eventually;
+        let found = rows(&self.query_at(level, format!("{VER} > {ver}"), output, Some(BATCH)).await?)?;
+        Ok((found.len() < BATCH).then_some(found))
     }
 
     /// The rows of these keys, as far as they are there.

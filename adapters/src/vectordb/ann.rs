@@ -1,7 +1,7 @@
 //! The only module that knows the index library.
 
 use super::wire::{BuildEngine, IndexSpec, Kind};
-use index::{Engine, Index, Metric, Vectors};
+use index::{Engine, Index, Metric, Ran, Vectors};
 use std::ops::ControlFlow;
 
 /// An immutable index over sealed records.
@@ -21,10 +21,21 @@ impl Ann {
         let vectors = Vectors::new(dim, ids, data).map_err(|error| error.to_string())?;
         let engine = match engine {
             BuildEngine::Cpu => Engine::Cpu,
+            BuildEngine::OpenCl => Engine::OpenCl,
         };
         let mut progress = |_| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let built = index::build(vectors, &native(spec), engine, &mut progress);
         built.map(Self).map_err(|error| error.to_string())
+    }
+
+    /// What built it; `None` if it was read from a file.
+    pub(super) fn ran(&self) -> Option<(BuildEngine, &Ran)> {
+        let ran = self.0.ran()?;
+        let engine = match ran.engine {
+            Engine::OpenCl => BuildEngine::OpenCl,
+            _ => BuildEngine::Cpu,
+        };
+        Some((engine, ran))
     }
 
     /// Up to `k` of the kept ids, nearest first.

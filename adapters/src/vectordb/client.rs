@@ -194,8 +194,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn build_index(&self, spec: IndexSpec) -> Result<IndexInfo, CallError> {
-        match self.call(Request::BuildIndex { spec }).await? {
+    pub async fn build_index(&self, spec: IndexSpec, engine: BuildEngine) -> Result<IndexInfo, CallError> {
+        match self.call(Request::BuildIndex { spec, engine }).await? {
             Response::Built(info) => Ok(info),
             other => confused(&other),
         }

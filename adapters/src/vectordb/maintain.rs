@@ -209,10 +209,12 @@ impl Core {
         let stop = || self.stopping.load(Ordering::Relaxed);
         let ann = Ann::build(self.config.dim as usize, &ids, &data, &spec, engine, &stop)
             .map_err(|why| refused(self.view().state, why))?;
-        let bytes = ann.to_bytes();
+        let (bytes, ran) = (ann.to_bytes(), ann.ran());
         let info = IndexInfo {
             spec,
-            engine,
+            engine: ran.map_or(engine, |(engine, _)| engine),
+            tier: ran.map_or(String::new(), |(_, ran)| ran.tier.clone()),
+            note: ran.and_then(|(_, ran)| ran.note.clone()),
             records: ids.len() as u64,
             lsn: point,
             build_seconds: began.elapsed().as_secs_f64(),

@@ -185,7 +185,7 @@ fn blocking(engine: &Engine, request: Request) -> Result<Response, EngineError> 
         Request::Changes { since, limit } => Response::Changes(engine.changes(since, limit as usize)?),
         Request::Status => Response::Status(Box::new(engine.status())),
         Request::Flush => Response::Flushed { lsn: engine.flush()? },
-        Request::BuildIndex { spec } => Response::Built(engine.build_index(spec, super::BuildEngine::Cpu)?),
+        Request::BuildIndex { spec, engine: by } => Response::Built(engine.build_index(spec, by)?),
         Request::RebuildIndex { engine: by } => Response::Built(engine.rebuild_index(by)?),
         Request::Reload => {
             engine.reload();

@@ -155,6 +155,18 @@ pub struct IndexSpec {
 pub enum BuildEngine {
     /// The node's own processor.
     Cpu,
+    /// The OpenCL engine; the processor where that cannot be had.
+    #[serde(rename = "opencl")]
+    OpenCl,
+}
+
+impl std::fmt::Display for BuildEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::OpenCl => "opencl",
+        })
+    }
 }
 
 /// The index that answers searches.
@@ -162,8 +174,14 @@ pub enum BuildEngine {
 pub struct IndexInfo {
     /// What was built.
     pub spec: IndexSpec,
-    /// Who built it.
+    /// Who built it: who finished it, if that is not who was asked.
     pub engine: BuildEngine,
+    /// Kernels and device that ran, such as `fp32 avx512`; empty if that was not written down.
+    #[serde(default)]
+    pub tier: String,
+    /// Why it was not the engine that was asked.
+    #[serde(default)]
+    pub note: Option<String>,
     /// Records in it.
     pub records: u64,
     /// The last write it knows; newer ones are searched exactly.
@@ -241,7 +259,7 @@ pub(super) enum Request {
     Apply { changes: Vec<Change> },
     Status,
     Flush,
-    BuildIndex { spec: IndexSpec },
+    BuildIndex { spec: IndexSpec, engine: BuildEngine },
     RebuildIndex { engine: BuildEngine },
     Reload,
     ImportBegin,

@@ -12,17 +12,23 @@ pub enum Kind {
     Hnsw,
     /// Inverted lists of plain vectors.
     IvfFlat,
+    /// Inverted lists of vectors in eight bits a value.
+    IvfSq8,
+    /// Inverted lists of product-quantized vectors.
+    IvfPq,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 2] = [Kind::Hnsw, Kind::IvfFlat];
+    pub const ALL: [Kind; 4] = [Kind::Hnsw, Kind::IvfFlat, Kind::IvfSq8, Kind::IvfPq];
 
     /// As on the command line and in results.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Hnsw => "hnsw",
             Kind::IvfFlat => "ivf_flat",
+            Kind::IvfSq8 => "ivf_sq8",
+            Kind::IvfPq => "ivf_pq",
         }
     }
 
@@ -31,8 +37,8 @@ impl Kind {
         match (self, quick) {
             (Kind::Hnsw, true) => &[10, 16, 24, 32, 64, 128, 256],
             (Kind::Hnsw, false) => &[10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
-            (Kind::IvfFlat, true) => &[1, 4, 16, 64, 128],
-            (Kind::IvfFlat, false) => &[1, 4, 8, 16, 32, 64, 128, 256, 512],
+            (_, true) => &[1, 4, 16, 64, 128],
+            (_, false) => &[1, 4, 8, 16, 32, 64, 128, 256, 512],
         }
     }
 }
@@ -40,10 +46,13 @@ impl Kind {
 /// An engine of gameday's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Engine {
-    /// All processors; HNSW in hnswlib's file, `IVF_FLAT` in that of FAISS.
+    /// All processors; HNSW in hnswlib's file, lists in that of FAISS.
     Cpu,
     /// The same, with HNSW in FAISS's file, so that it can be compared with that of FAISS by one searcher.
     CpuFaiss,
+    /// The OpenCL engine, on the device that it chose; the same files. What the processor built instead is no figure of
+    /// it: the row then says `fell back`.
+    OpenCl,
 }
 
 /// A library that people use today.
@@ -90,19 +99,21 @@ pub enum Searcher {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 2] = [Engine::Cpu, Engine::CpuFaiss];
+    pub const ALL: [Engine; 3] = [Engine::Cpu, Engine::CpuFaiss, Engine::OpenCl];
 
     /// As on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Engine::Cpu => "cpu",
             Engine::CpuFaiss => "cpu-faiss",
+            Engine::OpenCl => "opencl",
         }
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Engine::Cpu => &[Kind::Hnsw, Kind::IvfFlat],
+            Engine::Cpu => &Kind::ALL,
+            Engine::OpenCl => &[Kind::Hnsw, Kind::IvfFlat],
             Engine::CpuFaiss => &[Kind::Hnsw],
         }
     }
@@ -124,7 +135,7 @@ impl Peer {
     fn kinds(self) -> &'static [Kind] {
         match self {
             Peer::Hnswlib | Peer::Usearch => &[Kind::Hnsw],
-            Peer::Faiss => &[Kind::Hnsw, Kind::IvfFlat],
+            Peer::Faiss => &Kind::ALL,
         }
     }
 }
@@ -162,7 +173,8 @@ impl Contender {
     pub fn params(self, n: usize) -> String {
         match self.kind {
             Kind::Hnsw => "M=16 efC=200".into(),
-            Kind::IvfFlat => format!("nlist={}", nlist(n)),
+            Kind::IvfFlat | Kind::IvfSq8 => format!("nlist={}", nlist(n)),
+            Kind::IvfPq => format!("nlist={} m=d/8", nlist(n)),
         }
     }
 
@@ -170,7 +182,9 @@ impl Contender {
     pub fn searcher(self, python: bool) -> Searcher {
         match (self.maker, self.kind) {
             (Maker::Ours(_), _) if !python => Searcher::Gameday,
-            (Maker::Ours(Engine::Cpu) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => Searcher::Hnswlib,
+            (Maker::Ours(Engine::Cpu | Engine::OpenCl) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => {
+                Searcher::Hnswlib
+            }
             (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
             _ => Searcher::Faiss,
         }
@@ -200,6 +214,11 @@ pub fn nlist(n: usize) -> u32 {
     (1 << (n / 39).max(1).ilog2().min(10)).min(1024)
 }
 
+/// Parts of a product-quantized vector: as many as divide it into parts of one length, of at least eight values.
+pub fn parts(dim: usize) -> u32 {
+    (1..=dim / 8).rev().find(|m| dim.is_multiple_of(*m)).map_or(1, |m| u32::try_from(m).unwrap_or(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,15 +230,29 @@ mod tests {
         };
         let all = names(&Engine::ALL, &Peer::ALL);
         assert!(all.contains(&"gameday-cpu hnsw".to_owned()) && all.contains(&"usearch hnsw".to_owned()));
-        assert_eq!(names(&[Engine::Cpu], &[]), ["gameday-cpu hnsw", "gameday-cpu ivf_flat"]);
-        assert_eq!(names(&[], &[Peer::Faiss]), ["faiss hnsw", "faiss ivf_flat"]);
+        assert_eq!(
+            names(&[Engine::Cpu], &[]),
+            ["gameday-cpu hnsw", "gameday-cpu ivf_flat", "gameday-cpu ivf_sq8", "gameday-cpu ivf_pq"]
+        );
+        assert_eq!(
+            names(&[], &[Peer::Faiss]),
+            ["faiss hnsw", "faiss ivf_flat", "faiss ivf_sq8", "faiss ivf_pq"]
+        );
     }
 
     #[test]
     fn our_graph_is_searched_by_hnswlib_where_it_is_there() {
-        let ours = Contender { maker: Maker::Ours(Engine::Cpu), kind: Kind::Hnsw };
-        assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
-        for (engine, kind) in [(Engine::CpuFaiss, Kind::Hnsw), (Engine::Cpu, Kind::IvfFlat)] {
+        for engine in [Engine::Cpu, Engine::OpenCl] {
+            let ours = Contender { maker: Maker::Ours(engine), kind: Kind::Hnsw };
+            assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
+        }
+        let faiss = [
+            (Engine::CpuFaiss, Kind::Hnsw),
+            (Engine::Cpu, Kind::IvfFlat),
+            (Engine::Cpu, Kind::IvfPq),
+            (Engine::OpenCl, Kind::IvfFlat),
+        ];
+        for (engine, kind) in faiss {
             let ours = Contender { maker: Maker::Ours(engine), kind };
             assert_eq!(ours.searcher(true), Searcher::Faiss);
         }
@@ -231,5 +264,10 @@ mod tests {
             assert!(nlist(n) == 1 || nlist(n) as usize * 39 <= n, "{n}: {}", nlist(n));
         }
         assert_eq!((nlist(20_000), nlist(200_000)), (512, 1024));
+    }
+
+    #[test]
+    fn parts_are_of_one_length() {
+        assert_eq!([1, 7, 8, 16, 100, 128, 384, 768].map(parts), [1, 1, 1, 2, 10, 16, 48, 96]);
     }
 }

@@ -34,8 +34,23 @@ pub struct Results {
     pub peers: BTreeMap<String, String>,
     /// What could not be measured, and why.
     pub skipped: Vec<String>,
+    /// What the start of the OpenCL engine takes, where it took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartFigures>,
     /// By data set.
     pub sets: Vec<SetResult>,
+}
+
+/// Starts of the OpenCL engine: its process, its device, and the programs that a graph needs, each run once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartFigures {
+    /// Values of a row that the programs are for.
+    pub dim: u32,
+    /// With empty caches, in seconds.
+    pub cold_seconds: Vec<f64>,
+    /// With what the start before has left there, in seconds.
+    pub cached_seconds: Vec<f64>,
 }
 
 /// A machine, as far as it decides how long a build takes.
@@ -200,9 +215,19 @@ impl Results {
     }
 
     fn check(&self) -> Result<(), String> {
+        let starts = self.start.iter().flat_map(|s| s.cold_seconds.iter().chain(&s.cached_seconds));
+        if let Some(seconds) = starts.into_iter().find(|s| !s.is_finite() || **s <= 0.0) {
+            return Err(format!("a start of {seconds} seconds"));
+        }
         for (set, c) in self.sets.iter().flat_map(|s| s.contenders.iter().map(move |c| (s, c))) {
             let at = format!("{} {} on {}", c.name, c.kind, set.name);
             let positive = |x: f64| x.is_finite() && x > 0.0;
+            let opencl = c.name == "gameday-opencl";
+            if opencl
+                && c.builds.iter().filter_map(|b| b.ran.as_ref()).any(|ran| !ran.starts_with("opencl, "))
+            {
+                return Err(format!("{at}: a build that another engine did"));
+            }
             if let Some(b) = c.builds.iter().find(|b| !positive(b.seconds)) {
                 return Err(format!("{at}: a build of {} seconds", b.seconds));
             }
@@ -272,6 +297,10 @@ pub(super) mod tests {
             searches: searches(shift, speed),
             failed: None,
         };
+        let ran = |mut c: ContenderResult, words: &str| {
+            c.builds.iter_mut().for_each(|b| b.ran = Some(words.into()));
+            c
+        };
         let mut broken = one("usearch", false, 52.0, 0.0, 1.0);
         broken.searches.clear();
         broken.builds.truncate(2);
@@ -286,12 +315,17 @@ pub(super) mod tests {
                 cores: 2,
                 memory: 24 << 30,
                 kernel: "6.1.0".into(),
-                device: None,
+                device: Some("fp32 float16 vectors on testium (Portable Computing Language)".into()),
             },
             rounds: 5,
             threads: 2,
             peers: [("hnswlib".to_owned(), "0.8.0".to_owned()), ("usearch".into(), "2.26.6".into())].into(),
             skipped: vec!["data set glove-100: it was never fetched".into()],
+            start: Some(StartFigures {
+                dim: 128,
+                cold_seconds: vec![0.61, 0.58, 0.64, 0.6, 0.59],
+                cached_seconds: vec![0.09, 0.1, 0.08, 0.09, 0.11],
+            }),
             sets: vec![SetResult {
                 name: "clustered-128".into(),
                 vectors: 200_000,
@@ -299,8 +333,11 @@ pub(super) mod tests {
                 queries: 2_000,
                 digest: "cd".repeat(32),
                 contenders: vec![
-                    one("gameday-opencl", true, 2.8, 0.002, 0.99),
-                    one("gameday-cpu", true, 40.0, 0.001, 1.01),
+                    ran(
+                        one("gameday-opencl", true, 2.8, 0.002, 0.99),
+                        "opencl, fp32 float16 vectors on testium",
+                    ),
+                    ran(one("gameday-cpu", true, 40.0, 0.001, 1.01), "cpu, fp32 avx512"),
                     one("hnswlib", false, 28.0, 0.0, 1.0),
                     broken,
                 ],
@@ -333,6 +370,12 @@ pub(super) mod tests {
         r.sets[0].contenders[0].searches[1].recall[0] = 1.5;
         assert!(refused(&r.to_json()).contains("a recall of 1.5 at setting 32"));
         let mut r = sample();
+        r.sets[0].contenders[0].builds[3].ran = Some("cpu, fp32 avx512".into());
+        assert!(refused(&r.to_json()).contains("a build that another engine did"));
+        let mut r = sample();
+        r.start.as_mut().unwrap().cold_seconds[1] = -1.0;
+        assert!(refused(&r.to_json()).contains("a start of -1 seconds"));
+        let mut r = sample();
         r.sets[0].contenders[2].searches[0].qps.pop();
         assert!(refused(&r.to_json()).contains("5 recalls and 4 speeds"));
     }
@@ -341,7 +384,11 @@ pub(super) mod tests {
     fn another_machine_is_named() {
         let here = sample().machine;
         let other = Machine { cores: 64, device: Some("a GPU".into()), ..here.clone() };
-        assert_eq!(here.differs(&other).unwrap(), "cores: 2 now, 64 then");
+        let differs = here.differs(&other).unwrap();
+        assert!(differs.starts_with("cores: 2 now, 64 then; device: fp32 float16"), "{differs}");
+        assert!(differs.ends_with("now, a GPU then"), "{differs}");
+        // Where no engine took part, nobody knows the device.
+        assert_eq!(here.differs(&Machine { device: None, ..here.clone() }), None);
         assert_eq!(here.differs(&Machine { kernel: "7".into(), ..here.clone() }), None);
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     result::{ContenderResult, Results, SetResult},
-    stats::At,
+    stats::{At, spread},
     summary::{
         BUSY, RECALLS, at, cpu_seconds, curve, deterministic, extra_bytes, foreign, growth, names,
         peak_bytes, seconds, times_as_fast, worst_recall,
@@ -21,6 +21,18 @@ pub fn table(r: &Results) -> String {
     let _ = writeln!(out, "  features  {}", if m.features.is_empty() { "none of note" } else { &m.features });
     if let Some(device) = &m.device {
         let _ = writeln!(out, "  device    {device}");
+    }
+    if let Some(start) = &r.start {
+        let took = |seconds: &[f64]| {
+            spread(seconds)
+                .map_or("-".into(), |s| format!("{:.2} s ({:.2} to {:.2})", s.median, s.low, s.high))
+        };
+        let (cold, cached) = (took(&start.cold_seconds), took(&start.cached_seconds));
+        let _ = writeln!(
+            out,
+            "  start     of the OpenCL engine, rows of {}: cold {cold}, cached {cached}",
+            start.dim
+        );
     }
     let peers: Vec<String> = r.peers.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let peers = if peers.is_empty() { "none took part".into() } else { peers.join(", ") };
@@ -79,6 +91,9 @@ fn line(out: &mut String, c: &ContenderResult, cores: u32) {
         if c.searches.is_empty() { "-" } else { &speeds[2] },
         c.searcher.as_deref().filter(|_| !c.searches.is_empty()).unwrap_or("nobody")
     );
+    if let Some(ran) = c.builds.iter().rev().find_map(|b| b.ran.as_ref()) {
+        let _ = writeln!(out, "    {:<17} ran: {ran}", "");
+    }
     if let Some(why) = &c.failed {
         let _ = writeln!(out, "    {:<17} INCOMPLETE: {why}", "");
     }
@@ -130,6 +145,11 @@ fn scale(out: &mut String, r: &Results) {
 
 fn notes(out: &mut String, r: &Results) {
     out.push_str("\n  seconds   what is compared; interval: holds the true median with 93 % (of fewer than five: all)\n");
+    if r.start.is_some() {
+        out.push_str(
+            "  start     process, device and programs of a graph, each run once; it is in every build time\n",
+        );
+    }
     out.push_str("  cpu       processor time of the build in seconds; it hardly depends on what others do\n");
     out.push_str("  peak      memory of the builder in MiB; beyond: what it took on top of the vectors\n");
     out.push_str("  others    part of the machine that others took while it was built; ! above a tenth\n");

@@ -96,10 +96,12 @@ words! {
 words! {
     /// Which engine builds an index.
     EngineChoice {
-        /// The fastest one that this machine offers.
+        /// The one that the store builds with by itself: the CPU engine in world `local`.
         Auto = "auto",
         /// The CPU engine.
         Cpu = "cpu",
+        /// The OpenCL engine; where it cannot be had the CPU engine goes on, and the report says why.
+        OpenCl = "opencl",
     }
 }
 

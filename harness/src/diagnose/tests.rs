@@ -91,3 +91,19 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn engines_are_known_ones_that_the_world_has() {
+    let mended = |engine: &str| {
+        let rebuild = format!("rebuild = {{ node = \"east/vector\", engine = \"{engine}\" }}");
+        GOOD.replace("restart = { node = \"east/vector\" }", &rebuild)
+    };
+    for engine in ["auto", "cpu", "opencl"] {
+        load(mended(engine).as_bytes(), &[]).unwrap();
+    }
+    let unknown = messages(&mended("cuda"));
+    assert!(unknown.len() == 1 && unknown[0].contains("`cuda`"), "{unknown:?}");
+    let docker = |engine| format!("worlds = [\"docker\"]\n{}", mended(engine));
+    assert_eq!(messages(&docker("auto")), Vec::<String>::new());
+    assert_eq!(messages(&docker("opencl")), ["Milvus builds its indexes itself, and has no engine `opencl`"]);
+}

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{objectives, timetable::STEPS_MAX};
 use crate::{
+    act::EngineChoice,
     diagnose::Problem,
-    scenario::{Objectives, Scenario, Service, WorldName},
+    scenario::{Objectives, Remedy, Scenario, Service, WorldName},
     time::Dur,
     topology::Role,
 };
@@ -64,6 +65,13 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
         }
     }
     for (i, step) in s.recover.iter().enumerate() {
+        if let Remedy::Rebuild { engine: EngineChoice::OpenCl, .. } = step.act
+            && s.worlds == [WorldName::Docker]
+        {
+            let path = format!("recover.{i}.act.rebuild.engine");
+            let hint = "say `engine = \"auto\"`, or play it in world `local`";
+            problem(out, path, "Milvus builds its indexes itself, and has no engine `opencl`", hint);
+        }
         if step.act.needs_containers() && s.worlds != [WorldName::Docker] {
             let (path, word) = (format!("recover.{i}.act"), step.act.word());
             let message = format!("this `{word}` can be done in world `docker` alone");

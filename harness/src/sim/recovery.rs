@@ -38,10 +38,11 @@ impl Shared {
             Act::Rejoin { node } => self.rejoin(node).await,
             Act::Route { to, .. } if self.topology.regions.contains(to) => Ok(format!("users go to {to}")),
             Act::Route { to, .. } => Err(format!("there is no region {to}")),
-            Act::Rebuild { node, .. } => {
+            Act::Rebuild { node, engine } => {
                 let done = self.rebuild(node).await;
                 return done.map_or_else(Effect::failed, |n| {
-                    Effect::observed(format!("{n} vectors indexed")).with("engine", "simulated")
+                    let effect = Effect::observed(format!("{n} vectors indexed"));
+                    effect.with("engine", "simulated").with("asked", engine)
                 });
             }
             _ => Err("this is no recovery".into()),

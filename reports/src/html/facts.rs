@@ -46,6 +46,32 @@ fn moment(m: &Moment) -> Markup {
     } }
 }
 
+/// Who built indexes; nothing where nobody did.
+pub(super) fn builds(r: &Report) -> Markup {
+    if r.builds.is_empty() {
+        return html! {};
+    }
+    let more = r.builds.len().saturating_sub(ROWS_MAX);
+    html! {
+        section #builds {
+            h2 { "Index builds" }
+            p.lead { "Who really built, by the store's own word and clock. What users felt of it is the RTO." }
+            table.cards {
+                thead { tr { th { "Step" } th { "Node" } th { "What" } th { "Engine" } } }
+                tbody { @for b in r.builds.iter().take(ROWS_MAX) {
+                    tr {
+                        td { strong { (text(&b.step)) } }
+                        td { (b.node) }
+                        td { (text(&b.what())) }
+                        td { (text(&b.by())) }
+                    }
+                } }
+            }
+            @if more > 0 { p.dim { "and " (count(more as u64)) " more, in result.json" } }
+        }
+    }
+}
+
 pub(super) fn skipped(r: &Report) -> Markup {
     html! {
         section #skipped {

@@ -1,30 +1,33 @@
 //! The device: chosen among those there are, asked for its limits, and given work.
 //!
-//! The kernels are made for processors, so the first processor is taken; `GAMEDAY_OPENCL_DEVICE` names another device by a
-//! part of its name.
+//! The kernels were tuned on processors alone, so the first processor is taken; `GAMEDAY_OPENCL_DEVICE` names another
+//! device by a part of its name.
 
 use crate::Failure;
+use crate::cache::{Cache, Key};
 use crate::packed::Packed;
-use ocl::enums::{DeviceInfo, DeviceInfoResult};
+use crate::programs::{GROUP, Tier, Work};
+use ocl::enums::{DeviceInfo, DeviceInfoResult, ProgramInfo, ProgramInfoResult};
 use ocl::flags::{DEVICE_TYPE_ALL, DEVICE_TYPE_CPU, MEM_READ_ONLY};
 use ocl::prm::Float16;
 use ocl::{Buffer, Context, Kernel, Platform, Program, Queue};
 use std::env;
 use std::io::Read;
 
-const COMMON: &str = include_str!("kernels/common.cl");
-const VECTOR: &str = include_str!("kernels/vector.cl");
-
 /// Values copied to the device at a time.
 const PIECE: usize = 1 << 22;
 /// Rows a work-item of a kernel takes at a time.
 const POINTS: usize = 48;
+/// Coordinates of a point in whole numbers, and the largest of them.
+const MOST_WHOLE: usize = 4_096;
+const WIDEST: u32 = 1 << 24;
 /// Panels of a leaf in a worker's memory, and lanes beside them for each.
 const LEAF_PANELS: usize = 66;
 const BESIDE: usize = 5;
 
 pub(crate) struct Device {
     name: String,
+    tier: Tier,
     device: ocl::Device,
     context: Context,
     queue: Queue,
@@ -33,6 +36,11 @@ pub(crate) struct Device {
     dim: usize,
     rows: usize,
     data: Option<Buffer<f32>>,
+    /// What decides how a program is compiled, beside its source and options.
+    driver: String,
+    cache: Cache,
+    /// Those compiled for rows of some dimension.
+    programs: Vec<((usize, Work), Program)>,
 }
 
 impl Device {
@@ -45,8 +53,27 @@ impl Device {
             DeviceInfoResult::MaxComputeUnits(units) => units.max(1) as usize,
             _ => 1,
         };
-        let name = format!("fp32 float16 vectors on {} ({})", device.name()?.trim(), platform.name()?.trim());
-        Ok(Self { name, device, context, queue, units, dim: 1, rows: 0, data: None })
+        let tier = Tier::of(processor(device)?)?;
+        let name = format!("{} on {} ({})", tier.words(), device.name()?.trim(), platform.name()?.trim());
+        let mut driver = format!("{} {}", platform.name()?, platform.version()?);
+        for info in [DeviceInfo::Name, DeviceInfo::Vendor, DeviceInfo::Version, DeviceInfo::DriverVersion] {
+            driver += &format!("\n{}", device.info(info)?);
+        }
+        let (cache, programs) = (Cache::of_user(), Vec::new());
+        Ok(Self {
+            name,
+            tier,
+            device,
+            context,
+            queue,
+            units,
+            dim: 1,
+            rows: 0,
+            data: None,
+            driver,
+            cache,
+            programs,
+        })
     }
 
     /// Kernels and device, for a report.
@@ -86,7 +113,7 @@ impl Device {
         if !(1..=16).contains(&f) || f > k as usize || (f > 1 && k > 1_024) {
             return Err(format!("{f} of {k} centres cannot be found").into());
         }
-        let program = self.program(f)?;
+        let program = self.program(Work::Assign(f))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(self.rows * f)?;
         let centre_values = self.copy(centre)?;
@@ -94,10 +121,14 @@ impl Device {
         kernel.program(&program).name("assign").queue(self.queue.clone());
         let packed = Packed::of(centres, self.dim, centre);
         let (panels, norms) = (self.copy(&packed.panels)?, self.copy(&packed.norms)?);
+        kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
+        if self.tier == Tier::Local {
+            kernel.global_work_size(self.rows.next_multiple_of(GROUP)).local_work_size(GROUP).arg(&out);
+            return self.run(&kernel.build()?, &out);
+        }
         let (scratch, next) = (self.scratch(3 * self.dim)?, self.copy(&[0u32])?);
         let workers = self.units.min(self.rows.div_ceil(POINTS));
         kernel.global_work_size(workers).local_work_size(1);
-        kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
         kernel.arg(&scratch).arg(&next).arg(&out);
         self.run(&kernel.build()?, &out)
     }
@@ -118,23 +149,75 @@ impl Device {
         {
             return Err("leaves have 1 to 1,024 members each, all of them rows".into());
         }
-        let program = self.program(1)?;
+        let program = self.program(Work::Leaf)?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(members.len() * 4)?;
         let (starts, members, centres) = (self.copy(starts)?, self.copy(members)?, self.copy(centres)?);
         let mut kernel = Kernel::builder();
         kernel.program(&program).name("leaf").queue(self.queue.clone());
+        kernel.arg(data).arg(&starts).arg(&members);
+        if self.tier == Tier::Local {
+            kernel.global_work_size(leaves * GROUP).local_work_size(GROUP).arg(&centres).arg(&out);
+            return self.run(&kernel.build()?, &out);
+        }
         let (scratch, next) = (self.scratch(LEAF_PANELS * (self.dim + BESIDE))?, self.copy(&[0u32])?);
         kernel.global_work_size(self.units.min(leaves)).local_work_size(1);
-        kernel.arg(data).arg(&starts).arg(&members).arg(leaves as u32).arg(&centres);
+        kernel.arg(leaves as u32).arg(&centres);
         kernel.arg(&scratch).arg(&next).arg(&out);
         self.run(&kernel.build()?, &out)
     }
 
-    fn program(&self, f: usize) -> Result<Program, Failure> {
-        let options = format!("-cl-std=CL1.2 -DD={} -DF={f}", self.dim);
-        let source = format!("{COMMON}{VECTOR}");
-        Ok(Program::builder().devices(self.device).src(source).cmplr_opt(options).build(&self.context)?)
+    /// For each point the first of its nearest centres; coordinates are whole.
+    pub(crate) fn whole(&mut self, dim: usize, points: &[i32], centres: &[i32]) -> Result<Vec<u32>, Failure> {
+        // The sum of squares of the largest differences fits for so many coordinates.
+        let sound = |all: &[i32]| all.iter().all(|x| x.unsigned_abs() <= WIDEST);
+        if !(1..=MOST_WHOLE).contains(&dim) || centres.is_empty() || !sound(points) || !sound(centres) {
+            return Err(format!("points have 1 to {MOST_WHOLE} coordinates of at most {WIDEST}").into());
+        }
+        // What is held for an index has another dimension.
+        (self.dim, self.rows, self.data) = (dim, 0, None);
+        let n = points.len() / dim;
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let program = self.program(Work::Whole)?;
+        let (out, points, k) = (self.room(n)?, self.copy(points)?, (centres.len() / dim) as u32);
+        let centres = self.copy(centres)?;
+        let mut kernel = Kernel::builder();
+        kernel.program(&program).name("nearest").queue(self.queue.clone()).global_work_size(n);
+        kernel.arg(&points).arg(n as u32).arg(&centres).arg(k).arg(&out);
+        self.run(&kernel.build()?, &out)
+    }
+
+    /// The program for rows of this dimension: held, kept in the cache, or compiled.
+    fn program(&mut self, work: Work) -> Result<Program, Failure> {
+        if let Some((_, held)) = self.programs.iter().find(|(of, _)| *of == (self.dim, work)) {
+            return Ok(held.clone());
+        }
+        let (source, options) = work.program(self.tier, self.dim);
+        let key = Key::of(&[&self.driver, &source, &options]);
+        let kept = self.cache.read(&key).and_then(|binary| {
+            let binaries = [binary.as_slice()];
+            let mut builder = Program::builder();
+            // A driver may refuse what it made itself, say after an update that it does not tell: then it compiles.
+            builder.devices(self.device).binaries(&binaries).cmplr_opt(&options).build(&self.context).ok()
+        });
+        let program = match kept {
+            Some(program) => program,
+            None => {
+                let mut builder = Program::builder();
+                let program =
+                    builder.devices(self.device).src(source).cmplr_opt(options).build(&self.context)?;
+                if let Ok(ProgramInfoResult::Binaries(binaries)) = program.info(ProgramInfo::Binaries)
+                    && let [binary] = binaries.as_slice()
+                {
+                    self.cache.keep(&key, binary);
+                }
+                program
+            }
+        };
+        self.programs.push(((self.dim, work), program.clone()));
+        Ok(program)
     }
 
     fn copy<T: ocl::OclPrm>(&self, values: &[T]) -> Result<Buffer<T>, Failure> {
@@ -164,6 +247,11 @@ impl Device {
     }
 }
 
+fn processor(device: ocl::Device) -> Result<bool, Failure> {
+    let kind = device.info(DeviceInfo::Type)?;
+    Ok(matches!(kind, DeviceInfoResult::Type(kind) if kind.contains(DEVICE_TYPE_CPU)))
+}
+
 fn choose() -> Result<(Platform, ocl::Device), Failure> {
     let wanted = env::var("GAMEDAY_OPENCL_DEVICE").ok();
     let mut found = Vec::new();
@@ -172,8 +260,7 @@ fn choose() -> Result<(Platform, ocl::Device), Failure> {
         let platform = Platform::from(id);
         for device in ocl::Device::list(platform, Some(DEVICE_TYPE_ALL)).unwrap_or_default() {
             let name = device.name()?;
-            let kind = device.info(DeviceInfo::Type)?;
-            let processor = matches!(kind, DeviceInfoResult::Type(kind) if kind.contains(DEVICE_TYPE_CPU));
+            let processor = processor(device)?;
             if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
                 found.push((!processor, platform, device));
             }

@@ -3,10 +3,13 @@
 //! A process of its own, for a driver may abort the one it is in, and for gameday must start where there is none.
 //! Started by the crate `index`, which describes the conversation in its module `opencl`. It ends when its input ends.
 //!
-//! `device` picks and drives the device, `packed` lays out what a kernel reads, `kernels` are the programs.
+//! `device` picks and drives the device, `packed` lays out what a kernel reads, `programs` are made of `kernels`, `cache`
+//! keeps them compiled.
 
+mod cache;
 mod device;
 mod packed;
+mod programs;
 
 use device::Device;
 use std::io::{self, BufReader, Read, Write};
@@ -34,6 +37,7 @@ fn converse(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
             b'D' => hold(&mut device, input).map(|()| Vec::new()),
             b'A' => assign(&mut device, input),
             b'L' => leaves(&mut device, input),
+            b'N' => whole(&mut device, input),
             other => Err(format!("there is no request {other}").into()),
         };
         match done {
@@ -66,6 +70,14 @@ fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failur
     device.leaves(&starts, &members, &centres)
 }
 
+fn whole(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+    let (dim, points, centres) = (number(input)? as usize, number(input)? as usize, number(input)? as usize);
+    let whole = |of: Vec<u32>| of.into_iter().map(u32::cast_signed).collect::<Vec<i32>>();
+    let points = whole(numbers(input, points.saturating_mul(dim))?);
+    let centres = whole(numbers(input, centres.saturating_mul(dim))?);
+    device.whole(dim, &points, &centres)
+}
+
 fn answer(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     reply(output, 0, bytes)
 }
@@ -88,8 +100,12 @@ fn number(input: &mut impl Read) -> io::Result<u32> {
 }
 
 fn numbers(input: &mut impl Read, count: usize) -> io::Result<Vec<u32>> {
-    let mut bytes = vec![0; count * 4];
-    input.read_exact(&mut bytes)?;
+    let mut bytes = Vec::new();
+    // Not allocated beforehand: the count is whatever the other side says.
+    let len = (count as u64).saturating_mul(4);
+    if input.take(len).read_to_end(&mut bytes)? as u64 != len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect())
 }
 

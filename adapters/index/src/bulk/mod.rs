@@ -9,6 +9,7 @@
 
 pub(crate) mod assign;
 pub(crate) mod leaf;
+pub(crate) mod narrow;
 pub(crate) mod partition;
 pub(crate) mod prune;
 pub(crate) mod rows;

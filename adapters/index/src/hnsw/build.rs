@@ -25,7 +25,7 @@ const ALPHA: f32 = 1.05;
 
 /// Leaves each node is in. Twelve hold a search of real sentence embeddings level with hnswlib's `ef_construction` of
 /// 200; fewer are enough for most other data, and for less.
-fn leaves(ef_construction: u32) -> usize {
+pub(crate) fn leaves(ef_construction: u32) -> usize {
     (ef_construction as usize * 12).div_ceil(200).clamp(4, 16)
 }
 

@@ -23,7 +23,7 @@ use graph::Graph;
 use search::Scratch;
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) use build::build;
+pub(crate) use build::{build, leaves};
 
 /// A built graph, and the memory its searches reuse.
 #[derive(Debug)]

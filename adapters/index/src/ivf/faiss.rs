@@ -1,14 +1,31 @@
-//! The lists as FAISS's `IndexIVFFlat`.
+//! The lists as FAISS's `IndexIVFFlat`, `IndexIVFScalarQuantizer` or `IndexIVFPQ`.
 
 use super::Ivf;
-use crate::Metric;
+use super::codes::Codes;
 use crate::faiss::Writer;
+use crate::{Kind, Metric};
+
+/// FAISS's names of the kind of scalar quantizer, and of how its ranges were found: 8 bits, least and greatest.
+const QT_8BIT: i32 = 0;
+const RANGE_MINMAX: i32 = 0;
+
+const BITS: usize = 8;
 
 impl Ivf {
-    pub(crate) fn to_faiss(&self, metric: Metric, nprobe: u32) -> Vec<u8> {
-        let mut out = Writer::default();
+    pub(crate) fn to_faiss(&self, metric: Metric, kind: Kind) -> Vec<u8> {
+        let nprobe = match kind {
+            Kind::IvfFlat { nprobe, .. } | Kind::IvfSq8 { nprobe, .. } | Kind::IvfPq { nprobe, .. } => nprobe,
+            Kind::Hnsw { .. } => unreachable!("a graph has no lists; spec and body are made together"),
+        };
+        let (word, width) = match &self.codes {
+            Codes::Flat(_) => (*b"IwFl", 4 * self.dim),
+            Codes::Sq8 { .. } => (*b"IwSq", self.dim),
+            Codes::Pq { m, .. } => (*b"IwPQ", *m),
+        };
         let lists = self.starts.len() - 1;
-        out.word(*b"IwFl");
+        let mut out = Writer::default();
+        out.bytes.reserve((width + 8) * self.len() + (4 * self.dim + 16) * lists + 1_024 * self.dim + 256);
+        out.word(word);
         out.header(self.dim, self.len(), metric);
         out.size(lists);
         out.size(nprobe as usize);
@@ -16,14 +33,43 @@ impl Ivf {
         // No map from ids to lists.
         out.bytes.push(0);
         out.size(0);
+        match &self.codes {
+            Codes::Flat(_) => {}
+            Codes::Sq8 { least, range, .. } => {
+                out.int(QT_8BIT);
+                out.int(RANGE_MINMAX);
+                // An argument of other ways to find a range.
+                out.int(0);
+                out.size(self.dim);
+                out.size(width);
+                out.size(2 * self.dim);
+                out.floats(least);
+                out.floats(range);
+                out.size(width);
+                out.flag(true);
+            }
+            Codes::Pq { m, parts, .. } => {
+                out.flag(true);
+                out.size(width);
+                out.size(self.dim);
+                out.size(*m);
+                out.size(BITS);
+                out.size(parts.len());
+                out.floats(parts);
+            }
+        }
         out.word(*b"ilar");
         out.size(lists);
-        out.size(4 * self.dim);
+        out.size(width);
         out.word(*b"full");
         out.vector(self.starts.windows(2).map(|pair| (pair[1] - pair[0]).to_le_bytes()));
         for pair in self.starts.windows(2) {
-            let data = &self.data[pair[0] * self.dim..pair[1] * self.dim];
-            out.items(data.iter().map(|value| value.to_le_bytes()));
+            match &self.codes {
+                Codes::Flat(data) => out.floats(&data[pair[0] * self.dim..pair[1] * self.dim]),
+                Codes::Sq8 { codes, .. } | Codes::Pq { codes, .. } => {
+                    out.bytes.extend_from_slice(&codes[pair[0] * width..pair[1] * width]);
+                }
+            }
             out.items(self.ids[pair[0]..pair[1]].iter().map(|id| id.to_le_bytes()));
         }
         out.bytes

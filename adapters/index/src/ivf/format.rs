@@ -2,68 +2,129 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | magic, `IVFFLAT` and a zero |
+//! | 8 | magic: `IVFFLAT`, `IVFSQ8` or `IVFPQ`, filled up with zeros |
 //! | 4 | version, 1 |
 //! | 4 | metric, 0 for squared Euclid |
 //! | 4, 4 | `dim`, `nlist` as asked for |
+//! | 4 | `m`; `IVFPQ` only |
 //! | 8 | `n`, number of vectors |
 //! | 8 each | length of each list; there are `min(nlist, n)` |
 //! | 4 each | centroids, list after list |
 //! | 8 each | ids, list after list |
-//! | 4 each | vectors in the order of the ids |
+//! | | what `codes` says, in the order of the ids |
+//!
+//! The last part is, of `IVFFLAT`: vectors; of `IVFSQ8`: `dim` least differences, `dim` ranges, then `dim` bytes a vector;
+//! of `IVFPQ`: 256 parts for each of the `m` places, then `m` bytes a vector.
 
-use super::{Ivf, lists};
+use super::codes::Codes;
+use super::product::PARTS;
+use super::{Ivf, lists, nlist};
+use crate::Kind;
 use crate::file::LoadError;
 use crate::reader::{Reader, finite_f32s, u64s};
 use crate::vectors::{MAX_DIM, repeated};
 
-const MAGIC: [u8; 8] = *b"IVFFLAT\0";
 const VERSION: u32 = 1;
 const METRIC_L2: u32 = 0;
 
+fn magic(kind: Kind) -> [u8; 8] {
+    match kind {
+        Kind::IvfSq8 { .. } => *b"IVFSQ8\0\0",
+        Kind::IvfPq { .. } => *b"IVFPQ\0\0\0",
+        Kind::IvfFlat { .. } | Kind::Hnsw { .. } => *b"IVFFLAT\0",
+    }
+}
+
 impl Ivf {
-    pub(crate) fn to_bytes(&self, nlist: u32) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, kind: Kind) -> Vec<u8> {
+        let values = match &self.codes {
+            Codes::Flat(data) => 4 * data.len(),
+            Codes::Sq8 { codes, .. } | Codes::Pq { codes, .. } => codes.len() + 4 * PARTS * self.dim,
+        };
         let mut out = Vec::with_capacity(
-            32 + 8 * self.starts.len() + 8 * self.ids.len() + 4 * (self.centroids.len() + self.data.len()),
+            36 + 8 * (self.starts.len() + self.ids.len()) + 4 * self.centroids.len() + values,
         );
-        out.extend_from_slice(&MAGIC);
-        for value in [VERSION, METRIC_L2, self.dim as u32, nlist] {
+        out.extend_from_slice(&magic(kind));
+        for value in [VERSION, METRIC_L2, self.dim as u32, nlist(kind)] {
             out.extend_from_slice(&value.to_le_bytes());
+        }
+        if let Kind::IvfPq { m, .. } = kind {
+            out.extend_from_slice(&m.to_le_bytes());
         }
         let lengths = self.starts.windows(2).map(|pair| (pair[1] - pair[0]) as u64);
         let sizes = std::iter::once(self.len() as u64).chain(lengths);
         out.extend(sizes.flat_map(u64::to_le_bytes));
-        out.extend(self.centroids.iter().flat_map(|value| value.to_le_bytes()));
+        floats(&mut out, &self.centroids);
         out.extend(self.ids.iter().flat_map(|id| id.to_le_bytes()));
-        out.extend(self.data.iter().flat_map(|value| value.to_le_bytes()));
+        match &self.codes {
+            Codes::Flat(data) => floats(&mut out, data),
+            Codes::Sq8 { least, range, codes } => {
+                floats(&mut out, least);
+                floats(&mut out, range);
+                out.extend_from_slice(codes);
+            }
+            Codes::Pq { parts, codes, .. } => {
+                floats(&mut out, parts);
+                out.extend_from_slice(codes);
+            }
+        }
         out
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8], nlist: u32) -> Result<Self, LoadError> {
+    pub(crate) fn from_bytes(bytes: &[u8], kind: Kind) -> Result<Self, LoadError> {
         let mut reader = Reader::new(bytes);
-        if reader.array()? != MAGIC {
-            return Err(LoadError::Malformed("it does not begin as an IVF file does"));
+        if reader.array()? != magic(kind) {
+            return Err(LoadError::Malformed("it does not begin as an IVF file of its kind does"));
         }
         expect("version", VERSION, reader.u32()?)?;
         expect("metric", METRIC_L2, reader.u32()?)?;
         let dim = reader.u32()? as usize;
-        expect("nlist", nlist, reader.u32()?)?;
+        expect("nlist", nlist(kind), reader.u32()?)?;
+        if let Kind::IvfPq { m, .. } = kind {
+            expect("m", m, reader.u32()?)?;
+            if !dim.is_multiple_of(m as usize) {
+                return Err(LoadError::Malformed("the dimension cannot be cut into so many parts"));
+            }
+        }
         let n = reader.size()?;
         if !(1..=MAX_DIM).contains(&dim) || n >= u32::MAX as usize {
             return Err(LoadError::Malformed("the dimension or the number of vectors is impossible"));
         }
-        let lists = lists(nlist, n);
+        let lists = lists(nlist(kind), n);
         let starts = starts(reader.items(lists, 8)?, n)?;
-        let mut centroids = Vec::new();
-        finite_f32s(reader.items(lists, 4 * dim)?, &mut centroids)?;
+        let values = |reader: &mut Reader<'_>, rows: usize| -> Result<Vec<f32>, LoadError> {
+            let mut out = Vec::new();
+            finite_f32s(reader.items(rows, 4 * dim)?, &mut out)?;
+            Ok(out)
+        };
+        let centroids = values(&mut reader, lists)?;
         let ids: Vec<u64> = u64s(reader.items(n, 8)?).collect();
-        let mut data = Vec::new();
-        finite_f32s(reader.items(n, 4 * dim)?, &mut data)?;
+        let codes = match kind {
+            Kind::IvfFlat { .. } | Kind::Hnsw { .. } => Codes::Flat(values(&mut reader, n)?),
+            Kind::IvfSq8 { .. } => Codes::Sq8 {
+                least: values(&mut reader, 1)?,
+                range: values(&mut reader, 1)?,
+                codes: reader.items(n, dim)?.to_vec(),
+            },
+            Kind::IvfPq { m, .. } => Codes::Pq {
+                m: m as usize,
+                parts: values(&mut reader, PARTS)?,
+                codes: reader.items(n, m as usize)?.to_vec(),
+            },
+        };
         reader.end()?;
         if repeated(&ids).is_some() {
             return Err(LoadError::Malformed("an id occurs twice"));
         }
-        Ok(Self { dim, centroids, starts, ids, data })
+        Ok(Self { dim, centroids, starts, ids, codes })
+    }
+}
+
+fn floats(out: &mut Vec<u8>, values: &[f32]) {
+    let at = out.len();
+    out.resize(at + size_of_val(values), 0);
+    for (out, value) in out[at..].as_chunks_mut().0.iter_mut().zip(values) {
+        *out = value.to_le_bytes();
     }
 }
 

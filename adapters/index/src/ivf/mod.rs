@@ -1,13 +1,16 @@
-//! `IVF_FLAT`: vectors in lists, one for each centroid of a k-means clustering.
+//! `IVF_FLAT`, `IVF_SQ8` and `IVF_PQ`: vectors in lists, one for each centroid of a k-means clustering.
 //!
-//! A search reads the `nprobe` lists whose centroids are nearest. `kmeans` trains, `format` is the file.
+//! A search reads the `nprobe` lists whose centroids are nearest. `kmeans` trains, `codes` is how vectors are stored in the
+//! lists, `product` trains the parts of `IVF_PQ`, `format` is the file, `faiss` the export.
 //!
 //! Invariants: vectors lie list after list, in the order of their positions within a list; there is at least one
 //! list unless there are no vectors.
 
+mod codes;
 mod faiss;
 mod format;
 mod kmeans;
+mod product;
 
 use crate::bulk::rows::Rows;
 use crate::device::Device;
@@ -16,7 +19,8 @@ use crate::engine::{BuildError, Progress};
 use crate::key::Key;
 use crate::searcher::{Neighbor, nearest};
 use crate::vectors::unit_rows;
-use crate::{Metric, Vectors};
+use crate::{IndexSpec, Kind, Metric, Vectors};
+use codes::{Codes, Placed};
 
 /// Centroids and the lists around them.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(crate) struct Ivf {
     /// First row of each list, and one past the last.
     starts: Vec<usize>,
     ids: Vec<u64>,
-    data: Vec<f32>,
+    codes: Codes,
 }
 
 /// Never more lists than vectors.
@@ -34,34 +38,60 @@ fn lists(nlist: u32, n: usize) -> usize {
     n.min(nlist as usize)
 }
 
-pub(crate) fn build(
-    vectors: Vectors<'_>,
-    nlist: u32,
-    seed: u64,
-    metric: Metric,
-    device: &mut Device,
-    progress: &mut Progress<'_>,
-) -> Result<Ivf, BuildError> {
-    let lists = lists(nlist, vectors.len());
-    let unit = (metric == Metric::Cosine).then(|| unit_rows(vectors.data(), vectors.dim()));
-    let rows = Rows { dim: vectors.dim(), data: unit.as_deref().unwrap_or(vectors.data()) };
-    let (centroids, assigned) = kmeans::cluster(rows, lists, seed, device, progress)?;
-    let mut order: Vec<usize> = (0..vectors.len()).collect();
-    order.sort_by_key(|&row| assigned[row]);
+fn nlist(kind: Kind) -> u32 {
+    match kind {
+        Kind::IvfFlat { nlist, .. } | Kind::IvfSq8 { nlist, .. } | Kind::IvfPq { nlist, .. } => nlist,
+        Kind::Hnsw { .. } => unreachable!("a graph has no lists; spec and body are made together"),
+    }
+}
+
+/// First place of each list and one past the last, and the rows: list after list, in the order of positions.
+fn members(assigned: &[u32], lists: usize) -> (Vec<usize>, Vec<u32>) {
     let mut starts = vec![0; lists + 1];
-    for list in assigned {
+    for &list in assigned {
         starts[list as usize + 1] += 1;
     }
     for list in 0..lists {
         starts[list + 1] += starts[list];
     }
-    let dim = vectors.dim();
-    let ids = order.iter().map(|&row| vectors.ids()[row]).collect();
-    let mut data = Vec::with_capacity(rows.data.len());
-    for row in order {
-        data.extend_from_slice(rows.row(row as u32));
+    let mut ends = starts.clone();
+    let mut order = vec![0; assigned.len()];
+    for (row, &list) in (0..).zip(assigned) {
+        let end = &mut ends[list as usize];
+        order[*end] = row;
+        *end += 1;
     }
-    Ok(Ivf { dim, centroids, starts, ids, data })
+    (starts, order)
+}
+
+pub(crate) fn build(
+    vectors: Vectors<'_>,
+    spec: &IndexSpec,
+    device: &mut Device,
+    progress: &mut Progress<'_>,
+) -> Result<Ivf, BuildError> {
+    let dim = vectors.dim();
+    if let Kind::IvfPq { m, .. } = spec.kind
+        && !dim.is_multiple_of(m as usize)
+    {
+        return Err(BuildError::Parts { m, dim });
+    }
+    let lists = lists(nlist(spec.kind), vectors.len());
+    let unit = (spec.metric == Metric::Cosine).then(|| unit_rows(vectors.data(), dim));
+    let rows = Rows { dim, data: unit.as_deref().unwrap_or(vectors.data()) };
+    let clustered = match spec.kind {
+        Kind::IvfFlat { .. } => 0.98,
+        Kind::IvfSq8 { .. } => 0.9,
+        Kind::IvfPq { .. } | Kind::Hnsw { .. } => 0.6,
+    };
+    let (centroids, assigned) =
+        kmeans::cluster(rows, lists, spec.seed, device, &mut progress.part(0.0, clustered))?;
+    let (starts, order) = members(&assigned, lists);
+    let ids = order.iter().map(|&row| vectors.ids()[row as usize]).collect();
+    let placed =
+        Placed { rows, centroids: Rows { dim, data: &centroids }, assigned: &assigned, order: &order };
+    let codes = Codes::of(placed, spec, &mut progress.part(clustered, 1.0))?;
+    Ok(Ivf { dim, centroids, starts, ids, codes })
 }
 
 impl Ivf {
@@ -88,12 +118,14 @@ impl Ivf {
             (0..).zip(&distances).map(|(list, distance)| Key::new(*distance, list)).collect();
         order.sort_unstable();
         let mut found = Vec::new();
+        let mut decoded = Vec::new();
         for (read, list) in order.iter().map(|key| key.position() as usize).enumerate() {
             if read >= nprobe && found.len() >= k {
                 break;
             }
             let rows = self.starts[list]..self.starts[list + 1];
-            kernel.all(query, &self.data[rows.start * self.dim..rows.end * self.dim], &mut distances);
+            let centroid = &self.centroids[list * self.dim..][..self.dim];
+            kernel.all(query, self.codes.values(rows.clone(), centroid, &mut decoded), &mut distances);
             let answers = self.ids[rows].iter().zip(&distances).filter(|(id, _)| keep(**id));
             found.extend(answers.map(|(id, distance)| Neighbor { id: *id, distance: *distance }));
             if found.len() > 2 * k + 1_024 {

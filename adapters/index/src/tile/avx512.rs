@@ -1,8 +1,11 @@
 //! The tile with 24 running sums in 512-bit registers.
 
-use super::{LANES, Lane, ROWS, Tile};
+use super::{Counts, LANES, Lane, ROWS, Tile, WordTile, Words};
 use std::arch::x86_64::{
-    __m512, _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_ps,
+    __m512, __m512i, _mm_cvtsi32_si128, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps,
+    _mm512_load_ps, _mm512_load_si512, _mm512_min_epi32, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sll_epi32, _mm512_store_ps, _mm512_store_si512,
+    _mm512_sub_epi32, _mm512_ternarylogic_epi32,
 };
 
 #[target_feature(enable = "avx512f")]
@@ -45,4 +48,87 @@ fn wide<const N: usize>(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
             unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), sum) };
         }
     }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+    match b.len() / a.len().max(1) {
+        1 => words::<1, false>(a, half, b, out),
+        2 => words::<2, false>(a, half, b, out),
+        _ => words::<3, false>(a, half, b, out),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+    match b.len() / a.len().max(1) {
+        1 => words::<1, true>(a, half, b, out),
+        2 => words::<2, true>(a, half, b, out),
+        _ => words::<3, true>(a, half, b, out),
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "aligned loads and stores of whole lanes, and reads whose bounds are asserted"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn words<const N: usize, const QUADS: bool>(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+    let dim = a.len();
+    assert!(b.len() == N * dim && half < LANES / ROWS);
+    let a: *const i32 = a.as_ptr().cast();
+    let b: *const i32 = b.as_ptr().cast();
+    let mut sums: [[__m512i; N]; ROWS] = [[_mm512_setzero_si512(); N]; ROWS];
+    for k in 0..dim {
+        let mut columns = [_mm512_setzero_si512(); N];
+        for (panel, column) in columns.iter_mut().enumerate() {
+            // SAFETY: `panel * dim + k` is a lane of `b`, whose length was asserted; lanes are aligned to 64 bytes.
+            *column = unsafe { _mm512_load_si512(b.add((panel * dim + k) * LANES).cast()) };
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `k` is a lane of `a`, and `half * ROWS + row` is below `LANES`.
+            let value = unsafe { _mm512_set1_epi32(*a.add(k * LANES + half * ROWS + row)) };
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = if QUADS {
+                    _mm512_dpbusd_epi32(*sum, column, value)
+                } else {
+                    _mm512_dpwssd_epi32(*sum, column, value)
+                };
+            }
+        }
+    }
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (lane, sum) in out.iter_mut().zip(sums) {
+            // SAFETY: a lane is sixteen values, aligned to 64 bytes.
+            unsafe { _mm512_store_si512(lane.0.as_mut_ptr().cast(), sum) };
+        }
+    }
+}
+
+/// See `Micro::least`; written out, for compilers make halves of it.
+#[expect(unsafe_code, reason = "aligned loads and stores of whole lanes")]
+#[target_feature(enable = "avx512f")]
+pub(super) fn least(
+    tile: &WordTile,
+    panel: usize,
+    bases: &[i32; ROWS],
+    shift: u32,
+    keep: i32,
+    first: i32,
+    least: &mut Counts,
+) {
+    let shift = _mm_cvtsi32_si128(shift as i32);
+    let keep = _mm512_set1_epi32(keep);
+    // SAFETY: a lane is sixteen values, aligned to 64 bytes.
+    let mut found = unsafe { _mm512_load_si512(least.0.as_ptr().cast()) };
+    for ((tile, &base), number) in tile.iter().zip(bases).zip(first..) {
+        // SAFETY: as above.
+        let product = unsafe { _mm512_load_si512(tile[panel].0.as_ptr().cast()) };
+        let key = _mm512_sub_epi32(_mm512_set1_epi32(base), _mm512_sll_epi32(product, shift));
+        // Of `keep` the key's bits, of the others the number's.
+        let key = _mm512_ternarylogic_epi32::<0xca>(keep, key, _mm512_set1_epi32(number));
+        found = _mm512_min_epi32(found, key);
+    }
+    // SAFETY: as above.
+    unsafe { _mm512_store_si512(least.0.as_mut_ptr().cast(), found) };
 }

@@ -12,9 +12,11 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod panels;
+mod words;
 
 pub(crate) use panels::Panels;
 use std::sync::OnceLock;
+pub(crate) use words::{Counts, Form, RAISE, WordTile, Words, pack_words};
 
 /// Rows of a panel.
 pub(crate) const LANES: usize = 16;
@@ -46,6 +48,9 @@ pub(crate) enum Tier {
     /// AVX-512F.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same, with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
 }
 
 impl Tier {
@@ -67,6 +72,9 @@ impl Tier {
             }
             if fused && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
                 tiers.push(Self::Avx512);
+                if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
+                    tiers.push(Self::Vnni);
+                }
             }
         }
         tiers
@@ -81,7 +89,7 @@ impl Tier {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "fp32 avx2",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "fp32 avx512",
+            Self::Avx512 | Self::Vnni => "fp32 avx512",
         }
     }
 }
@@ -91,6 +99,34 @@ impl Tier {
 /// Inlined into functions compiled for the tier `T`, so that what they do with the tile is compiled for it too.
 pub(crate) trait Micro: Copy {
     fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile);
+
+    /// The same of words of 16-bit values.
+    fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile);
+
+    /// The same of words of bytes: signed ones in `a`, unsigned ones of at most 127 in `b`.
+    fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile);
+
+    /// The least, in each lane of one panel of a tile, of `base - (product << shift)` with the bits of `keep`, and the
+    /// number of the row in the others; or what was less before.
+    #[inline(always)]
+    fn least(
+        tile: &WordTile,
+        panel: usize,
+        bases: &[i32; ROWS],
+        shift: u32,
+        keep: i32,
+        first: i32,
+        least: &mut Counts,
+    ) {
+        let mut found = *least;
+        for ((tile, &base), number) in tile.iter().zip(bases).zip(first..) {
+            for lane in 0..LANES {
+                let key = base.wrapping_sub(tile[panel].0[lane].wrapping_shl(shift)) & keep | number;
+                found.0[lane] = found.0[lane].min(key);
+            }
+        }
+        *least = found;
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +149,31 @@ impl Micro for Plain {
             }
         }
     }
+
+    #[inline(always)]
+    fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        plain_words(a, half, b, out, words::pair);
+    }
+
+    #[inline(always)]
+    fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        plain_words(a, half, b, out, words::quad);
+    }
+}
+
+#[inline(always)]
+fn plain_words(a: &[Words], half: usize, b: &[Words], out: &mut WordTile, product: impl Fn(u32, u32) -> i32) {
+    for (panel, b) in b.chunks_exact(a.len()).enumerate() {
+        for (row, out) in out.iter_mut().enumerate() {
+            let mut sums = Counts::ZERO;
+            for (a, b) in a.iter().zip(b) {
+                for (sum, b) in sums.0.iter_mut().zip(b.0) {
+                    *sum = sum.wrapping_add(product(a.0[half * ROWS + row], b));
+                }
+            }
+            out[panel] = sums;
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -120,13 +181,25 @@ impl Micro for Plain {
 pub(crate) struct Avx2;
 
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
 impl Micro for Avx2 {
-    #[expect(unsafe_code, reason = "a function compiled for a detected instruction set")]
     #[inline(always)]
     fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
         // SAFETY: only functions that `on_tier!` compiled for AVX2 and FMA name this type, and it calls them only
         // where both were detected.
         unsafe { avx2::tile(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above.
+        unsafe { avx2::pairs(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above.
+        unsafe { avx2::quads(a, half, b, out) }
     }
 }
 
@@ -135,12 +208,64 @@ impl Micro for Avx2 {
 pub(crate) struct Avx512;
 
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
 impl Micro for Avx512 {
-    #[expect(unsafe_code, reason = "a function compiled for a detected instruction set")]
     #[inline(always)]
     fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
-        // SAFETY: as above, for AVX-512F.
+        // SAFETY: as above, for AVX-512F, which implies them.
         unsafe { avx512::tile(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above, for AVX-512F, which implies them.
+        unsafe { avx2::pairs(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above, for AVX-512F, which implies them.
+        unsafe { avx2::quads(a, half, b, out) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vnni;
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "functions compiled for a detected instruction set")]
+impl Micro for Vnni {
+    #[inline(always)]
+    fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
+        // SAFETY: as above, for AVX-512F, AVX-512BW and VNNI.
+        unsafe { avx512::tile(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above, for AVX-512F, AVX-512BW and VNNI.
+        unsafe { avx512::pairs(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn quads(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
+        // SAFETY: as above, for AVX-512F, AVX-512BW and VNNI.
+        unsafe { avx512::quads(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn least(
+        tile: &WordTile,
+        panel: usize,
+        bases: &[i32; ROWS],
+        shift: u32,
+        keep: i32,
+        first: i32,
+        least: &mut Counts,
+    ) {
+        // SAFETY: as above.
+        unsafe { avx512::least(tile, panel, bases, shift, keep, first, least) }
     }
 }
 
@@ -164,6 +289,11 @@ macro_rules! on_tier {
             fn avx512 $(<const $n: usize>)? ($($arg: $type),*) {
                 $body::<$crate::tile::Avx512 $(, $n)?>($($arg),*);
             }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512vnni")]
+            fn vnni $(<const $n: usize>)? ($($arg: $type),*) {
+                $body::<$crate::tile::Vnni $(, $n)?>($($arg),*);
+            }
             match tier {
                 $crate::tile::Tier::Portable => $body::<$crate::tile::Plain $(, $n)?>($($arg),*),
                 // SAFETY: the tier exists only where AVX2 and FMA were detected.
@@ -172,6 +302,9 @@ macro_rules! on_tier {
                 // SAFETY: the tier exists only where AVX-512F and AVX-512VL were detected.
                 #[cfg(target_arch = "x86_64")]
                 $crate::tile::Tier::Avx512 => unsafe { avx512 $(::<$n>)? ($($arg),*) },
+                // SAFETY: the tier exists only where AVX-512F, VL, BW and VNNI were detected.
+                #[cfg(target_arch = "x86_64")]
+                $crate::tile::Tier::Vnni => unsafe { vnni $(::<$n>)? ($($arg),*) },
             }
         }
     };

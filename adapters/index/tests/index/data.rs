@@ -69,3 +69,11 @@ pub(crate) fn both() -> [IndexSpec; 2] {
     let ivf = IndexSpec { kind: Kind::IvfFlat { nlist: 16, nprobe: 4 }, ..IndexSpec::hnsw() };
     [IndexSpec::hnsw(), ivf]
 }
+
+/// One spec of every kind, those whose answers are approximate in value too.
+pub(crate) fn all() -> [IndexSpec; 4] {
+    let [hnsw, flat] = both();
+    let of = |kind| IndexSpec { kind, ..hnsw };
+    // One part fits every dimension.
+    [hnsw, flat, of(Kind::IvfSq8 { nlist: 16, nprobe: 4 }), of(Kind::IvfPq { nlist: 16, nprobe: 4, m: 1 })]
+}

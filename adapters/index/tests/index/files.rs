@@ -1,13 +1,13 @@
 //! What a file promises: the same bytes each time, the same answers after loading, damage always refused.
 
-use crate::data::{Data, both};
+use crate::data::{Data, all, both};
 use index::{Checksum, Index, IndexSpec, Kind, LoadError, load, save};
 use std::fs;
 
 #[test]
 fn the_same_vectors_give_the_same_bytes_and_another_seed_others() {
     let data = Data::clustered(2_000, 20, 1, 1);
-    for spec in both() {
+    for spec in all() {
         let bytes = data.build(&spec).to_bytes();
         assert!(bytes == data.build(&spec).to_bytes());
         assert!(bytes != data.build(&spec.with_seed(1)).to_bytes());
@@ -19,8 +19,15 @@ fn the_same_vectors_give_the_same_bytes_and_another_seed_others() {
 #[test]
 fn the_bytes_are_the_same_on_every_machine() {
     let data = Data::clustered(2_000, 20, 1, 1);
-    let [hnsw, ivf] = both().map(|spec| Checksum::of(&data.build(&spec).to_bytes()).to_string());
+    let sum = |spec: &IndexSpec| Checksum::of(&data.build(spec).to_bytes()).to_string();
+    let [hnsw, ivf] = both().map(|spec| sum(&spec));
+    // Enough lists for the rounds to be done by integers.
+    let many = sum(&IndexSpec { kind: Kind::IvfFlat { nlist: 100, nprobe: 4 }, ..both()[1] });
     assert_eq!(hnsw, "5f4228cf8be705ee8f735eb583880d2c87410b16d914590a06bc19ba5c6a7d1b");
+    let [_, _, sq8, pq] = all().map(|spec| sum(&spec));
+    assert_eq!(sq8, "40a7fc53631edb43fcaeb51dfcf5e37fdf3f7dd9cf674f7244852c458f030c16");
+    assert_eq!(pq, "4be5f3b735b73200fb6fa5d83b4ac1d38ccc9f30b8218436bd9b15d37f532c89");
+    assert_eq!(many, "3ccaeb008396b758f7c8f51d4e4f501789db391bcb579d99720dab6cdd61e3b2");
     assert_eq!(ivf, "9bc5cb49bc80a767d49ca8463f17f80dc7b9db828a29a304f79cded253abf640");
 }
 
@@ -28,7 +35,7 @@ fn the_bytes_are_the_same_on_every_machine() {
 fn loading_gives_back_what_was_saved() {
     let data = Data::clustered(1_000, 12, 20, 2);
     let folder = tempfile::tempdir().unwrap();
-    for spec in both() {
+    for spec in all() {
         let index = data.build(&spec);
         let path = folder.path().join("vectors.index");
         let checksum = save(&index, &path).unwrap();
@@ -85,6 +92,10 @@ fn a_file_of_another_spec_is_refused_by_name() {
     assert!(text.contains("ef_construction = 100, expected was 200"), "{text}");
     let text = refused(&ivf, Kind::IvfFlat { nlist: 17, nprobe: 4 });
     assert!(text.contains("nlist = 16, expected was 17"), "{text}");
+    let pq = all()[3];
+    let text = refused(&pq, Kind::IvfPq { nlist: 16, nprobe: 4, m: 2 });
+    assert!(text.contains("m = 1, expected was 2"), "{text}");
+    assert!(refused(&pq, ivf.kind).contains("no intact index file"));
     assert!(refused(&hnsw, ivf.kind).contains("no intact index file"));
     assert!(refused(&ivf, hnsw.kind).contains("index file"));
     assert!(refused(&ivf, Kind::IvfFlat { nlist: 16, nprobe: 17 }).contains("nprobe"));

@@ -1,17 +1,18 @@
 //! Damaged bytes are refused, or make an index that answers something; they never panic, hang or exhaust memory.
 
-use crate::data::{Data, both};
+use crate::data::{Data, all};
 use index::{Index, IndexSpec, Kind};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
 /// Small `m`, so that there are upper layers.
-fn specs() -> [IndexSpec; 2] {
-    let [hnsw, ivf] = both();
-    [IndexSpec { kind: Kind::Hnsw { m: 3, ef_construction: 10, ef: 10 }, ..hnsw }, ivf]
+fn specs() -> [IndexSpec; 4] {
+    let mut all = all();
+    all[0].kind = Kind::Hnsw { m: 3, ef_construction: 10, ef: 10 };
+    all
 }
 
-static INTACT: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+static INTACT: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     let data = Data::clustered(60, 3, 1, 1);
     specs().map(|spec| data.build(&spec).to_bytes())
 });
@@ -81,7 +82,7 @@ proptest! {
 
     #[test]
     fn damage_anywhere(
-        which in 0..2usize,
+        which in 0..4usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -97,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn noise(which in 0..2usize, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn noise(which in 0..4usize, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         exercise(&bytes, &specs()[which]);
     }
 }

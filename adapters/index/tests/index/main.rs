@@ -5,4 +5,5 @@
 mod data;
 mod files;
 mod garbage;
+mod peers;
 mod search;

@@ -1,7 +1,7 @@
 //! What a search promises: recall, order, filters, and answers for odd sizes.
 
-use crate::data::{Data, both};
-use index::{BuildError, Engine, Index, IndexSpec, Kind, SearchError, Vectors, build};
+use crate::data::{Data, all, both};
+use index::{BuildError, Engine, Index, IndexSpec, Kind, Metric, SearchError, Vectors, build};
 use std::ops::ControlFlow;
 
 fn ids(index: &Index, query: &[f32], k: usize, keep: &dyn Fn(u64) -> bool) -> Vec<u64> {
@@ -59,9 +59,60 @@ fn answers_are_sorted_distinct_and_their_distances_true() {
     }
 }
 
+/// Eight bits a value cost next to nothing; a byte for each two values costs some.
+#[test]
+fn recall_of_compressed_lists() {
+    let data = Data::clustered(5_000, 32, 200, 1);
+    let recall = |kind| {
+        let index = data.build(&IndexSpec { kind, ..IndexSpec::hnsw() });
+        (data.recall(&index, 10, &|_| true), index)
+    };
+    let (flat, _) = recall(Kind::IvfFlat { nlist: 70, nprobe: 20 });
+    let (sq8, index) = recall(Kind::IvfSq8 { nlist: 70, nprobe: 20 });
+    assert!(sq8 >= flat - 0.02, "IVF_SQ8 {sq8}, IVF_FLAT {flat}");
+    // A code stands for a value within a step of the range.
+    let found = index.search(&data.rows[..32], 1, &|_| true).unwrap();
+    assert!(found[0].id == 3 && found[0].distance < 0.1, "{found:?}");
+    let (pq, _) = recall(Kind::IvfPq { nlist: 70, nprobe: 20, m: 16 });
+    assert!(pq >= 0.8 * flat, "IVF_PQ {pq}, IVF_FLAT {flat}");
+    let (poor, _) = recall(Kind::IvfPq { nlist: 70, nprobe: 20, m: 1 });
+    assert!(poor < pq, "more parts are better: {poor}");
+}
+
+#[test]
+fn parts_of_unequal_length_are_refused() {
+    let data = Data::clustered(10, 6, 1, 1);
+    let spec = IndexSpec { kind: Kind::IvfPq { nlist: 2, nprobe: 1, m: 4 }, ..IndexSpec::hnsw() };
+    let vectors = Vectors::new(6, &data.ids, &data.rows).unwrap();
+    let error = build(vectors, &spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(error, BuildError::Parts { m: 4, dim: 6 });
+}
+
+#[test]
+fn every_dimension_and_metric_zero_vectors_and_copies() {
+    for dim in [1, 2, 3, 7, 16, 65, 4_096] {
+        let mut data = Data::clustered(if dim > 100 { 90 } else { 400 }, dim, 1, 3);
+        data.rows[..dim].fill(0.0);
+        let copy = data.rows[5 * dim..6 * dim].to_vec();
+        data.rows[20 * dim..80 * dim].copy_from_slice(&copy.repeat(60));
+        for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+            for spec in all().into_iter().skip(1) {
+                let wide = match spec.kind {
+                    Kind::IvfFlat { .. } => Kind::IvfFlat { nlist: 80, nprobe: 80 },
+                    Kind::IvfSq8 { .. } => Kind::IvfSq8 { nlist: 80, nprobe: 80 },
+                    other => other,
+                };
+                let index = data.build(&IndexSpec { kind: wide, metric, ..spec });
+                let found = ids(&index, &data.rows[..dim], usize::MAX, &|_| true);
+                assert_eq!(found.len(), data.ids.len(), "{wide:?}, {metric:?}, {dim} values");
+            }
+        }
+    }
+}
+
 #[test]
 fn empty_and_single() {
-    for spec in both().into_iter().chain([IndexSpec::ivf_flat(0)]) {
+    for spec in all().into_iter().chain([IndexSpec::ivf_flat(0)]) {
         let empty = Data::clustered(0, 3, 1, 4);
         let index = empty.build(&spec);
         assert!(index.is_empty() && ids(&index, &[0.0; 3], 5, &|_| true).is_empty());
@@ -78,7 +129,7 @@ fn empty_and_single() {
 #[test]
 fn more_neighbours_than_vectors_are_all_of_them() {
     let data = Data::clustered(500, 8, 1, 5);
-    for spec in both() {
+    for spec in all() {
         let mut found = ids(&data.build(&spec), &data.queries, usize::MAX, &|_| true);
         found.sort_unstable();
         assert_eq!(found, data.ids, "{spec:?}");
@@ -104,7 +155,7 @@ fn values_whose_distances_overflow_are_ordered_all_the_same() {
     let extremes = [f32::MAX, f32::MIN, 0.0, f32::MIN_POSITIVE, -0.0, 1e-40];
     let rows: Vec<f32> = (0..300).flat_map(|at| [extremes[at % 6], extremes[at / 6 % 6]]).collect();
     let ids: Vec<u64> = (0..300).collect();
-    for spec in both() {
+    for spec in all() {
         let vectors = Vectors::new(2, &ids, &rows).unwrap();
         let index = build(vectors, &spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap();
         let found = index.search(&[f32::MAX, f32::MIN], 300, &|_| true).unwrap();
@@ -117,18 +168,18 @@ fn values_whose_distances_overflow_are_ordered_all_the_same() {
 #[test]
 fn wrong_queries_are_refused() {
     let data = Data::clustered(10, 4, 1, 6);
-    for spec in both() {
+    for spec in all() {
         let index = data.build(&spec);
-        let all = &|_| true;
-        assert_eq!(index.search(&[0.0; 3], 1, all), Err(SearchError::Dim { expected: 4, found: 3 }));
-        assert_eq!(index.search(&[0.0, f32::NAN, 0.0, 0.0], 1, all), Err(SearchError::NotFinite));
+        let every = &|_| true;
+        assert_eq!(index.search(&[0.0; 3], 1, every), Err(SearchError::Dim { expected: 4, found: 3 }));
+        assert_eq!(index.search(&[0.0, f32::NAN, 0.0, 0.0], 1, every), Err(SearchError::NotFinite));
     }
 }
 
 #[test]
 fn a_search_may_be_asked_from_many_threads_and_from_within_a_filter() {
     let data = Data::clustered(500, 8, 20, 7);
-    for spec in both() {
+    for spec in all() {
         let index = data.build(&spec);
         let alone: Vec<_> =
             data.queries.chunks_exact(8).map(|query| index.search(query, 5, &|_| true).unwrap()).collect();
@@ -149,7 +200,7 @@ fn a_search_may_be_asked_from_many_threads_and_from_within_a_filter() {
 fn progress_rises_to_one_and_cancels() {
     let data = Data::clustered(2_000, 4, 1, 8);
     let vectors = Vectors::new(4, &data.ids, &data.rows).unwrap();
-    for spec in both() {
+    for spec in all() {
         let mut heard = Vec::new();
         build(vectors, &spec, Engine::Cpu, &mut |done| {
             heard.push(done);

@@ -82,7 +82,7 @@ impl Stack {
 
     async fn build(&self) -> IndexInfo {
         let spec = IndexSpec { kind: vectordb::Kind::Hnsw { m: 8, ef_construction: 50, ef: 50 }, seed: 7 };
-        self.client.build_index(spec).await.unwrap()
+        self.client.build_index(spec, vectordb::BuildEngine::Cpu).await.unwrap()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Client and server: garbage, silence, restarts, many calls at once.
 
 use super::*;
-use crate::vectordb::{CallError, Client, Server, State};
+use crate::vectordb::{BuildEngine, CallError, Client, Server, State};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -54,12 +54,12 @@ async fn everything_over_the_wire() {
     assert_eq!(client.get(3).await.unwrap(), None);
     assert_eq!(client.get(4).await.unwrap(), Some(record(4, 1)));
     assert_eq!(client.flush().await.unwrap(), 21);
-    assert_eq!(client.build_index(spec()).await.unwrap().records, 19);
+    assert_eq!(client.build_index(spec(), BuildEngine::Cpu).await.unwrap().records, 19);
     assert_eq!(client.search(record(5, 1).vector, 2).await.unwrap()[0].key, 5);
     let page = client.survivors(Some(4), 3).await.unwrap();
     assert_eq!(page.records, vec![record(5, 1), record(6, 1), record(7, 1)]);
     assert_eq!(page.next, Some(7));
-    assert_eq!(client.rebuild_index(super::super::BuildEngine::Cpu).await.unwrap().lsn, 21);
+    assert_eq!(client.rebuild_index(BuildEngine::Cpu).await.unwrap().lsn, 21);
     let status = client.reload().await.unwrap();
     assert_eq!((status.state, status.live, status.unindexed), (State::Healthy, 19, 0));
     let import = client.import_begin().await.unwrap();

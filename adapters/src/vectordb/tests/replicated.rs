@@ -4,7 +4,7 @@ use super::process::{Process, somewhere};
 use super::*;
 use crate::local::link::{Link, Mode as LinkMode, Way};
 use crate::replica::{Mode, ReplicaClient, ReplicaConfig, ReplicaError, Role, Status};
-use crate::vectordb::{CallError, Census};
+use crate::vectordb::{BuildEngine, CallError, Census};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -117,7 +117,7 @@ async fn in_sync_a_killed_primary_loses_nothing_and_rejoins() {
     let far = Record { key: 77, ver: 5, vector: vec![1000.0; DIM as usize] };
     new.1.put(far.clone()).await.unwrap();
     // Whatever its role, it answers searches; and an index is built as on any node.
-    new.1.build_index(spec()).await.unwrap();
+    new.1.build_index(spec(), BuildEngine::Cpu).await.unwrap();
     assert_eq!(new.1.search(far.vector.clone(), 1).await.unwrap()[0].key, 77);
     // The old primary comes back as such, with writes that nobody else has, and is told.
     drop(old);

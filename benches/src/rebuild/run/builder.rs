@@ -22,18 +22,22 @@ use serde::{Deserialize, Serialize};
 
 use super::noise::Clock;
 use crate::rebuild::{
-    contender::{Kind, Searcher, nlist},
+    contender::{Engine, Kind, Searcher, nlist, parts},
     data::{KEPT, read_rows, sha256_of},
     result::BuildFigures,
 };
 
-/// `DATA FILE DIM THREADS SEARCHER KIND` builds a file for that searcher.
+/// `DATA FILE DIM THREADS SEARCHER KIND ENGINE` builds a file for that searcher.
 pub(super) const BUILD: &str = "__bench-build";
+/// `DIM THREADS` starts the OpenCL engine, and says how long it took.
+pub(super) const START: &str = "__bench-start";
 /// `DATA FILE DIM KIND SETTINGS` searches with our own searcher.
 pub(super) const SEARCH: &str = "__bench-search";
 
 /// How a builder that failed ends.
 const FAILED: u8 = 3;
+/// Of every graph; see `Contender::params`.
+const EF_CONSTRUCTION: u32 = 200;
 /// Neighbours that a query asks for.
 const K: usize = 10;
 
@@ -49,13 +53,14 @@ pub(super) struct Setting {
 pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = args.iter().filter_map(|a| a.to_str()).collect();
     let done = match words[..] {
-        [BUILD, data, file, dim, threads, searcher, kind] => {
-            build(Path::new(data), Path::new(file), dim, threads, searcher, kind)
+        [BUILD, data, file, dim, threads, searcher, kind, engine] => {
+            build((Path::new(data), Path::new(file)), dim, threads, searcher, kind, engine)
         }
+        [START, dim, threads] => start(dim, threads),
         [SEARCH, data, file, dim, kind, settings] => {
             search(Path::new(data), Path::new(file), dim, kind, settings)
         }
-        [BUILD | SEARCH, ..] => Err("wrong arguments".into()),
+        [BUILD | START | SEARCH, ..] => Err("wrong arguments".into()),
         _ => return None,
     };
     let said = done.and_then(|line| Ok(writeln!(std::io::stdout(), "{line}")?));
@@ -71,7 +76,37 @@ pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
 
 type Line = Result<String, Box<dyn Error>>;
 
-fn build(data: &Path, file: &Path, dim: &str, threads: &str, searcher: &str, kind: &str) -> Line {
+/// What is answered instead of figures where another engine built than the one that was asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FellBack {
+    /// Why.
+    pub(super) fell_back: String,
+}
+
+/// How long the OpenCL engine took to start, and as what.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Started {
+    pub(super) name: String,
+    pub(super) seconds: f64,
+}
+
+fn start(dim: &str, threads: &str) -> Line {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    keep_to(threads.parse()?)?;
+    let index::opencl::Start { name, device, programs } =
+        index::opencl::start(dim.parse()?, EF_CONSTRUCTION)?;
+    Ok(serde_json::to_string(&Started { name, seconds: (device + programs).as_secs_f64() })?)
+}
+
+fn build(
+    (data, file): (&Path, &Path),
+    dim: &str,
+    threads: &str,
+    searcher: &str,
+    kind: &str,
+    engine: &str,
+) -> Line {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     keep_to(threads.parse()?)?;
     let for_faiss = searcher == Searcher::Faiss.word();
@@ -80,10 +115,14 @@ fn build(data: &Path, file: &Path, dim: &str, threads: &str, searcher: &str, kin
     let base = read_rows(&data.join("base.f32"))?;
     let ids: Vec<u64> = (0..(base.len() / dim) as u64).collect();
 
+    let engine = match engine == Engine::OpenCl.word() {
+        true => index::Engine::OpenCl,
+        false => index::Engine::Cpu,
+    };
     let clock = Clock::start();
     let vectors = Vectors::new(dim, &ids, &base)?;
-    let spec = spec(kind, ids.len(), 64);
-    let index = index::build(vectors, &spec, index::Engine::Cpu, &mut |_| ControlFlow::Continue(()))?;
+    let spec = spec(kind, ids.len(), dim, 64);
+    let index = index::build(vectors, &spec, engine, &mut |_| ControlFlow::Continue(()))?;
     let built = Instant::now();
     if for_faiss {
         let mut out = File::create(file)?;
@@ -94,6 +133,11 @@ fn build(data: &Path, file: &Path, dim: &str, threads: &str, searcher: &str, kin
     }
     let write_seconds = built.elapsed().as_secs_f64();
     let passed = clock.stop();
+    let ran = index.ran().ok_or("nobody says who built it")?;
+    if ran.engine != engine {
+        let fell_back = ran.note.clone().unwrap_or_else(|| format!("{} built it", ran.engine));
+        return Ok(serde_json::to_string(&FellBack { fell_back })?);
+    }
 
     let written = sha256_of(file)?;
     Ok(serde_json::to_string(&BuildFigures {
@@ -106,7 +150,7 @@ fn build(data: &Path, file: &Path, dim: &str, threads: &str, searcher: &str, kin
         before_bytes: passed.before_bytes,
         file_bytes: written.bytes,
         file_digest: written.sha256,
-        ran: None,
+        ran: Some(format!("{}, {}", ran.engine, ran.tier)),
     })?)
 }
 
@@ -119,10 +163,14 @@ fn keep_to(threads: usize) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the contenders build (see `Contender::params`), searched with `setting`.
-fn spec(kind: Kind, n: usize, setting: u32) -> IndexSpec {
+fn spec(kind: Kind, n: usize, dim: usize, setting: u32) -> IndexSpec {
+    let nlist = nlist(n);
+    let nprobe = setting.min(nlist);
     let kind = match kind {
-        Kind::Hnsw => IndexKind::Hnsw { m: 16, ef_construction: 200, ef: setting },
-        Kind::IvfFlat => IndexKind::IvfFlat { nlist: nlist(n), nprobe: setting.min(nlist(n)) },
+        Kind::Hnsw => IndexKind::Hnsw { m: 16, ef_construction: EF_CONSTRUCTION, ef: setting },
+        Kind::IvfFlat => IndexKind::IvfFlat { nlist, nprobe },
+        Kind::IvfSq8 => IndexKind::IvfSq8 { nlist, nprobe },
+        Kind::IvfPq => IndexKind::IvfPq { nlist, nprobe, m: parts(dim) },
     };
     IndexSpec { kind, metric: Metric::L2, seed: 0 }
 }
@@ -140,7 +188,7 @@ fn search(data: &Path, file: &Path, dim: &str, kind: &str, settings: &str) -> Li
     let mut all = Vec::new();
     for setting in settings.split(',') {
         let setting: u32 = setting.parse()?;
-        let index = Index::from_bytes(&bytes, &spec(kind, n, setting))?;
+        let index = Index::from_bytes(&bytes, &spec(kind, n, dim, setting))?;
         let began = Instant::now();
         let found: Result<Vec<_>, _> =
             queries.chunks_exact(dim).map(|query| index.search(query, K, &|_| true)).collect();

@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Python,
-    builder::{self, Setting},
+    OpenCl, Python,
+    builder::{self, FellBack, Setting},
     child::{self, NoAnswer},
     machine,
 };
@@ -46,6 +46,8 @@ pub struct Plan {
     pub cache: PathBuf,
     /// What is missing already.
     pub skipped: Vec<String>,
+    /// The OpenCL engine, where it takes part.
+    pub opencl: Option<OpenCl>,
 }
 
 /// What is told while it runs.
@@ -129,11 +131,12 @@ pub fn run(
         schema: SCHEMA.into(),
         gameday: env!("CARGO_PKG_VERSION").into(),
         began,
-        machine: machine::here(None),
+        machine: machine::here(plan.opencl.as_ref().map(|engine| engine.device.clone())),
         rounds: plan.rounds,
         threads: plan.threads,
         peers: python.map(|p| p.versions.clone()).unwrap_or_default(),
         skipped,
+        start: plan.opencl.as_ref().map(|engine| engine.start.clone()),
         sets: all,
     })
 }
@@ -178,11 +181,11 @@ fn build(
 ) -> Result<BuildFigures, NoAnswer> {
     let (data, path) = (words(&set.folder)?, words(file)?);
     let command = match (contender.maker, python) {
-        (Maker::Ours(_), _) => {
+        (Maker::Ours(engine), _) => {
             let mut command = Command::new(&plan.program);
             let (dim, threads) = (set.dim.to_string(), plan.threads.to_string());
-            let searcher = contender.searcher(python.is_some()).word();
-            command.args([builder::BUILD, data, path, &dim, &threads, searcher, contender.kind.name()]);
+            let (searcher, kind) = (contender.searcher(python.is_some()).word(), contender.kind.name());
+            command.args([builder::BUILD, data, path, &dim, &threads, searcher, kind, engine.word()]);
             command
         }
         (Maker::Peer(peer), Some(python)) => {
@@ -192,6 +195,9 @@ fn build(
         (Maker::Peer(_), None) => return Err(NoAnswer::Failed("there are no peers here".into())),
     };
     let answer = child::run(command, plan.limit, stopped)?;
+    if let Ok(FellBack { fell_back }) = parse(&answer.stdout) {
+        return Err(NoAnswer::Failed(format!("fell back: {fell_back}")));
+    }
     let mut figures: BuildFigures = parse(&answer.stdout)?;
     figures.peak_bytes = figures.peak_bytes.saturating_add(answer.helpers_bytes);
     Ok(figures)
@@ -286,7 +292,7 @@ fn outcome(b: &BuildFigures) -> String {
     )
 }
 
-fn parse<T: serde::de::DeserializeOwned>(answer: &str) -> Result<T, NoAnswer> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(answer: &str) -> Result<T, NoAnswer> {
     // A library may have printed something before.
     let line = answer.lines().last().unwrap_or_default();
     serde_json::from_str(line).map_err(|e| NoAnswer::Failed(format!("its answer makes no sense: {e}")))
@@ -305,10 +311,10 @@ fn disk(path: &Path, e: &std::io::Error) -> Trouble {
 
 /// A folder for files that wait to be searched; it goes with its run, and a later run removes those of runs that were
 /// killed.
-struct Work(PathBuf);
+pub(super) struct Work(pub(super) PathBuf);
 
 impl Work {
-    fn new(cache: &Path) -> Result<Work, Trouble> {
+    pub(super) fn new(cache: &Path) -> Result<Work, Trouble> {
         let all = cache.join("work");
         for old in fs::read_dir(&all).into_iter().flatten().flatten() {
             let id = old.file_name().to_string_lossy().into_owned();

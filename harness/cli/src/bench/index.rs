@@ -13,7 +13,7 @@ use benches::rebuild::{
     data::{self, Spec},
     plot::plot,
     result::Results,
-    run::{self, Plan, Progress, Python},
+    run::{self, OpenCl, Plan, Progress, Python},
     table::{curves, table},
 };
 use clap::{Args, builder::PossibleValuesParser};
@@ -140,6 +140,30 @@ impl Index {
             true => Kind::ALL.to_vec(),
             false => Kind::ALL.into_iter().filter(|k| self.kind.iter().any(|w| w == k.name())).collect(),
         };
+        let program = std::env::current_exe().map_err(|e| {
+            Failure::environment(format!("this program cannot find itself: {e}"), "start it by its path")
+        })?;
+        let rounds = match (self.rounds, self.quick, self.scale) {
+            (Some(rounds), ..) => rounds,
+            (_, true, _) => 3,
+            (_, _, true) => 1,
+            _ => 5,
+        };
+        let mut opencl = None;
+        let dim = self.sets().first().map_or(128, |set| set.dim);
+        if engines.contains(&Engine::OpenCl) {
+            let start = (program.as_path(), cache.as_path());
+            match OpenCl::find(start, (dim, threads), rounds, self.limit, &|| stop.asked())? {
+                Ok(found) => opencl = Some(found),
+                Err(why) => {
+                    skip(
+                        &format!("engine opencl: {why}"),
+                        "cargo build --release -p index-opencl; gameday doctor",
+                    );
+                    engines.retain(|e| *e != Engine::OpenCl);
+                }
+            }
+        }
         let contenders = Contender::all(&engines, &peers, &kinds);
         if contenders.is_empty() {
             return Err(Failure::usage(
@@ -150,21 +174,14 @@ impl Index {
         let plan = Plan {
             sets: self.sets(),
             contenders,
-            rounds: self.rounds.unwrap_or(if self.quick {
-                3
-            } else if self.scale {
-                1
-            } else {
-                5
-            }),
+            rounds,
             threads,
             quick: self.quick,
             limit: self.limit,
-            program: std::env::current_exe().map_err(|e| {
-                Failure::environment(format!("this program cannot find itself: {e}"), "start it by its path")
-            })?,
+            program,
             cache,
             skipped,
+            opencl,
         };
         let results = run::run(&plan, python.as_ref(), &mut |p| view.show(p), &|| stop.asked())?;
         drop(view);

@@ -193,6 +193,10 @@ fn clock() -> Check {
     check("clock", level, found, "the machine is busy: short outages will be measured coarsely")
 }
 
+/// What a usual graph needs of the OpenCL engine.
+const TRIED_DIM: usize = 128;
+const TRIED_EF: u32 = 200;
+
 fn opencl() -> Check {
     let vendors = fs::read_dir("/etc/OpenCL/vendors").map_or(0, |d| d.flatten().count());
     let library = [
@@ -207,7 +211,13 @@ fn opencl() -> Check {
     let found = match (library, vendors) {
         (false, _) => "absent; indexes are built on the CPU".to_owned(),
         (true, 0) => "the loader is there, but no driver; indexes are built on the CPU".to_owned(),
-        (true, n) => format!("present, {n} drivers"),
+        (true, n) => match index::opencl::start(TRIED_DIM, TRIED_EF) {
+            Ok(start) => {
+                let took = (start.device + start.programs).as_secs_f64();
+                format!("{n} drivers; {}, ready after {took:.2} s", start.name)
+            }
+            Err(why) => format!("{n} drivers; {why}"),
+        },
     };
     check("opencl", Level::Info, found, "")
 }

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use crate::desk::Desk;
 use insta::assert_snapshot;
 
-const SMALL: &str = "bench index --data tiny --kind hnsw --peer none --rounds 2 --quiet";
+const SMALL: &str = "bench index --data tiny --kind hnsw --engine cpu --peer none --rounds 2 --quiet";
 
 fn changed(desk: &Desk, from: &str, to: &str, change: impl Fn(&mut serde_json::Value)) {
     let mut result: serde_json::Value = serde_json::from_str(&desk.read(from)).expect("a result is JSON");
@@ -87,7 +87,7 @@ fn a_baseline_that_is_none_is_found_out_before_anything_is_built() {
 #[test]
 fn peers_that_are_missing_are_skipped_loudly() {
     let desk = Desk::new();
-    let run = desk.gameday("bench index --data tiny --rounds 1");
+    let run = desk.gameday("bench index --data tiny --engine cpu --rounds 1");
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
         run.stderr.contains("SKIPPED no peers") && run.stderr.contains("gameday bench setup"),
@@ -104,7 +104,7 @@ fn ctrl_c_leaves_nothing_behind() {
     let desk = Desk::new();
     let program = assert_cmd::cargo::cargo_bin("gameday");
     let mut child = Command::new(program)
-        .args(["bench", "index", "--data", "tiny", "--peer", "none", "--rounds", "1000"])
+        .args(["bench", "index", "--data", "tiny", "--engine", "cpu", "--peer", "none", "--rounds", "1000"])
         .current_dir(desk.path(""))
         .env("GAMEDAY_CACHE", desk.path("cache"))
         .stdout(std::process::Stdio::null())
@@ -121,4 +121,55 @@ fn ctrl_c_leaves_nothing_behind() {
     assert!(rest.iter().any(|l| l.contains("given up on request")), "{rest:?}");
     assert_eq!(fs::read_dir(desk.path("cache/work")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(desk.path("runs/bench")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_opencl_engine_that_is_missing_is_skipped_loudly() {
+    let desk = Desk::new();
+    let run = desk.gameday("bench index --data tiny --kind hnsw --engine cpu,opencl --peer none --rounds 1");
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert!(
+        run.stderr.contains("SKIPPED engine opencl: ") && run.stderr.contains("cannot start"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stdout.contains("SKIPPED   engine opencl"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("ran: cpu, fp32") && !run.stdout.contains("gameday-opencl "),
+        "{}",
+        run.stdout
+    );
+    let alone = desk.gameday("bench index --data tiny --engine opencl --peer none --rounds 1");
+    assert_eq!(alone.code, 2, "{}{}", alone.stdout, alone.stderr);
+}
+
+/// Answers whatever is asked before a build, as an engine for rows of 32 values does, and builds nothing.
+const IDLE_ENGINE: &str = "#!/bin/sh
+say() { printf '\\000'; printf \"$1\"; }
+take() { head -c $1 >/dev/null; }
+say '\\005\\000\\000\\000\\000\\000\\000\\000'; printf 'idle!'
+take 4105; say '\\000\\000\\000\\000\\000\\000\\000\\000'
+take 4233; say '\\000\\006\\000\\000\\000\\000\\000\\000'; head -c 1536 /dev/zero
+take 269; say '\\000\\002\\000\\000\\000\\000\\000\\000'; head -c 512 /dev/zero
+exec cat >/dev/null
+";
+
+#[test]
+fn what_fell_back_to_the_processor_is_no_figure_of_the_opencl_engine() {
+    let desk = Desk::new();
+    desk.write("opencl-engine", IDLE_ENGINE);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(desk.path("opencl-engine"), mode).unwrap();
+    let run = desk.gameday(
+        "bench index --data tiny --kind hnsw --engine cpu,opencl --peer none --rounds 2 --json last.json",
+    );
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("FAILED: fell back: opencl: there was nothing to ask it"), "{}", run.stdout);
+    let result: serde_json::Value = serde_json::from_str(&desk.read("last.json")).unwrap();
+    assert_eq!(result["machine"]["device"], "idle!");
+    assert_eq!(result["start"]["cached_seconds"].as_array().unwrap().len(), 2);
+    let contenders = result["sets"][0]["contenders"].as_array().unwrap();
+    let of = |name: &str| contenders.iter().find(|c| c["name"] == name).unwrap();
+    assert_eq!(of("gameday-opencl")["builds"].as_array().unwrap().len(), 0);
+    assert_eq!(of("gameday-cpu")["builds"].as_array().unwrap().len(), 2);
 }

@@ -69,6 +69,8 @@ impl Desk {
             .env("COLUMNS", "100")
             .env("GAMEDAY_KEYS", self.path("keys"))
             .env("GAMEDAY_CACHE", self.path("cache"))
+            // Whatever this machine has: without a file of that name there is none.
+            .env("GAMEDAY_OPENCL", self.path("opencl-engine"))
             .env_remove("GITHUB_STEP_SUMMARY")
             .timeout(std::time::Duration::from_secs(120))
             .output()
