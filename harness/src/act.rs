@@ -9,7 +9,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{time::Dur, topology::NodeId};
+use crate::{
+    time::Dur,
+    topology::{NodeId, Role},
+};
 
 pub use words::{Artifact, BackupKind, CutMode, Damage, Direction, EngineChoice, LossKind, RestoreScope};
 
@@ -317,6 +320,9 @@ impl fmt::Display for Act {
                 match scope {
                     RestoreScope::Full => Ok(()),
                     RestoreScope::Minimal => f.write_str(" (minimal)"),
+                    RestoreScope::Moment if node.role == Role::Feature => {
+                        f.write_str(" and its log, as of the newest moment that the audit finds nothing in")
+                    }
                     RestoreScope::Moment => f.write_str(", metadata, log and objects of one moment"),
                 }
             }

@@ -22,8 +22,8 @@ impl Remedy {
                 if model.is_some() && node.role != Role::Feature {
                     return nodes.no_models("restore.model", &node);
                 }
-                if *scope == RestoreScope::Moment && node.role != Role::Vector {
-                    return nodes.no_moment("restore.scope", &node);
+                if *scope == RestoreScope::Moment && !nodes.knows_moments("restore.scope", &node) {
+                    return None;
                 }
                 vec![Act::Restore { node, scope: *scope, model: *model }]
             }
@@ -61,7 +61,7 @@ impl Remedy {
         })
     }
 
-    /// Whether only containers can be mended like this: a Milvus has metadata apart from its objects.
+    /// Whether only containers can be mended like this: a Milvus has metadata apart from its objects, a PostgreSQL a log.
     pub fn needs_containers(&self) -> bool {
         matches!(self, Remedy::Restore { scope: RestoreScope::Moment, .. })
     }

@@ -129,7 +129,8 @@ pub struct Backup {
     /// The roles whose stores are backed up in full after seeding, before the fault.
     #[serde(default)]
     pub full: Vec<Role>,
-    /// The roles whose changes are backed up again and again until the drill's storm is over.
+    /// The roles whose changes are backed up again and again until the drill's storm is over. Of a feature store, in
+    /// world `docker` alone, that is its log up to a restore point.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incremental: Vec<Role>,
     /// How often. 2 s if not given.

@@ -43,6 +43,7 @@
 //! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning; the nearest centres, by floats and integers |
 //! | `ivf` | inverted lists, of whole vectors or of codes: k-means, search, file layout |
 //! | `distance`, `tile` | the kernels: one pair, many with many; each for every instruction set, with identical bits |
+//! | [`nearest`] | the nearest centres by themselves, for benchmarks |
 //! | `crew` | the threads of a build |
 //! | `device`, [`opencl`] | who does the heavy work; the OpenCL engine, a process of its own |
 //! | `faiss` | export to FAISS; to hnswlib nothing needs to be exported |
@@ -59,6 +60,7 @@ mod file;
 mod hnsw;
 mod ivf;
 mod key;
+mod nearest;
 pub mod opencl;
 mod reader;
 mod searcher;
@@ -68,6 +70,7 @@ mod vectors;
 
 pub use engine::{BuildError, Engine, Ran, build};
 pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
+pub use nearest::nearest;
 pub use searcher::{Index, Neighbor, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};
 pub use vectors::{Vectors, VectorsError};

@@ -17,6 +17,7 @@
 //! | `product` | what runs in it: a new product goes here |
 //! | `minio` | role `object` |
 //! | `postgres` | role `feature` |
+//! | `feature_moment` | a PostgreSQL back at a point in time |
 //! | `mc` | what MinIO is told that S3 has no words for |
 //! | `bridge` | a link between regions, in a container of its own |
 //! | `regions` | acts between regions: fence, promote, rejoin, stall |
@@ -38,6 +39,7 @@ mod container;
 mod disk;
 mod engine;
 mod faults;
+mod feature_moment;
 mod followers;
 mod host;
 pub mod images;

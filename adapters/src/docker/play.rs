@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::act::{Act, Artifact, BackupKind, RestoreScope};
+use harness::act::{Act, Artifact, BackupKind, Outcome, RestoreScope};
 use harness::ports::{Effect, Host as _};
 use harness::topology::{NodeId, Role};
 use tokio::time::{Instant, sleep, timeout};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::faults;
 use super::host::{DockerHost, Node};
 use super::minio::{BACKUPS, Minio};
-use super::{disk, objects, vector, vector_backup, vector_damage, vector_moment};
+use super::{disk, feature_moment, objects, vector, vector_backup, vector_damage, vector_moment};
 use crate::features::acts;
 use crate::local::link::Mode;
 use crate::local::links::cut;
@@ -89,9 +89,8 @@ impl DockerHost {
                 objects::damage(self.node(node)?.product.object()?, *what, *how, *fraction, *seed).await
             }
             Act::Intrude { node } => acts::intrude(self.node(node)?.product.feature()?).await,
-            Act::Backup { node, kind: BackupKind::Full } if node.role == Role::Feature => {
-                let store = self.object_store(&node.region)?;
-                acts::back_up(self.node(node)?.product.feature()?, &store.buckets(), BACKUPS).await
+            Act::Backup { node, kind } if node.role == Role::Feature => {
+                self.back_up_features(node, *kind).await?
             }
             Act::Backup { node, kind } if node.role == Role::Vector => {
                 let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
@@ -105,6 +104,10 @@ impl DockerHost {
             Act::Restore { node, .. } if node.role == Role::Vector => {
                 let (store, held) = (self.object_store(&node.region)?, self.node(node)?);
                 vector_backup::restore(held.product.vector()?, held.container()?, &store.backups).await?
+            }
+            Act::Restore { node, scope: RestoreScope::Moment, .. } if node.role == Role::Feature => {
+                let store = self.object_store(&node.region)?;
+                feature_moment::restore(self.node(node)?.product.postgres()?, &store.buckets()).await?
             }
             Act::Restore { node, scope, model } if node.role == Role::Feature => {
                 let store = self.object_store(&node.region)?;
@@ -158,6 +161,22 @@ impl DockerHost {
             | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),
             harmless => self.play(harmless).await,
         }
+    }
+
+    /// Rows and records that can be restored one by one; and, for who goes back in time, the cluster and its log.
+    async fn back_up_features(&self, node: &NodeId, kind: BackupKind) -> Result<Effect, Effect> {
+        let (store, product) = (self.object_store(&node.region)?, &self.node(node)?.product);
+        if kind == BackupKind::Incremental {
+            return feature_moment::back_up(product.postgres()?, &store.backups, kind).await;
+        }
+        let full = acts::back_up(product.feature()?, &store.buckets(), BACKUPS).await;
+        if !full.outcome.observed() || !self.plan.scenario.backup.incremental.contains(&Role::Feature) {
+            return Ok(full);
+        }
+        let mut moment = feature_moment::back_up(product.postgres()?, &store.backups, kind).await?;
+        moment.outcome = Outcome::Observed(format!("{}; {}", full.outcome.text(), moment.outcome.text()));
+        moment.facts.extend(full.facts);
+        Ok(moment)
     }
 
     /// Switches the users' link to a node, or that by which a region follows it.

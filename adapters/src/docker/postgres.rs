@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use harness::corpus::Corpus;
 use harness::ports::System;
+use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, sleep};
 
 use super::shell::Inside;
@@ -39,27 +40,31 @@ pub(super) struct Postgres {
     addr: SocketAddr,
     slug: String,
     credentials: Credentials,
+    /// Whether it keeps its log, for who wants to go back in time.
+    archive: bool,
+    /// Of backups and restores that concern all of the server: one at a time.
+    pub(super) turn: Turn<()>,
     /// From the moment that its container is there.
     node: OnceLock<Node>,
 }
 
 impl Postgres {
-    /// A server published at `addr`, which does not have to run yet.
-    pub(super) fn new(addr: SocketAddr, slug: String, secret: &str) -> Self {
+    /// A server published at `addr`, which does not have to run yet. With `archive` it keeps its log.
+    pub(super) fn new(addr: SocketAddr, slug: String, secret: &str, archive: bool) -> Self {
         let of = |role: &str| Secret::new(format!("{secret}-{role}"));
         let credentials =
             Credentials { operator: of("operator"), user: of("user"), replicator: of("replicator") };
-        Self { addr, slug, credentials, node: OnceLock::new() }
+        Self { addr, slug, credentials, archive, turn: Turn::default(), node: OnceLock::new() }
     }
 
-    fn layout() -> Layout {
+    fn layout(&self) -> Layout {
         Layout {
             root: ROOT.into(),
             bin: BIN.into(),
             listen: "*".into(),
             port: PORT,
             clients: "all".into(),
-            archive: false,
+            archive: self.archive,
         }
     }
 
@@ -69,7 +74,7 @@ impl Postgres {
             image,
             // The first process gives the disk to the server's user.
             user: Some("root"),
-            cmd: settings::entry(&Self::layout()),
+            cmd: settings::entry(&self.layout()),
             env: Vec::new(),
             port: PORT,
             more: Vec::new(),
@@ -125,7 +130,7 @@ impl Postgres {
             let peer = Peer { host: format!("to-{}", self.slug), port: PORT };
             let name = self.slug.replace('-', "_");
             let (at, shell) = ((self.addr, peer), Arc::new(inside));
-            let node = Node::new(&name, Self::layout(), shell, at, self.credentials.clone(), OWN_LIMIT)?;
+            let node = Node::new(&name, self.layout(), shell, at, self.credentials.clone(), OWN_LIMIT)?;
             self.node.get_or_init(|| node);
         }
         Ok(())

@@ -52,7 +52,10 @@ impl Product {
                     .map(|made| Product::Object(Box::new(made)))
                     .map_err(|e| environment(e, "report this: it is a defect of gameday"))
             }
-            Role::Feature => Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), secret)))),
+            Role::Feature => {
+                let archive = plan.scenario.backup.incremental.contains(&Role::Feature);
+                Ok(Product::Feature(Box::new(Postgres::new(addr, id.slug(), secret, archive))))
+            }
             Role::Gpu => Ok(Product::Gpu(Box::new(Worker::new(addr, plan)))),
             Role::Vector => {
                 let store = store.ok_or_else(|| {
@@ -182,6 +185,14 @@ impl Product {
         match self {
             Product::Vector(node) => Ok(node),
             other => Err(Effect::failed(format!("{} holds no vectors", other.name()))),
+        }
+    }
+
+    /// The server of features with all that is known of it, if it is one.
+    pub(super) fn postgres(&self) -> Result<&Postgres, Effect> {
+        match self {
+            Product::Feature(node) => Ok(node),
+            other => Err(Effect::failed(format!("{} holds no features", other.name()))),
         }
     }
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::Engine;
 use crate::postgres::{Command, Output, Shell, ShellError};
 
-/// Of what a command writes, this much is kept.
-const KEPT: usize = 16 << 20;
+/// What a command may write. One that writes more has failed: half of an archive is none.
+const MOST: usize = 64 << 20;
 
 /// Runs commands in one container, as one of its users.
 #[derive(Debug, Clone)]
@@ -21,7 +21,13 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    async fn exec(&self, command: &Command) -> Result<Output, bollard::errors::Error> {
+    async fn exec(&self, command: &Command) -> Result<Output, String> {
+        let said = self.attached(command).await.map_err(|e| e.to_string())?;
+        said.ok_or_else(|| format!("it wrote more than {} MiB", MOST >> 20))
+    }
+
+    /// Nothing, if it writes too much.
+    async fn attached(&self, command: &Command) -> Result<Option<Output>, bollard::errors::Error> {
         let docker = self.engine.docker();
         let options = CreateExecOptions {
             attach_stdin: Some(true),
@@ -42,14 +48,16 @@ impl Inside {
                     bollard::container::LogOutput::StdErr { message } => (&mut stderr, message),
                     said => (&mut stdout, said.into_bytes()),
                 };
-                let room = KEPT.saturating_sub(to.len()).min(bytes.len());
-                to.extend_from_slice(&bytes[..room]);
+                if bytes.len() > MOST.saturating_sub(to.len()) {
+                    return Ok(None);
+                }
+                to.extend_from_slice(&bytes);
             }
         }
         let code = docker.inspect_exec(&exec).await?.exit_code;
         // A command whose end nobody knows has not succeeded.
         let code = code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
-        Ok(Output { code, stdout, stderr })
+        Ok(Some(Output { code, stdout, stderr }))
     }
 }
 
@@ -59,7 +67,7 @@ impl Shell for Inside {
         let program = || command.argv.first().cloned().unwrap_or_default();
         match timeout(command.limit, self.exec(&command)).await {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(e)) => Err(ShellError::NotRun { program: program(), why: e.to_string() }),
+            Ok(Err(why)) => Err(ShellError::NotRun { program: program(), why }),
             Err(_) => {
                 let why = format!("it did not end within {:?}", command.limit);
                 Err(ShellError::NotRun { program: program(), why })

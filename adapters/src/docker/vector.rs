@@ -18,7 +18,7 @@ pub(super) const REACHED: Duration = Duration::from_secs(60);
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
 pub(super) const POLL: Duration = Duration::from_millis(100);
 /// How long it is looked whether a collection that was ordered into memory comes back.
-const LOOK: Duration = Duration::from_secs(10);
+pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// Flushing, building an index, loading: each takes as long as it takes.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 

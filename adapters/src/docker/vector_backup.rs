@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::container::Container;
 use super::milvus::{COLLECTION, Milvus, ROOT};
-use super::vector::{ANSWER, LONG, failed, reached, searchable};
+use super::vector::{ANSWER, LONG, LOOK, failed, reached, searchable};
 use super::vector_moment::{self, Moment};
 use super::vector_skew;
 use crate::backup::{Chain, Kind, back_up_rows, read_chain};
@@ -178,10 +178,8 @@ pub(super) async fn restore(node: &Milvus, container: &Container, backups: &S3) 
     let put_back = put_back(node, backups, &timestamp, manifest).await?;
     // A server that died of a bad object does not come back by itself.
     let woken = container.start().await.map_err(Effect::failed)?;
-    answers(node).await?;
-    let why = match skew(node, &copies).await? {
-        None => {
-            let rows = searchable(node).await?;
+    let why = match settled(node, &copies).await? {
+        Ok(rows) => {
             let text = format!(
                 "{put_back} of {} objects put back from backup {timestamp}{}; {rows} rows searchable after {:.2} s",
                 manifest.objects.len(),
@@ -194,7 +192,7 @@ pub(super) async fn restore(node: &Milvus, container: &Container, backups: &S3) 
                 .with("objects_put_back", put_back)
                 .with("act_seconds", format!("{:.3}", began.elapsed().as_secs_f64())));
         }
-        Some(why) => why,
+        Err(why) => why,
     };
     let chain = read_chain(backups, COLLECTION).await.map_err(|e| Effect::failed(e.to_string()))?;
     remake(node, &chain).await?;
@@ -214,6 +212,29 @@ pub(super) async fn restore(node: &Milvus, container: &Container, backups: &S3) 
         .with("incrementals", chain.incrementals)
         .with("unfinished_backups", chain.unfinished)
         .with("act_seconds", format!("{:.3}", began.elapsed().as_secs_f64())))
+}
+
+/// How many rows are searchable, or why the metadata does not fit the objects. A server that ends meanwhile, by a fault
+/// that is not over, has other metadata when it is back: it is asked again.
+async fn settled(node: &Milvus, copies: &Copies) -> Result<Result<u64, String>, Effect> {
+    let began = Instant::now();
+    loop {
+        answers(node).await?;
+        let look = async {
+            Ok(match skew(node, copies).await? {
+                Some(why) => Err(why),
+                None => Ok(searchable(node).await?),
+            })
+        };
+        match tokio::time::timeout(LOOK, look).await {
+            Ok(Ok(seen)) => return Ok(seen),
+            Ok(Err(effect)) if began.elapsed() > super::vector::REACHED => return Err(effect),
+            Err(_) if began.elapsed() > LONG => {
+                return Err(Effect::not_observed(format!("nothing is searchable within {LONG:?}")));
+            }
+            _ => tokio::time::sleep(super::vector::POLL).await,
+        }
+    }
 }
 
 /// Puts back what is missing or has other bytes; every copy is compared with its digest before it is used.

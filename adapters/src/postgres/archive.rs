@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::login::literal;
 use super::node::{Node, NodeError, until};
-use super::settings::{REPLICATOR, recovery_conf};
+use super::settings::{Conninfo, REPLICATOR, recovery_conf};
 use super::shell::{Command, must};
 
 /// Copying a cluster, and replaying its log, take as long as they take.
@@ -32,6 +32,11 @@ impl RestorePoint {
     pub fn named(name: &str) -> Self {
         Self { name: name.into() }
     }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Node {
@@ -42,8 +47,10 @@ impl Node {
     pub async fn base_backup(&self) -> Result<(), NodeError> {
         let to = self.base();
         must(self.shell.as_ref(), Command::new("rm").args(["-rf", to.as_str()])).await?;
-        // By the way that other nodes reach it: the only one there is.
-        let copy = self.layout.basebackup(&self.conninfo(self, REPLICATOR), None, &to);
+        // From inside: not over a link between regions, which may be cut, or not there.
+        let own =
+            Conninfo { host: "127.0.0.1".into(), port: self.layout.port, ..self.conninfo(self, REPLICATOR) };
+        let copy = self.layout.basebackup(&own, None, &to);
         must(self.shell.as_ref(), copy.within(LONG)).await?;
         Ok(())
     }

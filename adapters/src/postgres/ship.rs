@@ -1,9 +1,10 @@
 //! The copy of the cluster and the archive of its log in an object store, and back out of it, into any node.
 //!
 //! ```text
-//! postgres-backups/{name}/base-{sha256}.tar   the copy
-//! postgres-backups/{name}/wal/{segment}       what the archive holds
-//! postgres-backups/{name}/MANIFEST            written last: every object with size and SHA-256, and its own
+//! postgres-backups/{name}/base-{sha256}.tar.gz   the copy
+//! postgres-backups/{name}/wal/{segment}          what the archive holds
+//! postgres-backups/{name}/MANIFEST               written last: every object with size and SHA-256, the restore points
+//!                                                that they reach, and its own checksum
 //! ```
 //!
 //! Everything is verified before a node overwrites anything. What was archived after the last shipping is not there: that
@@ -13,12 +14,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::archive::LONG;
+use super::archive::{LONG, RestorePoint};
 use super::node::{Node, NodeError};
 use super::shell::{Command, must};
 use crate::s3::S3;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Segments of a log: a terabyte of them.
 const LISTED_MAX: usize = 262_144;
 
@@ -28,6 +29,8 @@ struct Manifest {
     version: u32,
     base: Entry,
     wal: Vec<Entry>,
+    /// Oldest first.
+    points: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,16 +110,62 @@ fn plain(file: &str) -> bool {
     !file.is_empty() && !file.starts_with('.') && !file.ends_with(".part") && file.chars().all(fits)
 }
 
+async fn publish(s3: &S3, name: &str, manifest: &Manifest) -> Result<(), NodeError> {
+    s3.put(&format!("{}/MANIFEST", folder(name)), seal(manifest)?).await?;
+    Ok(())
+}
+
 impl Node {
-    /// Takes the copy and the archive of this node into an object store; files that are there already stay.
+    /// Takes the copy and the archive of this node into an object store; files that are there already stay. From now on
+    /// `point` is reached, and none from before the copy.
     ///
     /// # Errors
-    /// See [`NodeError`]. [`Self::base_backup`] comes first.
-    pub async fn ship(&self, s3: &S3) -> Result<Shipped, NodeError> {
+    /// See [`NodeError`]. [`Self::base_backup`] comes first, and then [`Self::restore_point`].
+    pub async fn ship(&self, s3: &S3, point: &RestorePoint) -> Result<Shipped, NodeError> {
         let base = self.base();
-        let tar = Command::new("tar").args(["-C", base.as_str(), "-cf", "-", "."]).within(LONG);
+        let tar = Command::new("tar").args(["-C", base.as_str(), "-czf", "-", "."]).within(LONG);
         let tar = must(self.shell.as_ref(), tar).await?;
         let old = manifest(s3, &self.name).await?.map_or_else(Vec::new, |manifest| manifest.wal);
+        let object = format!("{}/base-{}.tar.gz", folder(&self.name), sha(&tar));
+        let base = store(s3, object, tar).await?;
+        let (wal, new) = self.ship_archive(s3, &old).await?;
+        let shipped = Shipped { segments: wal.len(), new, base_bytes: base.size };
+        let points = vec![point.name().to_owned()];
+        publish(s3, &self.name, &Manifest { version: VERSION, base, wal, points }).await?;
+        Ok(shipped)
+    }
+
+    /// Takes what was archived since into the object store, beside a copy that is there: `point` is reached from it, too.
+    ///
+    /// # Errors
+    /// See [`NodeError`]. [`Self::ship`] comes first.
+    pub async fn ship_log(&self, s3: &S3, point: &RestorePoint) -> Result<Shipped, NodeError> {
+        let mut manifest = self.shipped(s3, &self.name).await?;
+        let (wal, new) = self.ship_archive(s3, &manifest.wal).await?;
+        manifest.wal = wal;
+        manifest.points.push(point.name().to_owned());
+        publish(s3, &self.name, &manifest).await?;
+        Ok(Shipped { segments: manifest.wal.len(), new, base_bytes: manifest.base.size })
+    }
+
+    /// Forgets the restore points behind one to which this server went back: its history goes on from there.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn abandon_after(&self, s3: &S3, point: &RestorePoint) -> Result<(), NodeError> {
+        let mut manifest = self.shipped(s3, &self.name).await?;
+        let at = manifest.points.iter().position(|name| name == point.name());
+        manifest.points.truncate(at.map_or(0, |at| at + 1));
+        publish(s3, &self.name, &manifest).await
+    }
+
+    async fn shipped(&self, s3: &S3, of: &str) -> Result<Manifest, NodeError> {
+        let found = manifest(s3, of).await?;
+        found.ok_or_else(|| NodeError::Refused(format!("there is no shipped backup of {of}")))
+    }
+
+    /// Everything that is archived, and how many files of it were not in the object store before.
+    async fn ship_archive(&self, s3: &S3, old: &[Entry]) -> Result<(Vec<Entry>, usize), NodeError> {
         let archive = self.layout.archived();
         let listed = must(self.shell.as_ref(), Command::new("ls").args([archive.as_str()])).await?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
@@ -134,21 +183,16 @@ impl Node {
             wal.push(store(s3, object, body).await?);
             new += 1;
         }
-        let object = format!("{}/base-{}.tar", folder(&self.name), sha(&tar));
-        let base = store(s3, object, tar).await?;
-        let shipped = Shipped { segments: wal.len(), new, base_bytes: base.size };
-        let sealed = seal(&Manifest { version: VERSION, base, wal })?;
-        s3.put(&format!("{}/MANIFEST", folder(&self.name)), sealed).await?;
-        Ok(shipped)
+        Ok((wal, new))
     }
 
     /// Brings the shipped backup of a node, this one or another, into this one's folder, for [`Self::recover_to`].
+    /// Answers with the points that it reaches, oldest first. Files of the archive that were not shipped are gone.
     ///
     /// # Errors
     /// See [`NodeError`]. What does not verify is named, and the node is left as it was.
-    pub async fn fetch(&self, s3: &S3, of: &str) -> Result<(), NodeError> {
-        let found = manifest(s3, of).await?;
-        let found = found.ok_or_else(|| NodeError::Refused(format!("there is no shipped backup of {of}")))?;
+    pub async fn fetch(&self, s3: &S3, of: &str) -> Result<Vec<RestorePoint>, NodeError> {
+        let found = self.shipped(s3, of).await?;
         let tar = fetched(s3, &found.base).await?;
         let mut files = Vec::new();
         for entry in &found.wal {
@@ -156,16 +200,19 @@ impl Node {
             let name = name.ok_or_else(|| damaged(&entry.object, "it is no file of an archive"))?;
             files.push((name, fetched(s3, entry).await?));
         }
-        self.configure().await?;
-        let script = r#"rm -rf "$1" && mkdir -m 700 "$1" && tar -C "$1" -xf -"#;
-        let unpack = Command::script(script, [self.base().as_str()]).reads(tar).within(LONG);
+        let (base, archive) = (self.base(), self.layout.archived());
+        // A server that was made anew since has files of the same names, of another history.
+        let script = r#"rm -rf "$1.new" && mkdir -m 700 "$1.new" && tar -C "$1.new" -xzf - && rm -rf "$1" "$2" \
+                        && mv "$1.new" "$1""#;
+        let unpack = Command::script(script, [base.as_str(), archive.as_str()]).reads(tar).within(LONG);
         must(self.shell.as_ref(), unpack).await?;
+        self.configure().await?;
         for (name, body) in files {
             let path = format!("{}/{name}", self.layout.archived());
             let script = r#"cat > "$1.part" && mv "$1.part" "$1""#;
             must(self.shell.as_ref(), Command::script(script, [path.as_str()]).reads(body)).await?;
         }
-        Ok(())
+        Ok(found.points.iter().map(|name| RestorePoint::named(name)).collect())
     }
 }
 
@@ -176,8 +223,13 @@ mod tests {
     #[test]
     fn a_manifest_with_any_byte_changed_is_none() {
         let entry = Entry { object: "o".into(), size: 3, sha256: sha(b"abc") };
-        let sealed =
-            seal(&Manifest { version: VERSION, base: entry.clone(), wal: vec![entry.clone()] }).unwrap();
+        let sealed = seal(&Manifest {
+            version: VERSION,
+            base: entry.clone(),
+            wal: vec![entry.clone()],
+            points: vec![],
+        })
+        .unwrap();
         assert_eq!(unseal(sealed.as_bytes()).unwrap().wal, [entry]);
         for at in 0..sealed.len() {
             let mut bad = sealed.clone().into_bytes();

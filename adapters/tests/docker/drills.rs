@@ -112,6 +112,15 @@ pub(crate) fn a_compromise_that_nobody_repairs_fails() {
     assert_eq!(report.verdict, Fail);
 }
 
+/// Cluster and log are put back, up to the newest moment before the intruder, who is in the log as well.
+pub(crate) fn a_feature_store_goes_back_in_time() {
+    let report =
+        play(load(include_bytes!("../../../scenarios/docker/feature_moment.toml"), &[]).unwrap().plan, None);
+    all_but_late_pass(&report);
+    let lost = report.findings.iter().find(|f| f.objective == "rpo" && f.subject == "feature");
+    assert!(lost.is_some(), "{:#?}", report.findings);
+}
+
 /// Writes are refused while the disk is full, and nothing else happens.
 pub(crate) fn a_full_disk_is_freed() {
     let report =

@@ -122,6 +122,30 @@ pub(crate) fn a_wiped_milvus_is_restored_row_by_row() {
     });
 }
 
+/// A restore that begins while the server is being killed ends, and does not wait for what the server was.
+pub(crate) fn a_restore_amid_a_restart_finds_the_old_metadata() {
+    block_on(async {
+        let stand = Stand::of(small(), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        seed(&stand).await;
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
+        let (what, how) = (Artifact::Manifest, Damage::Swap);
+        stand.must(Act::Damage { node: vector(), what, how, fraction: 1.0, seed: 1 }).await;
+        let restart = async {
+            stand.must(Act::Kill { node: vector() }).await;
+            stand.host.act(&Act::Start { node: vector() }).await
+        };
+        let restore = Act::Restore { node: vector(), scope: RestoreScope::Full, model: None };
+        let amid = tokio::time::timeout(Duration::from_secs(150), stand.host.act(&restore));
+        let (_, amid) = tokio::join!(restart, amid);
+        println!("{:?}", amid.expect("it ends").outcome);
+        // Done before the kill came, it saw nothing to mend.
+        println!("{}", stand.must(restore).await);
+        assert_eq!(everything(&stand).await.len() as u64, SEEDED);
+        stand.tear_down().await;
+    });
+}
+
 /// Metadata, log and objects of one moment bring back all of it; those of two moments are refused, and nothing is
 /// overwritten.
 pub(crate) fn a_milvus_is_put_back_as_of_one_moment() {

@@ -133,7 +133,8 @@ words! {
         /// What critical services need, first; the rest follows.
         Minimal = "minimal",
         /// Of a vector store: metadata, log and objects as they were at one moment, then what was written since; refused
-        /// where they are not of one moment.
+        /// where they are not of one moment. Of a feature store: its cluster and its log, up to the newest moment at
+        /// which the audit finds nothing (point-in-time recovery).
         Moment = "moment",
     }
 }

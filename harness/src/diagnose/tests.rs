@@ -93,6 +93,20 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_feature_store_goes_back_in_time_with_its_log_alone_and_in_containers_alone() {
+    let text = include_str!("../../../scenarios/docker/feature_moment.toml");
+    assert_eq!(messages(text), Vec::<String>::new());
+    let without_log = messages(&text.replace("incremental = [\"feature\"]", ""));
+    assert_eq!(without_log, ["a feature node without its log goes back to no moment"]);
+    let anywhere = messages(&text.replace("worlds = [\"docker\"]", ""));
+    assert!(
+        anywhere.iter().any(|m| m.contains("`feature` has full backups only"))
+            && anywhere.iter().any(|m| m.contains("this `restore` can be done in world `docker` alone")),
+        "{anywhere:?}"
+    );
+}
+
+#[test]
 fn engines_are_known_ones_that_the_world_has() {
     let mended = |engine: &str| {
         let rebuild = format!("rebuild = {{ node = \"east/vector\", engine = \"{engine}\" }}");

@@ -155,10 +155,14 @@ impl<'a> NodeRefs<'a> {
         self.problem(key, format!("a {} node has no models' versions", node.role), hint)
     }
 
-    /// Metadata and objects of one moment were asked of a store that has them in one place.
-    pub fn no_moment<T>(&mut self, key: &str, node: &NodeId) -> Option<T> {
-        let hint = "scope: full, minimal".into();
-        self.problem(key, format!("a {} node has no metadata apart from its objects", node.role), hint)
+    /// Whether backups of a node know moments to go back to; a diagnostic says why they don't.
+    pub fn knows_moments(&mut self, key: &str, node: &NodeId) -> bool {
+        if node.role != Role::Feature || self.scenario.backup.incremental.contains(&node.role) {
+            return true;
+        }
+        let hint = "add `feature` to `backup.incremental`: each ships the log up to one moment".into();
+        self.problem::<()>(key, "a feature node without its log goes back to no moment".into(), hint);
+        false
     }
 
     /// The node of that name, which must have a disk of its own that can be small.

@@ -6,7 +6,7 @@ use super::check::{PLAIN, plain, problem};
 use crate::{
     corpus::MODELS,
     diagnose::Problem,
-    scenario::{Pattern, Scenario, Service},
+    scenario::{Pattern, Scenario, Service, WorldName},
     time::Dur,
     topology::Role,
 };
@@ -102,9 +102,9 @@ fn backups(s: &Scenario, out: &mut Vec<Problem>) {
             } else if !(s.stack.roles.contains(role) && s.stack.roles.contains(&Role::Object)) {
                 let hint = format!("backups of `{role}` go to the object store: the stack needs both roles");
                 problem(out, path, format!("nothing to back `{role}` up to"), &hint);
-            } else if list == "incremental" && *role != Role::Vector {
-                let hint = "incremental backups are of: vector";
-                problem(out, path, format!("`{role}` has full backups only"), hint);
+            } else if list == "incremental" && *role == Role::Feature && s.worlds != [WorldName::Docker] {
+                let hint = "add `worlds = [\"docker\"]` to the scenario: there its log is shipped";
+                problem(out, path, format!("`{role}` has full backups only, but in world `docker`"), hint);
             } else if list == "incremental" && !s.backup.full.contains(role) {
                 let hint = format!("add `{role}` to `backup.full`");
                 problem(out, path, "an incremental backup needs a full one before it", &hint);

@@ -209,7 +209,8 @@ pub enum Remedy {
     Restore {
         /// region/role
         node: String,
-        /// All of it, or what critical services need first; or, of a Milvus, metadata, log and objects of one moment.
+        /// All of it, or what critical services need first; or as of one moment: of a Milvus metadata, log
+        /// and objects, of a PostgreSQL its cluster and log.
         #[serde(default)]
         scope: RestoreScope,
         /// Of a feature store: the newest backup whose definitions this version of every model works with. Newer

@@ -26,20 +26,29 @@ async fn a_server_goes_back_to_the_moment_before_it_was_poisoned() {
     // Another node does the same from the object store, when nothing is left of this one.
     let s3 = stand.object_store("gameday-backups").await;
     assert!(node.fetch(&s3, "east").await.is_err(), "nothing was shipped yet");
-    let shipped = node.ship(&s3).await.unwrap();
+    let shipped = node.ship(&s3, &point).await.unwrap();
     assert!(
         shipped.new == shipped.segments && shipped.segments > 0 && shipped.base_bytes > 1 << 20,
         "{shipped:?}"
     );
-    assert_eq!(node.ship(&s3).await.unwrap().new, 0);
+    // Ten more writes are in no log that was shipped, until it is.
+    let late = node.restore_point("late").await.unwrap();
+    assert_eq!(node.ship_log(&s3, &late).await.unwrap().new, 1);
     node.recover_to(&point).await.unwrap();
     // All of the poison is gone, and so are the ten writes after it.
     assert_eq!(survivors(&system, 1000).await, before);
+    node.abandon_after(&s3, &point).await.unwrap();
     system.write(put(1, 99)).await.unwrap();
     node.health().await.unwrap();
+    // Its history went on from there, and is shipped as well.
+    let newer = node.restore_point("newer").await.unwrap();
+    node.ship_log(&s3, &newer).await.unwrap();
+    let after = survivors(&system, 1000).await;
     stand.kill(&node);
     let other = stand.node("west");
-    other.fetch(&s3, "east").await.unwrap();
+    assert_eq!(other.fetch(&s3, "east").await.unwrap(), [point, newer.clone()]);
+    other.recover_to(&newer).await.unwrap();
+    assert_eq!(survivors(&PostgresSystem::new(other.users().clone(), corpus.clone()), 1000).await, after);
     assert!(other.recover_to(&RestorePoint::named("no\nname")).await.is_err());
     other.recover_to(&RestorePoint::named("before_poison")).await.unwrap();
     assert_eq!(survivors(&PostgresSystem::new(other.users().clone(), corpus.clone()), 1000).await, before);
