@@ -5,7 +5,7 @@
 //! be in it, and is in the next one. Deletions are found too, as keys that are gone. The chain's log sequence numbers
 //! are its own: change `n` of a chain has number `n`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -83,7 +83,13 @@ pub async fn back_up_rows(
         }
     };
     let is = rows.versions().await.map_err(BackupError::Rows)?;
-    let gone: Vec<u64> = known.rows.keys().filter(|key| !is.contains_key(key)).copied().collect();
+    let mut gone: Vec<u64> = known.rows.keys().filter(|key| !is.contains_key(key)).copied().collect();
+    if !gone.is_empty() {
+        // What a look at everything has not met may have moved meanwhile: it is asked for by its key.
+        let there: BTreeSet<u64> =
+            rows.fetch(&gone).await.map_err(BackupError::Rows)?.into_iter().map(|r| r.key).collect();
+        gone.retain(|key| !there.contains(key));
+    }
     let differs = is.iter().filter(|(key, ver)| known.rows.get(key) != Some(ver));
     let differs: Vec<u64> = differs.map(|(key, _)| *key).collect();
     let (mut pages, mut changes, mut bytes) = (Vec::new(), 0, 0);

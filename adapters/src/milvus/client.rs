@@ -136,7 +136,12 @@ impl Client {
 
     /// How many rows there are.
     pub async fn count(&self) -> Result<u64, MilvusError> {
-        let fields = self.query(String::new(), vec!["count(*)".into()], None).await?;
+        self.count_of(String::new()).await
+    }
+
+    /// How many rows an expression is true of.
+    pub(super) async fn count_of(&self, expr: String) -> Result<u64, MilvusError> {
+        let fields = self.query(expr, vec!["count(*)".into()], None).await?;
         let counts = fields.iter().find_map(longs);
         match counts {
             Some([count]) => unsigned(*count),

@@ -64,6 +64,7 @@ const TESTS: &[Test] = &[
     ("trap_sprung", vectors::a_sprung_trap_fails),
     ("metadata_lost", vectors::lost_metadata_is_restored),
     ("metadata_old", vectors::old_metadata_is_found_and_restored),
+    ("backup_under_load", vectors::a_backup_ends_while_keys_are_added),
     ("restore_amid_restart", vectors::a_restore_amid_a_restart_finds_the_old_metadata),
     ("moment_restored", vectors::a_milvus_is_put_back_as_of_one_moment),
     ("moments_refused", vectors::a_backup_of_two_moments_is_refused),

@@ -122,6 +122,43 @@ pub(crate) fn a_wiped_milvus_is_restored_row_by_row() {
     });
 }
 
+/// A backup ends, although new keys are written for as long as it takes.
+pub(crate) fn a_backup_ends_while_keys_are_added() {
+    block_on(async {
+        let stand = Stand::of(small(), None, Choices::new());
+        stand.host.launch().await.unwrap();
+        seed(&stand).await;
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Full }).await;
+        let system = stand.host.system(Role::Vector).unwrap();
+        let (done, over) = tokio::sync::oneshot::channel::<()>();
+        let writer = tokio::spawn(async move {
+            let (mut over, mut written) = (over, 0);
+            while over.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+                written += 1;
+                let write = Write { key: LOADED_KEYS + written, ver: written, delete: false };
+                system.write(write).await.unwrap();
+            }
+            written
+        });
+        for _ in 0..3 {
+            let backup = Act::Backup { node: vector(), kind: BackupKind::Incremental };
+            let backup = tokio::time::timeout(Duration::from_secs(30), stand.host.act(&backup)).await;
+            let backup = backup.expect("it ends");
+            println!("{:?}", backup.outcome);
+            assert!(backup.outcome.observed());
+        }
+        done.send(()).unwrap();
+        let written = writer.await.unwrap();
+        stand.must(Act::Backup { node: vector(), kind: BackupKind::Incremental }).await;
+        stand.must(Act::Kill { node: vector() }).await;
+        stand.must(Act::Wipe { node: vector() }).await;
+        stand.must(Act::Start { node: vector() }).await;
+        stand.must(Act::Restore { node: vector(), scope: RestoreScope::Full, model: None }).await;
+        assert_eq!(everything(&stand).await.len() as u64, SEEDED + written, "{written} were added");
+        stand.tear_down().await;
+    });
+}
+
 /// A restore that begins while the server is being killed ends, and does not wait for what the server was.
 pub(crate) fn a_restore_amid_a_restart_finds_the_old_metadata() {
     block_on(async {
