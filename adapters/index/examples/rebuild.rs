@@ -10,7 +10,7 @@
 
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
-use index::{Engine, IndexSpec, Kind, Metric, Vectors, build, save};
+use index::{Engine, IndexSpec, Kind, Metric, RowsFile, Vectors, build, save};
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -25,9 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let dim: usize = dim.parse()?;
     let rounds: usize = args.get(3).map_or(Ok(1), |text| text.parse())?;
-    let bytes = fs::read(base)?;
-    let data: Vec<f32> = bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-    drop(bytes);
+    let file = RowsFile::open(Path::new(base))?;
+    let data = file.values();
     let ids: Vec<u64> = (0..(data.len() / dim) as u64).collect();
     let metric = match args.get(6).map(String::as_str) {
         None | Some("l2") => Metric::L2,
@@ -48,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(other) => return Err(format!("`{other}` is no engine").into()),
     };
     let spec = IndexSpec { kind, metric, seed: 1 };
-    let vectors = Vectors::new(dim, &ids, &data)?;
+    let vectors = Vectors::new(dim, &ids, data)?;
     for round in 0..rounds {
         let (before, own) = (busy(), mine());
         let start = Instant::now();

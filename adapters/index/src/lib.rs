@@ -37,6 +37,7 @@
 //! |---|---|
 //! | `spec` | what to build: [`IndexSpec`], [`Kind`], [`Metric`] |
 //! | `vectors` | what it is built from: [`Vectors`] |
+//! | `rows_file` | vectors in a file, mapped: [`RowsFile`] |
 //! | `engine` | [`build`], and which [`Engine`] does it |
 //! | `searcher` | the finished [`Index`] |
 //! | `hnsw` | the graph: layers, search, hnswlib's file layout |
@@ -63,6 +64,7 @@ mod key;
 mod nearest;
 pub mod opencl;
 mod reader;
+mod rows_file;
 mod searcher;
 mod spec;
 mod tile;
@@ -71,6 +73,7 @@ mod vectors;
 pub use engine::{BuildError, Engine, Ran, build};
 pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
 pub use nearest::nearest;
+pub use rows_file::RowsFile;
 pub use searcher::{Index, Neighbor, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};
 pub use vectors::{Vectors, VectorsError};
