@@ -27,7 +27,6 @@ out = np.zeros((rows, centres), np.float32)
 ROW_MAJOR, NO_TRANS, TRANS = 101, 111, 112
 found = glob.glob(os.path.join(sys.prefix, "lib", "libmkl_rt.so*"))
 if found:
-    os.environ.setdefault("MKL_THREADING_LAYER", "GNU")
     sgemm = ctypes.CDLL(found[0]).cblas_sgemm
     floats = ctypes.POINTER(ctypes.c_float)
     at = lambda array: array.ctypes.data_as(floats)  # noqa: E731
