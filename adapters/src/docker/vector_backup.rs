@@ -14,7 +14,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use harness::act::BackupKind;
@@ -28,7 +28,7 @@ use super::vector::{ANSWER, LONG, LOOK, failed, reached, searchable};
 use super::vector_moment::{self, Moment};
 use super::vector_skew;
 use crate::backup::{Chain, Kind, back_up_rows, read_chain};
-use crate::milvus::{Digest, IndexKind, Manifest, Row};
+use crate::milvus::{Digest, IndexKind, LoadState, Manifest, Row, Segment};
 use crate::s3::S3;
 use crate::vectordb::{IndexSpec, Kind as SpecKind};
 
@@ -66,6 +66,9 @@ pub(super) struct Copies {
     /// Metadata and log, each part an archive, and what it has to be.
     pub(super) parts: BTreeMap<String, Digest>,
 }
+
+/// Between two looks at what may last for a moment only.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes a backup.
 pub(super) async fn back_up(
@@ -232,9 +235,38 @@ async fn settled(node: &Milvus, copies: &Copies) -> Result<Result<u64, String>, 
             Err(_) if began.elapsed() > LONG => {
                 return Err(Effect::not_observed(format!("nothing is searchable within {LONG:?}")));
             }
+            // The log has brought rows back, and not the order to hold them in memory: waited for, it never comes.
+            Err(_) => {
+                if let Some(why) = forgotten(node, copies).await {
+                    return Ok(Err(why));
+                }
+            }
             _ => tokio::time::sleep(super::vector::POLL).await,
         }
     }
+}
+
+/// Whether the metadata is from before somebody ordered the collection into memory. The log may have brought all of its
+/// rows back; what else was forgotten (an index, what was removed) nobody knows.
+async fn forgotten(node: &Milvus, copies: &Copies) -> Option<String> {
+    // Twice: whoever takes it out of memory and loads it again is between the two for a moment.
+    for _ in 0..2 {
+        let state = tokio::time::timeout(ANSWER, node.client.load_state()).await.ok()?.ok()?;
+        if state != LoadState::NotLoaded {
+            return None;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    let now = tokio::time::timeout(ANSWER, node.client.segments()).await.ok()?.ok()?;
+    let lost = unknown(copies, &now);
+    Some(format!(
+        "the metadata is older than the objects: {lost} segments unknown to it, and the collection is not in memory"
+    ))
+}
+
+/// Segments of a backup that are not among these.
+fn unknown(copies: &Copies, now: &[Segment]) -> usize {
+    copies.segments.keys().filter(|id| now.iter().all(|segment| segment.id != **id)).count()
 }
 
 /// Puts back what is missing or has other bytes; every copy is compared with its digest before it is used.
@@ -296,7 +328,7 @@ pub(super) async fn skew(node: &Milvus, copies: &Copies) -> Result<Option<String
     if let Some(other) = other {
         return Ok(Some(format!("collection {} is another one than that of the backup", other.collection)));
     }
-    let lost = copies.segments.keys().filter(|id| now.iter().all(|segment| segment.id != **id)).count();
+    let lost = unknown(copies, &now);
     // Compaction replaces segments by others that hold as much, but for what was removed.
     let then: i64 = copies.segments.values().sum();
     let rows: i64 = now.iter().filter(|segment| segment.flushed).map(|segment| segment.rows).sum();

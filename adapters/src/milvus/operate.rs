@@ -21,6 +21,8 @@ use super::{Audit, Client, is_binlog};
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A flush that has not ended by then is ordered again; Milvus takes an order every ten seconds.
+const FLUSH_AGAIN: Duration = Duration::from_secs(12);
 const INDEX: &str = "vector_index";
 
 /// What is built over the vectors. Distances are squared Euclidean.
@@ -103,6 +105,24 @@ impl Client {
 
     /// Seals what is growing, and waits until all of it is in the object store.
     pub async fn flush(&self, limit: Duration) -> Result<(), MilvusError> {
+        let began = Instant::now();
+        let mut ordered = self.order_flush(limit).await?;
+        loop {
+            let left = limit.saturating_sub(began.elapsed());
+            match self.flushed(&ordered, left.min(FLUSH_AGAIN)).await {
+                // A server that has just started forgets an order for what it does not watch yet.
+                Err(MilvusError::Late { .. }) if left > FLUSH_AGAIN => {
+                    if let Ok(newer) = self.order_flush(FLUSH_AGAIN).await {
+                        ordered = newer;
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Orders a flush; answers with what to ask for its end.
+    async fn order_flush(&self, limit: Duration) -> Result<GetFlushStateRequest, MilvusError> {
         let collection_name = self.collection.clone();
         let request = FlushRequest { collection_names: vec![collection_name.clone()], ..Default::default() };
         let sent = timeout(limit, self.stub.clone().flush(request)).await;
@@ -112,14 +132,17 @@ impl Client {
         let of = |map: &std::collections::HashMap<String, milvus::proto::schema::LongArray>| {
             map.get(&collection_name).map(|ids| ids.data.clone()).unwrap_or_default()
         };
-        let state = GetFlushStateRequest {
+        Ok(GetFlushStateRequest {
             segment_i_ds: of(&answer.coll_seg_i_ds),
             flush_ts: answer.coll_flush_ts.get(&collection_name).copied().unwrap_or_default(),
             collection_name: collection_name.clone(),
             ..Default::default()
-        };
+        })
+    }
+
+    async fn flushed(&self, ordered: &GetFlushStateRequest, limit: Duration) -> Result<(), MilvusError> {
         until("flush", limit, || {
-            let (mut stub, state) = (self.stub.clone(), state.clone());
+            let (mut stub, state) = (self.stub.clone(), ordered.clone());
             Box::pin(async move {
                 let answer = stub.get_flush_state(state).await?.into_inner();
                 check(answer.status)?;
