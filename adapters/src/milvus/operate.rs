@@ -106,16 +106,13 @@ impl Client {
     /// Seals what is growing, and waits until all of it is in the object store.
     pub async fn flush(&self, limit: Duration) -> Result<(), MilvusError> {
         let began = Instant::now();
-        let mut ordered = self.order_flush(limit).await?;
         loop {
             let left = limit.saturating_sub(began.elapsed());
-            match self.flushed(&ordered, left.min(FLUSH_AGAIN)).await {
+            let step = left.min(FLUSH_AGAIN);
+            let once = async { self.flushed(&self.order_flush(step).await?, step).await };
+            match once.await {
                 // A server that has just started forgets an order for what it does not watch yet.
-                Err(MilvusError::Late { .. }) if left > FLUSH_AGAIN => {
-                    if let Ok(newer) = self.order_flush(FLUSH_AGAIN).await {
-                        ordered = newer;
-                    }
-                }
+                Err(MilvusError::Late { .. }) if left > FLUSH_AGAIN => {}
                 done => return done,
             }
         }
