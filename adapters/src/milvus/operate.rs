@@ -21,7 +21,8 @@ use super::{Audit, Client, is_binlog};
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(2);
-/// A flush that has not ended by then is ordered again; Milvus takes an order every ten seconds.
+/// A flush that has not ended by then is ordered again, and given twice as long: an order is for all that is written by
+/// then, so that one after the other might never end beside writers.
 const FLUSH_AGAIN: Duration = Duration::from_secs(12);
 const INDEX: &str = "vector_index";
 
@@ -105,14 +106,14 @@ impl Client {
 
     /// Seals what is growing, and waits until all of it is in the object store.
     pub async fn flush(&self, limit: Duration) -> Result<(), MilvusError> {
-        let began = Instant::now();
+        let (began, mut patience) = (Instant::now(), FLUSH_AGAIN);
         loop {
             let left = limit.saturating_sub(began.elapsed());
-            let step = left.min(FLUSH_AGAIN);
+            let step = left.min(patience);
             let once = async { self.flushed(&self.order_flush(step).await?, step).await };
             match once.await {
                 // A server that has just started forgets an order for what it does not watch yet.
-                Err(MilvusError::Late { .. }) if left > FLUSH_AGAIN => {}
+                Err(MilvusError::Late { .. }) if left > step => patience *= 2,
                 done => return done,
             }
         }

@@ -43,9 +43,11 @@ impl Client {
                 Some(last) => after = *last,
                 None => return Ok(all),
             }
-            if keys.len() < PAGE / 2 {
-                rest = Some(self.count_of(format!("{KEY} > {after}")).await?);
-            }
+            // What was counted behind an earlier page says nothing of what is behind this one.
+            rest = match keys.len() < PAGE / 2 {
+                true => Some(self.count_of(format!("{KEY} > {after}")).await?),
+                false => None,
+            };
         }
     }
 
