@@ -19,14 +19,18 @@ impl Draw {
         self.0.next_u64()
     }
 
+    /// One of the numbers below `n`, which is not 0.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        // The high half of the product is uniform up to a bias of n / 2^64.
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
     /// `count` different positions below `n`, in random order (all of them if `count >= n`).
     pub(crate) fn sample(&mut self, n: usize, count: usize) -> Vec<usize> {
         let mut positions: Vec<usize> = (0..n).collect();
         let count = count.min(n);
         for taken in 0..count {
-            let left = (n - taken) as u128;
-            // The high half of the product is uniform up to a bias of left / 2^64.
-            let offset = ((u128::from(self.next()) * left) >> 64) as usize;
+            let offset = self.below(n - taken);
             positions.swap(taken, taken + offset);
         }
         positions.truncate(count);

@@ -110,21 +110,21 @@ impl Graph {
     }
 }
 
-/// The level of each position: at least `l` with probability `m^-l`, as `floor(-ln(uniform) / ln(m))` would be,
-/// but in integers, so that no platform's logarithm decides the graph.
+/// The level of each position: of every `m` nodes of a layer that follow each other one is on the next layer, until a
+/// layer has at most `m`.
+///
+/// Nodes that follow each other are neighbours in space, so every cluster of `m` nodes and more is on the next layer.
+/// Were each drawn by itself, as in the paper, some clusters would be missing from a layer, and might not be found.
 pub(super) fn levels(n: usize, m: usize, seed: u64) -> Vec<usize> {
     let mut draw = Draw::new(seed, *b"hnsw lvl");
-    (0..n).map(|_| level(draw.next(), m as u64)).collect()
-}
-
-fn level(drawn: u64, m: u64) -> usize {
-    let mut level = 0;
-    let mut bound = u64::MAX / m;
-    while drawn < bound {
-        level += 1;
-        bound /= m;
+    let mut levels = vec![0; n];
+    let mut layer: Vec<usize> = (0..n).collect();
+    while layer.len() > m {
+        let next = layer.chunks(m).map(|group| group[draw.below(group.len())]);
+        layer = next.collect();
+        layer.iter().for_each(|&node| levels[node] += 1);
     }
-    level
+    levels
 }
 
 #[cfg(test)]
@@ -132,13 +132,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_thin_out_by_m() {
-        let levels = levels(160_000, 16, 1);
+    fn of_all_that_follow_each_other_one_rises() {
+        let levels = levels(160_001, 16, 1);
         let at_least = |l| levels.iter().filter(|&&level| level >= l).count();
-        assert!((9_600..10_400).contains(&at_least(1)), "{}", at_least(1));
-        assert!((520..740).contains(&at_least(2)), "{}", at_least(2));
-        assert_eq!(level(0, 2), 63);
-        assert_eq!(level(u64::MAX, 2), 0);
+        assert_eq!([1, 2, 3, 4, 5].map(at_least), [10_001, 626, 40, 3, 0]);
+        assert!(levels.chunks(16).all(|group| group.iter().filter(|&&level| level > 0).count() == 1));
+        assert!(levels.chunks(256).all(|group| group.iter().any(|&level| level > 1)));
+        assert_eq!(super::levels(16, 16, 1), [0; 16]);
+        assert_eq!(super::levels(0, 2, 1), []);
+        assert_eq!(super::levels(1 << 16, 2, 1).into_iter().max(), Some(15));
     }
 
     #[test]

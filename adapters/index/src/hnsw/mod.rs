@@ -1,8 +1,8 @@
 //! HNSW: a hierarchical navigable small world graph (Malkov, Yashunin 2016), compatible with hnswlib.
 //!
 //! Every vector is a node of layer 0, one in `m` of layer 1, one in `m * m` of layer 2, and so on. A search walks
-//! greedily down from the top and then widens on layer 0 to the `ef` best. A node holds at most `m` links on
-//! upper layers and `2 * m` on layer 0.
+//! down from the top, keeping the few best of each layer, and then widens on layer 0 to the `ef` best. A node holds at
+//! most `m` links on upper layers and `2 * m` on layer 0.
 //!
 //! `graph` is the flat memory, `build` and `reach` fill it, `search` walks, `format` is the file. How the links of a
 //! layer are found is in `bulk`.
@@ -57,10 +57,10 @@ impl Hnsw {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = idle().pop().unwrap_or_default();
         let walk = search::Walk { graph: &self.graph, kernel, query };
-        let top = self.graph.level(entry);
-        let start = walk.descend(entry, top, 0, &mut scratch);
-        // Every node is reachable from the entry, not from every start.
-        let starts = [start, walk.key(entry)];
+        walk.descend(entry, &mut scratch);
+        // Every node is reachable from the entry, not from where the descent ends.
+        let mut starts: Vec<_> = scratch.found.drain().collect();
+        starts.push(walk.key(entry));
         let id = |node: u32| self.graph.ids[node as usize];
         walk.widen(&starts, 0, ef.max(k), &mut scratch, |node| keep(id(node)));
         let found =

@@ -1,12 +1,15 @@
-//! Walking the graph: greedily down the layers, then a best-first search of the `ef` nearest (algorithm 2).
+//! Walking the graph: down the layers, then a best-first search of the `ef` nearest (algorithm 2 of the paper).
 //!
-//! Every walk ends: a descent gets strictly nearer with each step, a best-first search visits no node twice.
+//! Every walk ends: on no layer is a node visited twice.
 
 use super::graph::Graph;
 use crate::distance::{Kernel, prefetch};
 use crate::key::Key;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+/// Nodes kept on each of the upper layers.
+const BEAM: usize = 4;
 
 /// Memory of a walk, kept from one to the next.
 #[derive(Debug, Default)]
@@ -33,22 +36,18 @@ impl Walk<'_> {
         Key::new(self.kernel.distance(self.query, self.graph.vector(node)), node)
     }
 
-    /// The nearest node that greedy steps reach from `entry`, on the layers from `top` down to, but not, `bottom`.
-    pub(super) fn descend(&self, entry: u32, top: usize, bottom: usize, scratch: &mut Scratch) -> Key {
-        let mut best = self.key(entry);
-        for level in (bottom + 1..=top).rev() {
-            loop {
-                let links = self.graph.links(best.position(), level);
-                self.kernel.rows(self.query, &self.graph.data, links, &mut scratch.distances);
-                let keys =
-                    links.iter().zip(&scratch.distances).map(|(node, distance)| Key::new(*distance, *node));
-                match keys.min() {
-                    Some(nearer) if nearer < best => best = nearer,
-                    _ => break,
-                }
-            }
+    /// Leaves in `scratch.found` some of the nearest nodes of layer 1; nothing where there is no such layer.
+    ///
+    /// The paper keeps one node of each layer. That node may be nearer to the query than all that it is linked to and
+    /// still lie in another cluster, at whose borders the layers below end too; four found the way out each time.
+    pub(super) fn descend(&self, entry: u32, scratch: &mut Scratch) {
+        scratch.found.clear();
+        let mut starts = vec![self.key(entry)];
+        for level in (1..=self.graph.level(entry)).rev() {
+            self.widen(&starts, level, BEAM, scratch, |_| true);
+            starts.clear();
+            starts.extend(scratch.found.iter());
         }
-        best
     }
 
     /// Leaves in `scratch.found` the `ef` nearest nodes for which `keep` is true, of those reached from `starts`.

@@ -31,6 +31,28 @@ impl Data {
         Self { dim, ids: (0..n as u64).map(|at| at * 7 + 3).collect(), rows, queries }
     }
 
+    /// Clusters that do not touch, each of a few latent dimensions, as embeddings have; queries come from them all.
+    pub(crate) fn apart(n: usize, dim: usize, clusters: usize, queries: usize, seed: u64) -> Self {
+        const LATENT: usize = 12;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let centers: Vec<f32> = (0..clusters * dim).map(|_| 5.0 * bell(&mut rng)).collect();
+        let mut draw = |count: usize| -> Vec<f32> {
+            let point = |at: usize| {
+                let latent: [f32; LATENT] = std::array::from_fn(|_| bell(&mut rng));
+                let center = &centers[at % clusters * dim..][..dim];
+                center
+                    .iter()
+                    .enumerate()
+                    .map(move |(i, value)| value + latent[i % LATENT])
+                    .collect::<Vec<f32>>()
+            };
+            (0..count).flat_map(point).collect()
+        };
+        let rows = draw(n);
+        let queries = draw(queries);
+        Self { dim, ids: (0..n as u64).collect(), rows, queries }
+    }
+
     pub(crate) fn build(&self, spec: &IndexSpec) -> Index {
         let vectors = Vectors::new(self.dim, &self.ids, &self.rows).unwrap();
         build(vectors, spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap()

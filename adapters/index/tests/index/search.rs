@@ -21,6 +21,26 @@ fn recall_of_hnsw_and_ivf() {
     assert!(poor < 0.8, "the data is too easy: {poor}");
 }
 
+/// Sixteen clusters as far apart as they can be. A descent that keeps one node a layer misses a whole one for some of
+/// these queries.
+#[test]
+fn no_cluster_is_out_of_sight() {
+    const DIM: usize = 64;
+    let mut lost = Vec::new();
+    for seed in 1..4 {
+        let data = Data::apart(48_000, DIM, 16, 400, seed);
+        let index = data.build(&IndexSpec { seed, ..IndexSpec::hnsw() });
+        for (at, query) in data.queries.chunks_exact(DIM).enumerate() {
+            // Clusters are 1,000 and more apart, and members of one far less.
+            let nearest = index.search(query, 1, &|_| true).unwrap()[0].distance;
+            if nearest > 500.0 {
+                lost.push((seed, at, nearest));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 #[test]
 fn filtered_ids_are_never_returned_and_never_in_the_way() {
     let data = Data::clustered(3_000, 16, 50, 2);
