@@ -1,7 +1,7 @@
 //! Questions about the server itself, and the life of a collection.
 
 use milvus::proto::milvus::{
-    DropCollectionRequest, GetVersionRequest, HasCollectionRequest, RenameCollectionRequest,
+    DropAliasRequest, DropCollectionRequest, GetVersionRequest, HasCollectionRequest, RenameCollectionRequest,
 };
 
 use super::Client;
@@ -57,10 +57,23 @@ impl Client {
     }
 
     /// Gives the collection another name, which nobody has.
+    ///
+    /// The server's proxy may still take the name for a collection that was dropped, and for good: a drop soon after a
+    /// start does not reach it ("InvalidateCollectionMetaCache failed due to proxy service not found", seen in 2.3.5),
+    /// and a renaming makes it forget the old name only. So it is made to forget the new one too.
     pub async fn rename(&self, name: &str) -> Result<(), MilvusError> {
         let (old_name, new_name) = (self.collection.clone(), name.to_owned());
         let request = RenameCollectionRequest { old_name, new_name, ..Default::default() };
-        check(Some(self.stub.clone().rename_collection(request).await?.into_inner()))
+        check(Some(self.stub.clone().rename_collection(request).await?.into_inner()))?;
+        self.of(name).forget_name().await
+    }
+
+    /// Makes the server ask its metadata again what has this name: so begins the removal of an alias. There is none, and
+    /// whether that is an error depends on the version.
+    async fn forget_name(&self) -> Result<(), MilvusError> {
+        let request = DropAliasRequest { alias: self.collection.clone(), ..Default::default() };
+        self.stub.clone().drop_alias(request).await?;
+        Ok(())
     }
 
     /// Removes the collection with all that is in it; one that is not there is fine.
