@@ -113,8 +113,8 @@ impl Graph {
 /// The level of each position: of every `m` nodes of a layer that follow each other one is on the next layer, until a
 /// layer has at most `m`.
 ///
-/// Nodes that follow each other are neighbours in space, so every cluster of `m` nodes and more is on the next layer.
-/// Were each drawn by itself, as in the paper, some clusters would be missing from a layer, and might not be found.
+/// In a large graph nodes that follow each other are mostly neighbours in space, so that a layer seldom lacks a cluster of
+/// some times `m` nodes. Were each drawn by itself, as in the paper, it would more often, and searches might miss it.
 pub(super) fn levels(n: usize, m: usize, seed: u64) -> Vec<usize> {
     let mut draw = Draw::new(seed, *b"hnsw lvl");
     let mut levels = vec![0; n];
