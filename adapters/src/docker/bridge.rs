@@ -16,6 +16,7 @@ use harness::topology::{NodeId, Role};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::container::Container;
@@ -66,6 +67,8 @@ pub(super) struct Bridge {
     pub(super) container: OnceLock<Container>,
     port: u16,
     mode: Mutex<Mode>,
+    /// Whether it passed once.
+    up: watch::Sender<bool>,
 }
 
 impl Bridge {
@@ -85,6 +88,7 @@ impl Bridge {
             container: OnceLock::new(),
             port,
             mode: Mutex::new(Mode::Open),
+            up: watch::Sender::new(false),
         })
     }
 
@@ -114,7 +118,10 @@ impl Bridge {
         let began = Instant::now();
         loop {
             let why = match self.order(Mode::Open).await {
-                Ok(Outcome::Observed(seen)) => return Ok(seen),
+                Ok(Outcome::Observed(seen)) => {
+                    self.up.send_replace(true);
+                    return Ok(seen);
+                }
                 Ok(outcome) => outcome.text().to_owned(),
                 Err(why) => why,
             };
@@ -123,6 +130,12 @@ impl Bridge {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Returns once it passed for the first time. Never, if it does not come up.
+    pub(super) async fn up(&self) {
+        // The sender is ours, so it is not gone.
+        let _ = self.up.subscribe().wait_for(|up| *up).await;
     }
 
     /// Switches it, and tells what was seen.

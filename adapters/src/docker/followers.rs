@@ -40,7 +40,7 @@ impl Followers {
 
 impl DockerHost {
     /// The link by which a node's region follows a store.
-    fn way(&self, follower: &NodeId, store: &NodeId) -> Option<&Bridge> {
+    pub(super) fn way(&self, follower: &NodeId, store: &NodeId) -> Option<&Bridge> {
         self.bridges.iter().find(|bridge| bridge.follower == follower.region && bridge.store == *store)
     }
 

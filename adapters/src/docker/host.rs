@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::{join_all, try_join, try_join_all};
+use futures::future::{join_all, try_join_all};
 use harness::act::{Act, EngineChoice};
 use harness::corpus::Corpus;
 use harness::plan::Plan;
@@ -232,15 +232,9 @@ impl Host for DockerHost {
         }
         self.networks(engine).await?;
         let systems = self.connect()?;
-        // A Milvus ends at once without its object store.
-        let (late, early): (Vec<&Node>, Vec<&Node>) =
-            self.nodes.iter().partition(|node| node.id.role == Role::Vector);
-        let early = try_join_all(early.into_iter().map(|node| self.raise(engine, node)));
-        let links = try_join_all(self.bridges.iter().map(|bridge| self.bridge(engine, bridge)));
-        let (mut lines, links) = try_join(early, links).await?;
-        lines.extend(try_join_all(late.into_iter().map(|node| self.raise(engine, node))).await?);
-        lines.extend(links);
-        lines.extend(self.join_regions().await.map_err(|why| environment(why, SEE_LOGS))?);
+        // Each role by itself: what one waits for is none of the others' business.
+        let roles = Role::ALL.into_iter().map(|role| self.raise_role(engine, role));
+        let lines = try_join_all(roles).await?.concat();
         self.systems.get_or_init(|| systems);
         Ok(lines)
     }

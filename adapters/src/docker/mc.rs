@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::iam::People;
 use super::shell::Inside;
 use crate::postgres::{Command, Shell as _};
 use crate::s3::Keys;
@@ -11,34 +12,18 @@ use crate::s3::Keys;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Of what a failed order says, this much is told.
 const TOLD: usize = 500;
-/// What may be read by whoever may not write.
-const READER: &str = "gameday-reader";
 /// Whom this server lets in, and how it speaks to itself.
 const START: &str = r#"set -eu
 export MC_HOST_me="http://$MINIO_ROOT_USER:$MINIO_ROOT_PASSWORD@127.0.0.1:9000" MC_CONFIG_DIR=/tmp/gameday-mc
 export HOME=/tmp
 mkdir -p /tmp/gameday-mc
 "#;
-/// Versions, and the users of a store that takes part in replication. What is there already stays.
-const PREPARE: &str = r#"
-read -r users users_secret; read -r replicator replicator_secret
-for bucket in "$@"; do mc -q version enable "me/$bucket"; done
-cat >/tmp/gameday-reader.json <<J
-{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:Get*","s3:List*"],"Resource":["arn:aws:s3:::*"]}]}
-J
-mc admin policy create me gameday-reader /tmp/gameday-reader.json
-mc admin user info me "$users" || mc admin user add me "$users" "$users_secret"
-if ! mc admin user info me "$replicator"; then
-    mc admin user add me "$replicator" "$replicator_secret"
-    # One that was disabled since counts as nobody here.
-    mc admin policy attach me readwrite --user "$replicator"
-fi
-"#;
-/// From now on users may do this, and no more. A policy that is attached, or is not, already is no trouble.
-const ALLOW: &str = r#"
-mc admin policy attach me "$2" --user "$1" || true
-mc admin policy detach me "$3" --user "$1" || true
-mc admin user "$5" me "$4"
+/// What is there already stays.
+const VERSIONS: &str = r#"for bucket in "$@"; do mc -q version enable "me/$bucket"; done"#;
+/// `mc` reads no import from its standard input.
+const IMPORT: &str = r#"
+umask 077; file=/tmp/gameday-mc/iam-$$.zip; trap 'rm -f "$file"' EXIT
+cat >"$file"; mc admin cluster iam import me "$file"
 "#;
 /// Sends everything of these buckets to the other region, what is there already too.
 const REPLICATE: &str = r#"
@@ -68,48 +53,39 @@ const PENDING: &str =
 #[derive(Debug, Clone)]
 pub(super) struct Mc {
     pub(super) inside: Inside,
-    pub(super) users: Keys,
-    pub(super) replicator: Keys,
+    pub(super) people: People,
 }
 
 impl Mc {
-    pub(super) async fn prepare(&self, buckets: &[&str]) -> Result<(), String> {
-        let Self { users, replicator, .. } = self;
-        let secrets =
-            format!("{} {}\n{} {}\n", users.access, users.secret, replicator.access, replicator.secret);
-        self.run(PREPARE, buckets, secrets).await.map(drop)
+    /// Keeps every version of what is in these buckets.
+    pub(super) async fn keep_versions(&self, buckets: &[&str]) -> Result<(), String> {
+        self.run(VERSIONS, buckets, Vec::new()).await.map(drop)
     }
 
-    /// Users write, or only read. Whoever may be written to by users takes nothing from the other region, and the
-    /// other way about.
+    /// Users write, or only read: see [`People::import`].
     pub(super) async fn allow(&self, writes: bool) -> Result<(), String> {
-        let (users, replicator) = (self.users.access.as_str(), self.replicator.access.as_str());
-        let args = match writes {
-            true => [users, "readwrite", READER, replicator, "disable"],
-            false => [users, READER, "readwrite", replicator, "enable"],
-        };
-        self.run(ALLOW, &args, String::new()).await.map(drop)
+        self.run(IMPORT, &[], self.people.import(writes)).await.map(drop)
     }
 
     /// Sends everything to `host`, and waits for it there before it acknowledges, if it is reached (`sync`).
     pub(super) async fn replicate(&self, host: &str, sync: bool, buckets: &[&str]) -> Result<(), String> {
-        let Keys { access, secret, .. } = &self.replicator;
+        let Keys { access, secret, .. } = &self.people.replicator;
         let sync = [if sync { "--sync" } else { "" }];
         let args: Vec<&str> = sync.iter().chain(buckets).copied().collect();
-        self.run(REPLICATE, &args, format!("http://{access}:{secret}@{host}\n")).await.map(drop)
+        self.run(REPLICATE, &args, format!("http://{access}:{secret}@{host}\n").into()).await.map(drop)
     }
 
     pub(super) async fn empty(&self, buckets: &[&str]) -> Result<(), String> {
-        self.run(EMPTY, buckets, String::new()).await.map(drop)
+        self.run(EMPTY, buckets, Vec::new()).await.map(drop)
     }
 
     /// Objects of a bucket that wait to be sent.
     pub(super) async fn pending(&self, bucket: &str) -> Result<u64, String> {
-        let said = self.run(PENDING, &[bucket], String::new()).await?;
+        let said = self.run(PENDING, &[bucket], Vec::new()).await?;
         said.trim().parse().map_err(|_| format!("mc said {said:?}"))
     }
 
-    async fn run(&self, script: &str, args: &[&str], stdin: String) -> Result<String, String> {
+    async fn run(&self, script: &str, args: &[&str], stdin: Vec<u8>) -> Result<String, String> {
         let command = Command::script(&format!("{START}{script}"), args.iter().copied());
         let output = self.inside.run(command.reads(stdin).within(LIMIT)).await;
         let output = output.map_err(|e| self.without_secrets(e.to_string()))?;
@@ -123,6 +99,6 @@ impl Mc {
     }
 
     fn without_secrets(&self, said: String) -> String {
-        said.replace(&self.users.secret, "***").replace(&self.replicator.secret, "***")
+        said.replace(&self.people.users.secret, "***").replace(&self.people.replicator.secret, "***")
     }
 }

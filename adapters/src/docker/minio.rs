@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use harness::corpus::Corpus;
 use harness::ports::System;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::iam::People;
 use super::mc::Mc;
 use super::milvus::ROOT;
 use super::shell::Inside;
@@ -62,6 +64,8 @@ pub(super) struct Minio {
     /// A Milvus's, past the link.
     pub(super) milvus: S3,
     ready: S3,
+    /// Whether its buckets are there.
+    furnished: watch::Sender<bool>,
 }
 
 /// A store that replicates to, or follows, that of another region.
@@ -96,7 +100,17 @@ impl Minio {
             tried,
         });
         let endpoint = format!("http://{addr}");
-        Ok(Self { keys: root, users, part, endpoint, data, backups, milvus, ready })
+        Ok(Self {
+            keys: root,
+            users,
+            part,
+            endpoint,
+            data,
+            backups,
+            milvus,
+            ready,
+            furnished: watch::Sender::new(false),
+        })
     }
 
     /// What it needs of a container.
@@ -158,18 +172,25 @@ impl Minio {
         for bucket in [&self.data, &self.backups, &self.milvus] {
             bucket.create_bucket().await.map_err(|e| e.to_string())?;
         }
+        self.furnished.send_replace(true);
         let Some(part) = &self.part else { return Ok(()) };
         let checkpoints = S3::new(&self.endpoint, CHECKPOINTS, &self.keys).map_err(|e| e.to_string())?;
         checkpoints.create_bucket().await.map_err(|e| e.to_string())?;
-        self.mc()?.prepare(&REPLICATED).await?;
+        self.mc()?.keep_versions(&REPLICATED).await?;
         self.allow(part.takes.load(Ordering::Relaxed)).await.map(drop)
+    }
+
+    /// Returns once its buckets are there, which is all that a Milvus needs of it. Never, if that fails.
+    pub(super) async fn furnished(&self) {
+        // The sender is ours, so it is not gone.
+        let _ = self.furnished.subscribe().wait_for(|furnished| *furnished).await;
     }
 
     /// The way in, once its container runs.
     pub(super) fn enter(&self, inside: Inside) {
         if let Some(Part { replicator, inside: door, .. }) = &self.part {
-            let (users, replicator) = (self.users.clone(), replicator.clone());
-            door.get_or_init(|| Mc { inside, users, replicator });
+            let people = People { users: self.users.clone(), replicator: replicator.clone() };
+            door.get_or_init(|| Mc { inside, people });
         }
     }
 

@@ -19,6 +19,7 @@
 //! | `postgres` | role `feature` |
 //! | `feature_moment` | a PostgreSQL back at a point in time |
 //! | `mc` | what MinIO is told that S3 has no words for |
+//! | `iam` | who may do what in a MinIO |
 //! | `bridge` | a link between regions, in a container of its own |
 //! | `regions` | acts between regions: fence, promote, rejoin, stall |
 //! | `worker` | role `gpu` |
@@ -42,6 +43,7 @@ mod faults;
 mod feature_moment;
 mod followers;
 mod host;
+mod iam;
 pub mod images;
 mod mc;
 mod milvus;

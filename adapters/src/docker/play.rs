@@ -29,7 +29,7 @@ impl DockerHost {
     }
 
     /// The store of a region's backups: its own.
-    fn object_store(&self, region: &str) -> Result<&Minio, Effect> {
+    pub(super) fn object_store(&self, region: &str) -> Result<&Minio, Effect> {
         self.node(&NodeId::new(region, Role::Object))?.product.object()
     }
 

@@ -80,11 +80,11 @@ impl DockerHost {
         self.counterpart(node).map(|other| &other.product)
     }
 
-    /// Begins what follows between regions, once every store runs. Answers with what was seen.
-    pub(super) async fn join_regions(&self) -> Result<Vec<String>, String> {
+    /// Begins what follows between regions, once every store of the role runs. Answers with what was seen.
+    pub(super) async fn join_regions(&self, role: Role) -> Result<Vec<String>, String> {
         let mut lines = Vec::new();
         let first = self.plan.topology.regions.first();
-        let stores = self.nodes.iter().filter(|n| Some(&n.id.region) == first);
+        let stores = self.nodes.iter().filter(|n| n.id.role == role && Some(&n.id.region) == first);
         for node in stores.filter(|n| self.plan.scenario.stack.followed(n.id.role)) {
             if let Some(other) = self.counterpart(node) {
                 let seen = self.follow(node, other).await.map_err(|why| format!("{}: {why}", other.id))?;

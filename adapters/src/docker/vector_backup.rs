@@ -250,12 +250,12 @@ async fn settled(node: &Milvus, copies: &Copies) -> Result<Result<u64, String>, 
 /// rows back; what else was forgotten (an index, what was removed) nobody knows.
 async fn forgotten(node: &Milvus, copies: &Copies) -> Option<String> {
     // Twice: whoever takes it out of memory and loads it again is between the two for a moment.
-    for _ in 0..2 {
+    for wait in [Duration::ZERO, AGAIN] {
+        tokio::time::sleep(wait).await;
         let state = tokio::time::timeout(ANSWER, node.client.load_state()).await.ok()?.ok()?;
         if state != LoadState::NotLoaded {
             return None;
         }
-        tokio::time::sleep(AGAIN).await;
     }
     let now = tokio::time::timeout(ANSWER, node.client.segments()).await.ok()?.ok()?;
     let lost = unknown(copies, &now);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bollard::models::NetworkCreateRequest;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use harness::ports::{Effect, EnvironmentError};
 use harness::topology::Role;
 use tokio::time::{sleep, timeout};
@@ -67,8 +67,47 @@ impl DockerHost {
         Ok(())
     }
 
+    /// Makes the nodes and links of a role, and lets regions follow each other. Answers with what was seen.
+    pub(super) async fn raise_role(
+        &self,
+        engine: &Engine,
+        role: Role,
+    ) -> Result<Vec<String>, EnvironmentError> {
+        let nodes = self.nodes.iter().filter(|node| node.id.role == role);
+        let nodes = try_join_all(nodes.map(|node| self.raise_with_links(engine, node)));
+        let (mut lines, links): (Vec<_>, Vec<_>) = nodes.await?.into_iter().unzip();
+        lines.extend(links.concat());
+        lines.extend(self.join_regions(role).await.map_err(|why| environment(why, SEE_LOGS))?);
+        Ok(lines)
+    }
+
+    /// Makes a node's container, and then the links that lead there: an engine makes one container after the other, and
+    /// a link to what does not serve yet would only be in the way.
+    async fn raise_with_links(
+        &self,
+        engine: &Engine,
+        node: &Node,
+    ) -> Result<(String, Vec<String>), EnvironmentError> {
+        let line = self.raise_in_turn(engine, node).await?;
+        let links = self.bridges.iter().filter(|bridge| bridge.far == node.id);
+        let links = try_join_all(links.map(|bridge| self.bridge(engine, bridge)));
+        Ok((line, links.await?))
+    }
+
+    /// Makes a node's container as soon as what it needs is there: a Milvus ends at once without its object store.
+    async fn raise_in_turn(&self, engine: &Engine, node: &Node) -> Result<String, EnvironmentError> {
+        let runs = self.plan.scenario.stack.runs_at_launch(&node.id);
+        if node.id.role == Role::Vector
+            && runs
+            && let Ok(store) = self.object_store(&node.id.region)
+        {
+            store.furnished().await;
+        }
+        self.raise(engine, node).await
+    }
+
     /// Makes a node's container, and starts it if it runs from the beginning.
-    pub(super) async fn raise(&self, engine: &Engine, node: &Node) -> Result<String, EnvironmentError> {
+    async fn raise(&self, engine: &Engine, node: &Node) -> Result<String, EnvironmentError> {
         let image = self.image(engine, node.id.role).await?;
         let slug = node.id.slug();
         let place = Place {
@@ -117,7 +156,7 @@ impl DockerHost {
     }
 
     /// Makes a link between regions, and waits until it passes.
-    pub(super) async fn bridge(&self, engine: &Engine, bridge: &Bridge) -> Result<String, EnvironmentError> {
+    async fn bridge(&self, engine: &Engine, bridge: &Bridge) -> Result<String, EnvironmentError> {
         let image = self.own_image(engine).await?;
         let slug = bridge.slug();
         let place = Place {
@@ -156,8 +195,16 @@ impl DockerHost {
             Ok(fresh) => fresh,
             Err(why) => return Effect::failed(why),
         };
-        let name = &container.name;
-        if let Err(why) = node.product.boot(container.inside(), self.source(node)).await {
+        let (name, source) = (&container.name, self.source(node));
+        // A PostgreSQL is made as a copy of its primary, over the link.
+        if let Some(primary) = self.counterpart(node)
+            && source.is_some()
+            && node.id.role == Role::Feature
+            && let Some(way) = self.way(&node.id, &primary.id)
+        {
+            way.up().await;
+        }
+        if let Err(why) = node.product.boot(container.inside(), source).await {
             let said = container.said().await;
             return Effect::failed(format!("container {name} runs, and its product does not: {why}; {said}"));
         }
