@@ -233,8 +233,12 @@ impl Allowed {
     /// Why it is not believed.
     pub fn check(&self, namespace: &str, bytes: &[u8], armoured: &[u8], at: &str) -> Result<&str, String> {
         let signature = SshSig::from_pem(armoured).map_err(|e| format!("it is not a signature ({e})"))?;
-        // Armour leaves room for bytes that decode to the same; ours are the only ones accepted.
-        let ours = signature.to_pem(LineEnding::LF).map_err(|e| e.to_string())?;
+        // Armour leaves room for bytes that decode to the same, and the version's are not signed: only those that we
+        // would have written are accepted.
+        let parts = (signature.public_key().clone(), signature.namespace(), signature.hash_alg());
+        let ours = SshSig::new(parts.0, parts.1, parts.2, signature.signature().clone())
+            .and_then(|s| s.to_pem(LineEnding::LF))
+            .map_err(|e| e.to_string())?;
         if ours.as_bytes() != armoured {
             return Err("its armour was changed".into());
         }

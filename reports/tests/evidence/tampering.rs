@@ -190,6 +190,23 @@ fn a_run_cannot_be_left_out() {
 }
 
 #[test]
+fn a_signature_has_no_byte_that_may_change() {
+    let signer = Signer::generate("ops@example.org").unwrap();
+    let allowed = Allowed::parse(&signer.allowed_line(Duty::Operator)).unwrap();
+    let whole = signer.sign(keys::HEAD, b"x").into_bytes();
+    let believed = |armoured: &[u8]| allowed.check(keys::HEAD, b"x", armoured, "20260101000000").is_ok();
+    assert!(believed(&whole));
+    let mut changed = whole.clone();
+    for at in 0..whole.len() {
+        for byte in (0..=u8::MAX).filter(|b| *b != whole[at]) {
+            changed[at] = byte;
+            assert!(!believed(&changed), "at {at}: {} became {byte}", whole[at]);
+        }
+        changed[at] = whole[at];
+    }
+}
+
+#[test]
 fn strangers_keys_and_keys_for_something_else_are_not_believed() {
     let stand = stand();
     let stranger = Signer::generate("ops@example.org").unwrap();
