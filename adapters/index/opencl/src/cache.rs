@@ -6,6 +6,8 @@
 //!
 //! A file appears whole or not at all, and an engine that is killed while it writes leaves nothing: it is written
 //! without a name and gets its name at the end. Nobody needs the cache: where it cannot be had, each build compiles.
+//!
+//! A driver that keeps programs itself is left to do it: to be asked for one, `PoCL` compiles it a second time.
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
 use rustix::io::Errno;
@@ -48,12 +50,13 @@ impl Key {
 pub(crate) struct Cache(Option<PathBuf>);
 
 impl Cache {
-    /// In `GAMEDAY_OPENCL_CACHE`, or in the folder `opencl` of gameday's cache.
-    pub(crate) fn of_user() -> Self {
+    /// In `GAMEDAY_OPENCL_CACHE`, or in the folder `opencl` of gameday's cache, unless the driver keeps programs itself.
+    pub(crate) fn of_user(driver_keeps: bool) -> Self {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self(match set(VARIABLE) {
             Some(off) if off == Path::new("off") => None,
             Some(folder) => Some(folder),
+            None if driver_keeps => None,
             None => set("GAMEDAY_CACHE")
                 .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("gameday")))
                 .or_else(|| set("HOME").map(|home| home.join(".cache").join("gameday")))
@@ -67,11 +70,12 @@ impl Cache {
         program(&bytes, key).map(<[u8]>::to_vec)
     }
 
-    /// Keeps a program, if that is possible.
-    pub(crate) fn keep(&self, key: &Key, program: &[u8]) {
+    /// Keeps a program, if that is possible. It is asked for only then.
+    pub(crate) fn keep(&self, key: &Key, program: impl FnOnce() -> Option<Vec<u8>>) {
         let (Some(folder), Some(path)) = (&self.0, self.path(key)) else { return };
+        let Some(program) = program() else { return };
         // Whatever stands in the way: the next build compiles again, and is as right.
-        let _ = write(folder, &path, &framed(key, program)).and_then(|()| thin_out(folder));
+        let _ = write(folder, &path, &framed(key, &program)).and_then(|()| thin_out(folder));
     }
 
     fn path(&self, key: &Key) -> Option<PathBuf> {
@@ -170,17 +174,17 @@ mod tests {
         let (_folder, cache) = cache();
         let (key, other) = (Key::of(&["a"]), Key::of(&["b"]));
         assert_eq!(cache.read(&key), None);
-        cache.keep(&key, b"program");
+        cache.keep(&key, || Some(b"program".to_vec()));
         assert_eq!(cache.read(&key).unwrap(), b"program");
         assert_eq!(cache.read(&other), None);
         // A file of another key under this name is foreign.
-        cache.keep(&other, b"other");
+        cache.keep(&other, || Some(b"other".to_vec()));
         fs::copy(cache.path(&key).unwrap(), cache.path(&other).unwrap()).unwrap();
         assert_eq!(cache.read(&other), None);
-        cache.keep(&other, b"other");
+        cache.keep(&other, || Some(b"other".to_vec()));
         assert_eq!(cache.read(&other).unwrap(), b"other");
         assert_eq!(Cache(None).read(&key), None);
-        Cache(None).keep(&key, b"nowhere");
+        Cache(None).keep(&key, || panic!("there is nowhere to keep it"));
     }
 
     #[test]
@@ -196,10 +200,10 @@ mod tests {
             assert_eq!(program(&whole[..at], &key), None, "cut at {at}");
         }
         for damaged in [&b""[..], b"once upon a time", &whole[..whole.len() - 1]] {
-            cache.keep(&key, b"x");
+            cache.keep(&key, || Some(b"x".to_vec()));
             fs::write(&path, damaged).unwrap();
             assert_eq!(cache.read(&key), None);
-            cache.keep(&key, b"some program");
+            cache.keep(&key, || Some(b"some program".to_vec()));
             assert_eq!(cache.read(&key).unwrap(), b"some program");
         }
         let names: Vec<_> =
@@ -211,11 +215,11 @@ mod tests {
     fn a_file_that_others_can_write_or_that_is_no_file_is_not_trusted() {
         let (folder, cache) = cache();
         let key = Key::of(&["a"]);
-        cache.keep(&key, b"program");
+        cache.keep(&key, || Some(b"program".to_vec()));
         let path = cache.path(&key).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(cache.read(&key), None);
-        cache.keep(&key, b"program");
+        cache.keep(&key, || Some(b"program".to_vec()));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(cache.read(&key).unwrap(), b"program");
         let elsewhere = folder.path().join("elsewhere");
@@ -225,7 +229,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert_eq!(cache.read(&key), None, "a folder");
-        cache.keep(&key, b"program");
+        cache.keep(&key, || Some(b"program".to_vec()));
         assert_eq!(cache.read(&key), None, "a folder stays in the way, and nothing breaks");
     }
 
@@ -238,7 +242,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        cache.keep(&key, &whole);
+                        cache.keep(&key, || Some(whole.clone()));
                         assert!(cache.read(&key).is_none_or(|found| found == whole));
                     }
                 });
@@ -252,7 +256,7 @@ mod tests {
         let (_folder, cache) = cache();
         let keys: Vec<Key> = (0..MOST + 3).map(|n| Key::of(&[&n.to_string()])).collect();
         for (n, key) in keys.iter().enumerate() {
-            cache.keep(key, b"program");
+            cache.keep(key, || Some(b"program".to_vec()));
             if let Ok(file) = File::options().write(true).open(cache.path(key).unwrap()) {
                 file.set_modified(time::UNIX_EPOCH + time::Duration::from_secs(n as u64)).unwrap();
             }

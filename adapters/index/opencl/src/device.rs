@@ -14,6 +14,8 @@ use ocl::{Buffer, Context, Kernel, Platform, Program, Queue};
 use std::env;
 use std::io::Read;
 
+/// The platform that keeps compiled programs itself.
+const POCL: &str = "Portable Computing Language";
 /// Values copied to the device at a time.
 const PIECE: usize = 1 << 22;
 /// Rows a work-item of a kernel takes at a time.
@@ -59,7 +61,7 @@ impl Device {
         for info in [DeviceInfo::Name, DeviceInfo::Vendor, DeviceInfo::Version, DeviceInfo::DriverVersion] {
             driver += &format!("\n{}", device.info(info)?);
         }
-        let (cache, programs) = (Cache::of_user(), Vec::new());
+        let (cache, programs) = (Cache::of_user(platform.name()?.trim() == POCL), Vec::new());
         Ok(Self {
             name,
             tier,
@@ -208,11 +210,10 @@ impl Device {
                 let mut builder = Program::builder();
                 let program =
                     builder.devices(self.device).src(source).cmplr_opt(options).build(&self.context)?;
-                if let Ok(ProgramInfoResult::Binaries(binaries)) = program.info(ProgramInfo::Binaries)
-                    && let [binary] = binaries.as_slice()
-                {
-                    self.cache.keep(&key, binary);
-                }
+                self.cache.keep(&key, || match program.info(ProgramInfo::Binaries) {
+                    Ok(ProgramInfoResult::Binaries(mut binaries)) if binaries.len() == 1 => binaries.pop(),
+                    _ => None,
+                });
                 program
             }
         };

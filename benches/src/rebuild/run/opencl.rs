@@ -69,7 +69,7 @@ fn once(
     let mut command = Command::new(program);
     command.args([START, &dim.to_string(), &threads.to_string()]);
     let folders: [(&str, PathBuf); 2] =
-        [("GAMEDAY_OPENCL_CACHE", folder.join("gameday")), ("POCL_CACHE_DIR", folder.join("pocl"))];
-    command.envs(folders);
+        [("GAMEDAY_CACHE", folder.join("gameday")), ("POCL_CACHE_DIR", folder.join("pocl"))];
+    command.envs(folders).env_remove("GAMEDAY_OPENCL_CACHE");
     parse(&child::run(command, limit, stopped)?.stdout)
 }
