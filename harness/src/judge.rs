@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{facts::Facts, verdict::Verdict};
 
 pub(crate) use data::actual_us as rpo_actual_us;
-pub(crate) use quality::ratios as quality_ratios;
 pub use quality::{Ratio, recall};
+pub(crate) use quality::{ratios as quality_ratios, unsteady};
 pub(crate) use users::had;
 
 /// One conclusion.

@@ -11,6 +11,7 @@ use super::{Break, Stage};
 use crate::{
     corpus::{Neighbours, count_hits, exact_neighbours},
     journal::{EventKind, Quality},
+    judge::unsteady,
     ledger::{Ledger, Survivors},
     time::Dur,
     topology::Role,
@@ -22,6 +23,9 @@ const QUERY_LIMIT: Dur = Dur::from_secs(2);
 const PASS_LIMIT: Dur = Dur::from_secs(600);
 /// Queries under way at once.
 const SIDE_BY_SIDE: usize = 8;
+/// Times that a baseline is taken, until one is steady, and the pause between two of them.
+const BASELINES: u32 = 20;
+const BETWEEN_BASELINES: Dur = Dur::from_secs(1);
 /// Probes take turns with this many golden queries.
 const GOLDEN_MAX: usize = 64;
 
@@ -46,6 +50,9 @@ impl Golden {
 
 impl Stage {
     /// Asks the frozen queries twice, and chooses the golden ones among those that were answered well.
+    ///
+    /// A store that was filled a moment ago may still move its data about: as long as the two passes differ they are made
+    /// anew, for a while. All of them stand in the journal, and the last two count.
     pub(super) async fn baseline(&self) -> Result<Arc<Golden>, Break> {
         if self.host.system(Role::Vector).is_none() {
             return Ok(Arc::default());
@@ -53,19 +60,44 @@ impl Stage {
         let queries = self.queries();
         let records: Vec<(u64, u64)> = (0..self.corpus.vectors).map(|k| (k, 0)).collect();
         let truth = exact_neighbours(&self.corpus, &queries, &records, self.plan.most_neighbours());
-        let k = self.k();
-        let mut last = Vec::new();
-        for pass in [1, 2] {
-            let answers = self.ask_all(&queries, self.plan.most_neighbours()).await;
-            let hits: Vec<u32> = count(&truth, &answers, k);
-            let failed = failures(&answers);
-            last = answers.iter().map(|a| a.clone().unwrap_or_default()).collect();
-            let answers: Vec<Vec<u64>> = last.iter().map(|a: &Vec<u64>| first(a, k)).collect();
-            let quality =
-                Quality { pass, k: self.k_journal(), hits_stored: hits.clone(), hits, answers, failed };
-            self.journal.record(EventKind::Quality(Box::new(quality)))?;
+        for _ in 1..BASELINES {
+            let (first, second, answers) = self.two_passes(&queries, &truth).await?;
+            let Some(why) = unsteady(&first, &second) else {
+                return Ok(Arc::new(self.golden(queries, truth, &answers)));
+            };
+            self.journal.record(EventKind::Noted(format!("{why}; the queries are asked again")))?;
+            self.clock.until(self.clock.now_us().saturating_add(BETWEEN_BASELINES.us())).await;
         }
-        Ok(Arc::new(self.golden(queries, truth, &last)))
+        let (_, _, answers) = self.two_passes(&queries, &truth).await?;
+        Ok(Arc::new(self.golden(queries, truth, &answers)))
+    }
+
+    async fn two_passes(
+        &self,
+        queries: &[Vec<f32>],
+        truth: &[Neighbours],
+    ) -> Result<(Quality, Quality, Vec<Vec<u64>>), Break> {
+        let (one, _) = self.pass_before(1, queries, truth).await?;
+        let (two, answers) = self.pass_before(2, queries, truth).await?;
+        Ok((one, two, answers))
+    }
+
+    /// What one pass before the fault found, and each answer in full.
+    async fn pass_before(
+        &self,
+        pass: u8,
+        queries: &[Vec<f32>],
+        truth: &[Neighbours],
+    ) -> Result<(Quality, Vec<Vec<u64>>), Break> {
+        let k = self.k();
+        let answers = self.ask_all(queries, self.plan.most_neighbours()).await;
+        let hits: Vec<u32> = count(truth, &answers, k);
+        let failed = failures(&answers);
+        let whole: Vec<Vec<u64>> = answers.into_iter().map(Option::unwrap_or_default).collect();
+        let answers = whole.iter().map(|a| first(a, k)).collect();
+        let quality = Quality { pass, k: self.k_journal(), hits_stored: hits.clone(), hits, answers, failed };
+        self.journal.record(EventKind::Quality(Box::new(quality.clone())))?;
+        Ok((quality, whole))
     }
 
     /// Even-numbered queries only: load never writes where they look.

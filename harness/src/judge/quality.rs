@@ -17,6 +17,9 @@ use crate::{
 /// Below this, recall before the fault was too poor for a comparison.
 const BASELINE_MIN: f64 = 0.8;
 
+/// Two passes that differ by more than this measured two things.
+const BASELINES_APART: f64 = 0.01;
+
 const RESAMPLES: usize = 1000;
 
 /// A ratio with its one-sided 95 % lower bound.
@@ -74,6 +77,17 @@ pub(crate) fn ratios(facts: &Facts) -> Option<(Ratio, Ratio)> {
     Some((end_to_end, index_only))
 }
 
+/// Why two passes before the fault are no baseline: queries without an answer, or another recall.
+pub(crate) fn unsteady(first: &Quality, second: &Quality) -> Option<String> {
+    let unanswered = first.failed.max(second.failed);
+    if unanswered > 0 {
+        return Some(format!("{unanswered} of {} queries got no answer before the fault", first.hits.len()));
+    }
+    let (one, two) = (recall(&first.hits, first.k), recall(&second.hits, second.k));
+    let apart = (one - two).abs() > BASELINES_APART;
+    apart.then(|| format!("recall was {one:.3} and then {two:.3} before the fault"))
+}
+
 pub(super) fn findings(facts: &Facts) -> Option<Finding> {
     let users = facts.plan.services.iter().filter_map(|s| s.objectives.quality);
     let limit = users.chain(facts.plan.objectives.quality).max_by(f64::total_cmp);
@@ -90,11 +104,11 @@ pub(super) fn findings(facts: &Facts) -> Option<Finding> {
         return Some(finding.because(Unknown, "the queries were not asked both before and after"));
     };
     let baseline = recall(&before.hits, before.k);
-    let again = facts.quality.get(&2).map_or(0.0, |(_, q)| recall(&q.hits, q.k));
-    if (baseline - again).abs() > 0.01 {
-        let why =
-            format!("recall was {baseline:.3} and then {again:.3} before the fault: not a steady baseline");
-        return Some(finding.because(Unknown, why));
+    let Some((_, again)) = facts.quality.get(&2) else {
+        return Some(finding.because(Unknown, "the queries were asked only once before the fault"));
+    };
+    if let Some(why) = unsteady(before, again) {
+        return Some(finding.because(Unknown, format!("{why}: not a steady baseline")));
     }
     if baseline < BASELINE_MIN {
         let why = format!(

@@ -35,6 +35,8 @@ enum Lie {
     AnswersEverything,
     /// A hiccup in the second pass of the baseline; after the restart, half of each odd query's answer is wrong.
     PoorBaseline,
+    /// Odd queries are refused in so many passes of the baseline; nothing is wrong after the restart.
+    SettlesAfter(u64),
     /// A key is listed twice, with two values, far apart.
     TwiceFarApart,
     /// Searches are refused once load has stopped.
@@ -55,6 +57,7 @@ struct Shared {
     clock: Clock,
     phase: AtomicU64,
     quality: AtomicU64,
+    passes: AtomicU64,
     restarted_us: AtomicU64,
     torn_down: Arc<AtomicU64>,
     odd: Vec<Vec<f32>>,
@@ -155,6 +158,11 @@ impl System for LyingSystem {
                     return refused();
                 }
             }
+            (Lie::SettlesAfter(passes), _)
+                if s.passes.load(SeqCst) < passes && s.odd.iter().any(|q| q == query) =>
+            {
+                return refused();
+            }
             (Lie::DeadAfterStorm, _) if s.in_phase(Phase::ReadBack) => return refused(),
             (Lie::PanicsInSearch, _) if s.in_phase(Phase::Storm) => panic!("a bug of a client"),
             (Lie::HangsFromStorm, None) if s.in_phase(Phase::Storm) => std::future::pending().await,
@@ -180,6 +188,7 @@ fn told_by(text: &str, lie: Lie, torn_down: &Arc<AtomicU64>) -> Report {
             clock,
             phase: AtomicU64::new(0),
             quality: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
             restarted_us: AtomicU64::new(0),
             torn_down: torn_down.clone(),
             odd: (0..corpus.queries).filter(|n| n % 2 == 1).map(|n| corpus.query(n)).collect(),
@@ -189,7 +198,10 @@ fn told_by(text: &str, lie: Lie, torn_down: &Arc<AtomicU64>) -> Report {
             clock,
             Some(Box::new(move |event| match &event.kind {
                 EventKind::Entered(phase) => seen.phase.store(*phase as u64, SeqCst),
-                EventKind::Quality(q) => seen.quality.store(q.pass.into(), SeqCst),
+                EventKind::Quality(q) => {
+                    seen.passes.fetch_add(1, SeqCst);
+                    seen.quality.store(q.pass.into(), SeqCst);
+                }
                 _ => {}
             })),
         );
@@ -250,6 +262,17 @@ fn a_search_that_answers_with_everything_is_no_good_answer() {
 #[test]
 fn a_hiccup_while_the_baseline_is_measured_does_not_lower_the_bar() {
     must_not_pass(&told(&format!("{KILL}\nquality = 0.98"), Lie::PoorBaseline));
+}
+
+/// A store that moves its data about when it was filled is given time; one that never settles proves nothing.
+#[test]
+fn a_baseline_is_taken_anew_until_it_is_steady_but_not_for_ever() {
+    let text = format!("{KILL}\nquality = 0.98");
+    let again = |report: &Report| report.notes.iter().filter(|n| n.ends_with("asked again")).count();
+    let settled = told(&text, Lie::SettlesAfter(3));
+    assert_eq!((settled.verdict, again(&settled)), (harness::verdict::Verdict::Pass, 2));
+    let never = told(&text, Lie::SettlesAfter(u64::MAX));
+    assert_eq!((never.verdict, again(&never)), (harness::verdict::Verdict::Unknown, 19));
 }
 
 #[test]
