@@ -30,10 +30,13 @@ const PROGRAM: &str = "gameday-opencl";
 const VARIABLE: &str = "GAMEDAY_OPENCL";
 /// An answer later than this, in seconds, is none; `GAMEDAY_OPENCL_TIMEOUT` says otherwise.
 const PATIENCE: u64 = 120;
-/// Values that are sent at a time.
-const PIECE: usize = 1 << 14;
+/// Values that are sent or read at a time.
+const PIECE: usize = 1 << 16;
 /// How often a waiting build asks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Where a request is written to.
+type To<'a> = BufWriter<&'a mut ChildStdin>;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -81,8 +84,8 @@ impl Remote {
         let patience = env::var("GAMEDAY_OPENCL_TIMEOUT").ok().and_then(|text| text.parse().ok());
         let patience = Duration::from_secs(patience.unwrap_or(PATIENCE));
         let mut remote = Self { child, input, output, name: String::new(), patience, held: (0, 0, 0) };
-        let name = remote.call(progress, |_| Ok(()))?;
-        remote.name = String::from_utf8_lossy(&name).into_owned();
+        let name = remote.call(progress, |_| Ok(()), name)?;
+        remote.name = name;
         Ok(remote)
     }
 
@@ -100,12 +103,13 @@ impl Remote {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<u32>, Lost> {
         self.hold(rows, progress)?;
-        let found = self.call(progress, |to| {
+        let request = |to: &mut To<'_>| {
             to.write_all(b"A")?;
             numbers(to, [f as u32, centres.len() as u32])?;
             numbers(to, centres.data.iter().chain(centre).map(|value| value.to_bits()))
-        })?;
-        checked(&found, rows.len() * f, |number| number < centres.len() as u32)
+        };
+        let found = self.call(progress, request, |from| exactly(from, rows.len() * f))?;
+        checked(found, |number| number < centres.len() as u32)
     }
 
     pub(crate) fn neighbours(
@@ -115,7 +119,7 @@ impl Remote {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<u32>, Lost> {
         self.hold(rows, progress)?;
-        let found = self.call(progress, |to| {
+        let request = |to: &mut To<'_>| {
             to.write_all(b"L")?;
             numbers(to, [leaves.starts.len() as u32 - 1])?;
             numbers(to, leaves.starts.iter().map(|&start| start as u32))?;
@@ -123,8 +127,8 @@ impl Remote {
             leaves.iter().try_for_each(|members| {
                 numbers(to, rows.centre(members.iter().copied()).iter().map(|value| value.to_bits()))
             })
-        })?;
-        let mut found = checked(&found, leaves.members.len() * NEAR, |_| true)?;
+        };
+        let mut found = self.call(progress, request, |from| exactly(from, leaves.members.len() * NEAR))?;
         let mut rest = found.as_mut_slice();
         for members in leaves.iter() {
             let (places, behind) = rest.split_at_mut(members.len() * NEAR);
@@ -145,26 +149,31 @@ impl Remote {
             return Ok(());
         }
         self.held = (0, 0, 0);
-        self.call(progress, |to| {
+        let request = |to: &mut To<'_>| {
             to.write_all(b"D")?;
             numbers(to, [rows.dim as u32, rows.len() as u32])?;
-            let mut bytes = Vec::with_capacity(4 * PIECE);
+            let mut bytes = Vec::new();
             rows.data.chunks(PIECE).try_for_each(|piece| {
-                bytes.clear();
-                bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
+                bytes.resize(4 * piece.len(), 0);
+                for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(piece) {
+                    *to = value.to_le_bytes();
+                }
                 to.write_all(&bytes)
             })
-        })?;
+        };
+        self.call(progress, request, |from| exactly(from, 0))?;
         self.held = these;
         Ok(())
     }
 
-    /// Sends a request and waits for its answer, as long as the build is wanted and time is left.
-    fn call(
+    /// Sends a request and waits for its answer, as long as the build is wanted and time is left. `read` takes the bytes
+    /// of an answer that is no refusal.
+    fn call<T: Send>(
         &mut self,
         progress: &mut Progress<'_>,
-        request: impl FnOnce(&mut BufWriter<&mut ChildStdin>) -> io::Result<()> + Send,
-    ) -> Result<Vec<u8>, Lost> {
+        request: impl FnOnce(&mut To<'_>) -> io::Result<()> + Send,
+        read: impl FnOnce(&mut io::Take<&mut ChildStdout>) -> io::Result<Option<T>> + Send,
+    ) -> Result<T, Lost> {
         let Self { child, input, output, patience, .. } = self;
         let deadline = Instant::now() + *patience;
         thread::scope(|scope| {
@@ -173,7 +182,7 @@ impl Remote {
                 let mut to = BufWriter::with_capacity(1 << 20, input);
                 let sent = request(&mut to).and_then(|()| to.flush());
                 // A refusal may come before the request was read to its end, and says more than the broken pipe.
-                let answer = answer(output);
+                let answer = answer(output, read);
                 let _ = tell.send(match (sent, answer) {
                     (Ok(()), answer) | (Err(_), answer @ Ok(Err(_))) => answer,
                     (Err(error), _) => Err(error),
@@ -181,7 +190,8 @@ impl Remote {
             });
             loop {
                 let lost = match told.recv_timeout(LOOK) {
-                    Ok(Ok(Ok(bytes))) => return Ok(bytes),
+                    Ok(Ok(Ok(Some(answer)))) => return Ok(answer),
+                    Ok(Ok(Ok(None))) => senseless(),
                     Ok(Ok(Err(refusal))) => Lost::Failed(refusal),
                     Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => gone(child),
                     Err(RecvTimeoutError::Timeout) if progress.at(0, 1).is_err() => Lost::Cancelled,
@@ -244,13 +254,14 @@ impl Whole {
         self.0.patience = limit;
         self.0.held = (0, 0, 0);
         uncancelled(|progress| {
-            let found = self.0.call(progress, |to| {
+            let request = |to: &mut To<'_>| {
                 to.write_all(b"N")?;
                 numbers(to, [dim as u32, n, k])?;
                 let rows = points[..n as usize * dim].iter().chain(&centres[..k as usize * dim]);
                 numbers(to, rows.map(|x| x.cast_unsigned()))
-            })?;
-            checked(&found, n as usize, |number| number < k)
+            };
+            let found = self.0.call(progress, request, |from| exactly(from, n as usize))?;
+            checked(found, |number| number < k)
         })
     }
 }
@@ -320,28 +331,53 @@ fn numbers(to: &mut impl Write, numbers: impl IntoIterator<Item = u32>) -> io::R
     numbers.into_iter().try_for_each(|number| to.write_all(&number.to_le_bytes()))
 }
 
-/// The bytes of an answer, or the reason of a refusal.
-fn answer(from: &mut impl Read) -> io::Result<Result<Vec<u8>, String>> {
+/// An answer as `read` takes it (`None`: it makes no sense), or the reason of a refusal.
+fn answer<T>(
+    from: &mut ChildStdout,
+    read: impl FnOnce(&mut io::Take<&mut ChildStdout>) -> io::Result<Option<T>>,
+) -> io::Result<Result<Option<T>, String>> {
     let (mut status, mut len) = ([0], [0; 8]);
     from.read_exact(&mut status)?;
     from.read_exact(&mut len)?;
-    let len = u64::from_le_bytes(len);
-    let mut bytes = Vec::new();
-    // Not allocated beforehand: the length is whatever the other side says.
-    if from.take(len).read_to_end(&mut bytes)? as u64 != len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(if status == [0] { Ok(bytes) } else { Err(String::from_utf8_lossy(&bytes).into_owned()) })
+    let mut from = from.take(u64::from_le_bytes(len));
+    if status == [0] { read(&mut from).map(Ok) } else { Ok(Err(name(&mut from)?.unwrap_or_default())) }
 }
 
-/// So many numbers, each of which passes.
-fn checked(bytes: &[u8], count: usize, pass: impl Fn(u32) -> bool) -> Result<Vec<u32>, Lost> {
-    let numbers: Vec<u32> = bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect();
-    if bytes.len() == count * 4 && numbers.iter().all(|&number| pass(number)) {
-        Ok(numbers)
-    } else {
-        Err(Lost::Failed("its answer makes no sense".to_owned()))
+/// Words for a person: all of an answer.
+fn name(from: &mut io::Take<&mut ChildStdout>) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    // Not allocated beforehand: the length is whatever the other side says.
+    from.read_to_end(&mut bytes)?;
+    if from.limit() > 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// So many numbers, and nothing else.
+fn exactly(from: &mut io::Take<&mut ChildStdout>, count: usize) -> io::Result<Option<Vec<u32>>> {
+    if from.limit() != count as u64 * 4 {
+        return Ok(None);
+    }
+    let mut found = vec![0; count];
+    let mut bytes = vec![0; 4 * count.min(PIECE)];
+    for piece in found.chunks_mut(PIECE) {
+        let bytes = &mut bytes[..4 * piece.len()];
+        from.read_exact(bytes)?;
+        for (number, four) in piece.iter_mut().zip(bytes.as_chunks().0) {
+            *number = u32::from_le_bytes(*four);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Numbers each of which passes.
+fn checked(numbers: Vec<u32>, pass: impl Fn(u32) -> bool) -> Result<Vec<u32>, Lost> {
+    if numbers.iter().all(|&number| pass(number)) { Ok(numbers) } else { Err(senseless()) }
+}
+
+fn senseless() -> Lost {
+    Lost::Failed("its answer makes no sense".to_owned())
 }
 
 #[cfg(test)]

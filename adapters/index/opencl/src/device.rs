@@ -17,7 +17,7 @@ use std::io::Read;
 /// The platform that keeps compiled programs itself.
 const POCL: &str = "Portable Computing Language";
 /// Values copied to the device at a time.
-const PIECE: usize = 1 << 22;
+const PIECE: usize = 1 << 18;
 /// Rows a work-item of a kernel takes at a time.
 const POINTS: usize = 48;
 /// Coordinates of a point in whole numbers, and the largest of them.
@@ -110,7 +110,7 @@ impl Device {
     }
 
     /// The `f` nearest of the centres to each row.
-    pub(crate) fn assign(&mut self, centres: &[f32], centre: &[f32], f: usize) -> Result<Vec<u32>, Failure> {
+    pub(crate) fn assign(&mut self, centres: &[f32], centre: &[f32], f: usize) -> Result<Found, Failure> {
         let k = (centres.len() / self.dim) as u32;
         if !(1..=16).contains(&f) || f > k as usize || (f > 1 && k > 1_024) {
             return Err(format!("{f} of {k} centres cannot be found").into());
@@ -126,13 +126,13 @@ impl Device {
         kernel.arg(data).arg(self.rows as u32).arg(&panels).arg(&norms).arg(k).arg(&centre_values);
         if self.tier == Tier::Local {
             kernel.global_work_size(self.rows.next_multiple_of(GROUP)).local_work_size(GROUP).arg(&out);
-            return self.run(&kernel.build()?, &out);
+            return self.run(&kernel.build()?, out);
         }
         let (scratch, next) = (self.scratch(3 * self.dim)?, self.copy(&[0u32])?);
         let workers = self.units.min(self.rows.div_ceil(POINTS));
         kernel.global_work_size(workers).local_work_size(1);
         kernel.arg(&scratch).arg(&next).arg(&out);
-        self.run(&kernel.build()?, &out)
+        self.run(&kernel.build()?, out)
     }
 
     /// The four nearest other members of each member of each leaf, as places in the leaf.
@@ -141,7 +141,7 @@ impl Device {
         starts: &[u32],
         members: &[u32],
         centres: &[f32],
-    ) -> Result<Vec<u32>, Failure> {
+    ) -> Result<Found, Failure> {
         let (leaves, rows) = (starts.len() - 1, self.rows);
         let sound = starts.windows(2).all(|pair| (1..=1_024).contains(&pair[1].wrapping_sub(pair[0])));
         if !sound
@@ -160,17 +160,17 @@ impl Device {
         kernel.arg(data).arg(&starts).arg(&members);
         if self.tier == Tier::Local {
             kernel.global_work_size(leaves * GROUP).local_work_size(GROUP).arg(&centres).arg(&out);
-            return self.run(&kernel.build()?, &out);
+            return self.run(&kernel.build()?, out);
         }
         let (scratch, next) = (self.scratch(LEAF_PANELS * (self.dim + BESIDE))?, self.copy(&[0u32])?);
         kernel.global_work_size(self.units.min(leaves)).local_work_size(1);
         kernel.arg(leaves as u32).arg(&centres);
         kernel.arg(&scratch).arg(&next).arg(&out);
-        self.run(&kernel.build()?, &out)
+        self.run(&kernel.build()?, out)
     }
 
     /// For each point the first of its nearest centres; coordinates are whole.
-    pub(crate) fn whole(&mut self, dim: usize, points: &[i32], centres: &[i32]) -> Result<Vec<u32>, Failure> {
+    pub(crate) fn whole(&mut self, dim: usize, points: &[i32], centres: &[i32]) -> Result<Found, Failure> {
         // The sum of squares of the largest differences fits for so many coordinates.
         let sound = |all: &[i32]| all.iter().all(|x| x.unsigned_abs() <= WIDEST);
         if !(1..=MOST_WHOLE).contains(&dim) || centres.is_empty() || !sound(points) || !sound(centres) {
@@ -180,7 +180,7 @@ impl Device {
         (self.dim, self.rows, self.data) = (dim, 0, None);
         let n = points.len() / dim;
         if n == 0 {
-            return Ok(Vec::new());
+            return Ok(Found(None));
         }
         let program = self.program(Work::Whole)?;
         let (out, points, k) = (self.room(n)?, self.copy(points)?, (centres.len() / dim) as u32);
@@ -188,7 +188,7 @@ impl Device {
         let mut kernel = Kernel::builder();
         kernel.program(&program).name("nearest").queue(self.queue.clone()).global_work_size(n);
         kernel.arg(&points).arg(n as u32).arg(&centres).arg(k).arg(&out);
-        self.run(&kernel.build()?, &out)
+        self.run(&kernel.build()?, out)
     }
 
     /// The program for rows of this dimension: held, kept in the cache, or compiled.
@@ -235,16 +235,29 @@ impl Device {
         Ok(Buffer::<Float16>::builder().queue(self.queue.clone()).len(lanes * self.units).build()?)
     }
 
-    /// Runs a kernel to its end and fetches what it found.
+    /// Runs a kernel to its end.
     #[expect(unsafe_code, reason = "OpenCL cannot check what a kernel does with its buffers")]
-    fn run(&self, kernel: &Kernel, out: &Buffer<u32>) -> Result<Vec<u32>, Failure> {
+    fn run(&self, kernel: &Kernel, out: Buffer<u32>) -> Result<Found, Failure> {
         // SAFETY: every kernel reads and writes within the bounds of its arguments: rows below the number held, members
         // checked to be rows, leaves checked to fit the scratch memory, and `out` made for what is written.
         unsafe { kernel.enq()? };
         self.queue.finish()?;
-        let mut found = vec![0; out.len()];
-        out.read(&mut found).enq()?;
-        Ok(found)
+        Ok(Found(Some(out)))
+    }
+}
+
+/// What a kernel found, still on the device; nothing where there was nothing to ask.
+pub(crate) struct Found(Option<Buffer<u32>>);
+
+impl Found {
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, Buffer::len)
+    }
+
+    /// Fetches the numbers from `at` on.
+    pub(crate) fn read(&self, at: usize, piece: &mut [u32]) -> Result<(), Failure> {
+        let found = self.0.as_ref().ok_or("nothing was found")?;
+        Ok(found.read(piece).offset(at).enq()?)
     }
 }
 

@@ -11,13 +11,22 @@ mod device;
 mod packed;
 mod programs;
 
-use device::Device;
+use device::{Device, Found};
+use rustix::pipe::fcntl_setpipe_size;
 use std::io::{self, BufReader, Read, Write};
+
+/// Numbers read or written at a time: they stay in the cache while they are turned into what is held.
+const PIECE: usize = 1 << 16;
+/// Bytes of a pipe: the most that Linux grants everybody.
+const PIPE: usize = 1 << 20;
 
 /// What went wrong, for a person.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() {
+    // Longer pipes let both ends work at once; where they cannot be had, it takes a little longer.
+    let _ = fcntl_setpipe_size(io::stdin(), PIPE);
+    let _ = fcntl_setpipe_size(io::stdout(), PIPE);
     // The other end hears what happened; if it is gone, there is nobody to tell.
     let _ = converse(&mut BufReader::new(io::stdin().lock()), &mut io::stdout().lock());
 }
@@ -34,16 +43,15 @@ fn converse(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
             return Ok(());
         }
         let done = match request[0] {
-            b'D' => hold(&mut device, input).map(|()| Vec::new()),
-            b'A' => assign(&mut device, input),
-            b'L' => leaves(&mut device, input),
-            b'N' => whole(&mut device, input),
+            b'D' => hold(&mut device, input).map(|()| None),
+            b'A' => assign(&mut device, input).map(Some),
+            b'L' => leaves(&mut device, input).map(Some),
+            b'N' => whole(&mut device, input).map(Some),
             other => Err(format!("there is no request {other}").into()),
         };
         match done {
-            Ok(found) => {
-                answer(output, &found.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())?
-            }
+            Ok(None) => answer(output, &[])?,
+            Ok(Some(found)) => numbers_of(output, &found)?,
             // What was not read of the request would be taken for the next one.
             Err(failure) => return refuse(output, &failure.to_string()),
         }
@@ -55,14 +63,14 @@ fn hold(device: &mut Device, input: &mut impl Read) -> Result<(), Failure> {
     device.hold(dim, rows, input)
 }
 
-fn assign(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+fn assign(device: &mut Device, input: &mut impl Read) -> Result<Found, Failure> {
     let (f, k) = (number(input)? as usize, number(input)? as usize);
     let centres = floats(input, k * device.dim())?;
     let centre = floats(input, device.dim())?;
     device.assign(&centres, &centre, f)
 }
 
-fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Found, Failure> {
     let leaves = number(input)? as usize;
     let starts = numbers(input, leaves + 1)?;
     let members = numbers(input, starts.last().map_or(0, |end| *end as usize))?;
@@ -70,7 +78,7 @@ fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failur
     device.leaves(&starts, &members, &centres)
 }
 
-fn whole(device: &mut Device, input: &mut impl Read) -> Result<Vec<u32>, Failure> {
+fn whole(device: &mut Device, input: &mut impl Read) -> Result<Found, Failure> {
     let (dim, points, centres) = (number(input)? as usize, number(input)? as usize, number(input)? as usize);
     let whole = |of: Vec<u32>| of.into_iter().map(u32::cast_signed).collect::<Vec<i32>>();
     let points = whole(numbers(input, points.saturating_mul(dim))?);
@@ -93,6 +101,23 @@ fn reply(output: &mut impl Write, status: u8, bytes: &[u8]) -> io::Result<()> {
     output.flush()
 }
 
+fn numbers_of(output: &mut impl Write, found: &Found) -> io::Result<()> {
+    output.write_all(&[0])?;
+    output.write_all(&(found.len() as u64 * 4).to_le_bytes())?;
+    let (mut numbers, mut bytes) = (vec![0; PIECE], Vec::new());
+    for at in (0..found.len()).step_by(PIECE) {
+        let piece = &mut numbers[..PIECE.min(found.len() - at)];
+        // The length is said already: an answer that ends early is none.
+        found.read(at, piece).map_err(|failure| io::Error::other(failure.to_string()))?;
+        bytes.resize(4 * piece.len(), 0);
+        for (to, number) in bytes.as_chunks_mut().0.iter_mut().zip(&*piece) {
+            *to = number.to_le_bytes();
+        }
+        output.write_all(&bytes)?;
+    }
+    output.flush()
+}
+
 fn number(input: &mut impl Read) -> io::Result<u32> {
     let mut bytes = [0; 4];
     input.read_exact(&mut bytes)?;
@@ -100,13 +125,15 @@ fn number(input: &mut impl Read) -> io::Result<u32> {
 }
 
 fn numbers(input: &mut impl Read, count: usize) -> io::Result<Vec<u32>> {
-    let mut bytes = Vec::new();
     // Not allocated beforehand: the count is whatever the other side says.
-    let len = (count as u64).saturating_mul(4);
-    if input.take(len).read_to_end(&mut bytes)? as u64 != len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut found = Vec::new();
+    let mut bytes = vec![0; 4 * count.min(PIECE)];
+    while found.len() < count {
+        let piece = &mut bytes[..4 * (count - found.len()).min(PIECE)];
+        input.read_exact(piece)?;
+        found.extend(piece.as_chunks().0.iter().map(|four| u32::from_le_bytes(*four)));
     }
-    Ok(bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect())
+    Ok(found)
 }
 
 fn floats(input: &mut impl Read, count: usize) -> io::Result<Vec<f32>> {
