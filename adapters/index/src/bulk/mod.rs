@@ -14,6 +14,7 @@ pub(crate) mod partition;
 pub(crate) mod prune;
 pub(crate) mod rows;
 
+use crate::crew;
 use crate::device::Device;
 use crate::engine::{BuildError, Progress};
 use leaf::{Leaves, NEAR, NOBODY};
@@ -22,6 +23,9 @@ use rows::Rows;
 
 /// Up to so many rows are each compared with all others.
 pub(crate) const ALL: usize = 4 * leaf::LEAF;
+
+/// Rows whose neighbours are put in order at a time.
+const CHUNK: usize = 4_096;
 
 /// How one layer is built.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +55,8 @@ impl Layer {
             None => partition::buckets(rows, self.f, self.seed, device, &mut progress.part(0.0, 0.05))?
                 .leaves(rows, self.seed, &mut progress.part(0.05, 0.1))?,
         };
-        let found = Found::of(n, &leaves, device.neighbours(rows, &leaves, &mut progress.part(0.1, 0.5))?);
+        let near = device.neighbours(rows, &leaves, &mut progress.part(0.1, 0.48))?;
+        let found = Found::of(n, &leaves, near, &mut progress.part(0.48, 0.5))?;
         drop(leaves);
         let links = prune::choose(rows, self.rule, |row| found.list(row), &mut progress.part(0.5, 0.85))?;
         drop(found);
@@ -59,14 +64,20 @@ impl Layer {
     }
 }
 
-/// What each row found in all of its leaves.
+/// What each row found in all of its leaves: neighbours found in several are there once, in ascending order.
 struct Found {
     starts: Vec<usize>,
+    lens: Vec<u32>,
     numbers: Vec<u32>,
 }
 
 impl Found {
-    fn of(n: usize, leaves: &Leaves, near: Vec<u32>) -> Self {
+    fn of(
+        n: usize,
+        leaves: &Leaves,
+        near: Vec<u32>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self, BuildError> {
         let mut starts = vec![0; n + 1];
         for &member in &leaves.members {
             starts[member as usize + 1] += NEAR;
@@ -75,37 +86,74 @@ impl Found {
             starts[row + 1] += starts[row];
         }
         let mut numbers = vec![0; starts[n]];
-        let mut ends = starts.clone();
+        let mut lens = vec![0u32; n];
         for (&member, near) in leaves.members.iter().zip(near.chunks_exact(NEAR)) {
-            let end = &mut ends[member as usize];
+            let (start, len) = (starts[member as usize], &mut lens[member as usize]);
             for &near in near.iter().filter(|&&near| near != NOBODY) {
-                numbers[*end] = near;
-                *end += 1;
+                numbers[start + *len as usize] = near;
+                *len += 1;
             }
         }
         drop(near);
-        // Neighbours found in several leaves are there once.
-        let (mut from, mut to) = (0, 0);
-        for row in 0..n {
-            let end = ends[row];
-            let list = &mut numbers[from..end];
-            list.sort_unstable();
-            let first = to;
-            for at in from..end {
-                if to == first || numbers[to - 1] != numbers[at] {
-                    numbers[to] = numbers[at];
-                    to += 1;
+        let mut rest = numbers.as_mut_slice();
+        let chunks = starts[1..].chunks(CHUNK).zip(lens.chunks_mut(CHUNK));
+        let items: Vec<_> = chunks
+            .scan(0, |from, (ends, lens)| {
+                let first = *from;
+                *from = *ends.last()?;
+                let (piece, behind) = std::mem::take(&mut rest).split_at_mut(*from - first);
+                rest = behind;
+                Some((first, ends, lens, piece))
+            })
+            .collect();
+        crew::each(
+            items.into_iter(),
+            progress,
+            || (),
+            |(), (first, ends, lens, piece)| {
+                let mut from = 0;
+                for (end, len) in ends.iter().zip(lens) {
+                    *len = once(&mut piece[from..][..*len as usize]);
+                    from = end - first;
                 }
-            }
-            from = starts[row + 1];
-            starts[row] = first;
-        }
-        starts[n] = to;
-        numbers.truncate(to);
-        Self { starts, numbers }
+            },
+        )?;
+        Ok(Self { starts, lens, numbers })
     }
 
     fn list(&self, row: usize) -> &[u32] {
-        &self.numbers[self.starts[row]..self.starts[row + 1]]
+        &self.numbers[self.starts[row]..][..self.lens[row] as usize]
+    }
+}
+
+/// Sorts numbers and moves each to the front once; answers how many those are.
+fn once(list: &mut [u32]) -> u32 {
+    list.sort_unstable();
+    let mut kept = 0;
+    for at in 0..list.len() {
+        if at == 0 || list[at] != list[at - 1] {
+            list[kept] = list[at];
+            kept += 1;
+        }
+    }
+    kept as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn what_is_found_in_several_leaves_is_there_once() {
+        // More rows than a thread takes at a time; each is in two leaves and finds 7, then 7 and 3.
+        let n = CHUNK + 5;
+        let members: Vec<u32> = (0..n as u32).chain(0..n as u32).collect();
+        let leaves = Leaves { starts: vec![0, n, 2 * n], members };
+        let near: Vec<u32> =
+            [[7, NOBODY, NOBODY, NOBODY].repeat(n), [7, 3, NOBODY, NOBODY].repeat(n)].concat();
+        let mut heard = |_| ControlFlow::Continue(());
+        let found = Found::of(n, &leaves, near, &mut Progress::new(&mut heard)).unwrap();
+        assert!((0..n).all(|row| found.list(row) == [3, 7]));
     }
 }

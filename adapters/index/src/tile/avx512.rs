@@ -2,10 +2,12 @@
 
 use super::{Counts, LANES, Lane, ROWS, Tile, WordTile, Words};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_cvtsi32_si128, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps,
-    _mm512_load_ps, _mm512_load_si512, _mm512_min_epi32, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sll_epi32, _mm512_store_ps, _mm512_store_si512,
-    _mm512_sub_epi32, _mm512_ternarylogic_epi32,
+    __m512, __m512i, _mm_cvtsi32_si128, _mm512_castpd_ps, _mm512_castps_pd, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_loadu_ps,
+    _mm512_min_epi32, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_f32x4, _mm512_sll_epi32, _mm512_store_ps, _mm512_store_si512, _mm512_sub_epi32,
+    _mm512_sub_ps, _mm512_ternarylogic_epi32, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 
 #[target_feature(enable = "avx512f")]
@@ -48,6 +50,59 @@ fn wide<const N: usize>(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
             unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), sum) };
         }
     }
+}
+
+/// See `Micro::turn`: a transposition of sixteen by sixteen values in registers.
+#[expect(unsafe_code, reason = "loads whose bounds are asserted, and aligned stores of whole lanes")]
+#[target_feature(enable = "avx512f")]
+pub(super) fn turn(rows: &[&[f32]; LANES], centre: Option<&[f32]>, panel: &mut [Lane]) {
+    let whole = panel.len() / LANES * LANES;
+    assert!(rows.iter().all(|row| row.len() >= whole) && centre.is_none_or(|c| c.len() >= whole));
+    for at in (0..whole).step_by(LANES) {
+        // A row less zero is the row, bit by bit.
+        let mut origin = _mm512_setzero_ps();
+        if let Some(centre) = centre {
+            // SAFETY: `at + LANES` values are within `whole`, which the centre has, and every row below.
+            origin = unsafe { _mm512_loadu_ps(centre.as_ptr().add(at)) };
+        }
+        let mut of = [_mm512_setzero_ps(); LANES];
+        for (of, row) in of.iter_mut().zip(rows) {
+            // SAFETY: as above.
+            *of = _mm512_sub_ps(unsafe { _mm512_loadu_ps(row.as_ptr().add(at)) }, origin);
+        }
+        for (lane, turned) in panel[at..at + LANES].iter_mut().zip(turned(of)) {
+            // SAFETY: a lane is sixteen values, aligned to 64 bytes.
+            unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), turned) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn turned(of: [__m512; LANES]) -> [__m512; LANES] {
+    // Fours of rows: `fours[4 * g + j]` holds, for each quarter `q`, value `4 * q + j` of rows `4 * g ..`.
+    let mut fours = of;
+    for g in (0..LANES).step_by(4) {
+        let low = _mm512_castps_pd(_mm512_unpacklo_ps(of[g], of[g + 1]));
+        let high = _mm512_castps_pd(_mm512_unpackhi_ps(of[g], of[g + 1]));
+        let low2 = _mm512_castps_pd(_mm512_unpacklo_ps(of[g + 2], of[g + 3]));
+        let high2 = _mm512_castps_pd(_mm512_unpackhi_ps(of[g + 2], of[g + 3]));
+        fours[g] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+        fours[g + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+        fours[g + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+        fours[g + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+    }
+    let mut out = of;
+    for j in 0..4 {
+        let (a, b, c, d) = (fours[j], fours[4 + j], fours[8 + j], fours[12 + j]);
+        // Even and odd quarters of each two, then of each four.
+        let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+        let (even2, odd2) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+        out[j] = _mm512_shuffle_f32x4::<0x88>(even, even2);
+        out[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd, odd2);
+        out[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even, even2);
+        out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd, odd2);
+    }
+    out
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

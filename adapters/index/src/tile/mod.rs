@@ -100,6 +100,12 @@ impl Tier {
 pub(crate) trait Micro: Copy {
     fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile);
 
+    /// Turns sixteen rows, less the centre, into the lanes of a panel; answers how many values of each it took.
+    #[inline(always)]
+    fn turn(_rows: &[&[f32]; LANES], _centre: Option<&[f32]>, _panel: &mut [Lane]) -> usize {
+        0
+    }
+
     /// The same of words of 16-bit values.
     fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile);
 
@@ -217,6 +223,13 @@ impl Micro for Avx512 {
     }
 
     #[inline(always)]
+    fn turn(rows: &[&[f32]; LANES], centre: Option<&[f32]>, panel: &mut [Lane]) -> usize {
+        // SAFETY: as above, for AVX-512F.
+        unsafe { avx512::turn(rows, centre, panel) };
+        panel.len() / LANES * LANES
+    }
+
+    #[inline(always)]
     fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
         // SAFETY: as above, for AVX-512F, which implies them.
         unsafe { avx2::pairs(a, half, b, out) }
@@ -240,6 +253,13 @@ impl Micro for Vnni {
     fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
         // SAFETY: as above, for AVX-512F, AVX-512BW and VNNI.
         unsafe { avx512::tile(a, half, b, out) }
+    }
+
+    #[inline(always)]
+    fn turn(rows: &[&[f32]; LANES], centre: Option<&[f32]>, panel: &mut [Lane]) -> usize {
+        // SAFETY: as above, for AVX-512F.
+        unsafe { avx512::turn(rows, centre, panel) };
+        panel.len() / LANES * LANES
     }
 
     #[inline(always)]

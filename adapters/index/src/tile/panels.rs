@@ -1,6 +1,7 @@
 //! Packing rows into panels.
 
 use super::{LANES, Lane, Micro, Tier, on_tier};
+use crate::distance::prefetch;
 
 /// Packed rows and their squared lengths. Rows that fill up the last panel are zero and infinitely long, so that no
 /// distance to them is ever the least.
@@ -18,7 +19,7 @@ impl Panels {
         &mut self,
         tier: Tier,
         dim: usize,
-        rows: impl ExactSizeIterator<Item = &'r [f32]>,
+        mut rows: impl ExactSizeIterator<Item = &'r [f32]>,
         centre: Option<&[f32]>,
     ) {
         self.dim = dim;
@@ -30,15 +31,12 @@ impl Panels {
             self.values[(panels - 1) * dim..].fill(Lane::ZERO);
         }
         self.norms.resize(panels, Lane::ZERO);
-        let mut rows = rows.peekable();
+        let mut next = [[].as_slice(); LANES];
+        let mut taken = take(&mut rows, &mut next);
         for panel in self.values.chunks_exact_mut(dim) {
-            let mut sixteen: [&[f32]; LANES] = [&[]; LANES];
-            let mut taken = 0;
-            while taken < LANES && rows.peek().is_some() {
-                sixteen[taken] = rows.next().unwrap_or_default();
-                taken += 1;
-            }
-            pack(tier, &sixteen[..taken], centre, panel);
+            let (sixteen, full) = (next, taken);
+            taken = take(&mut rows, &mut next);
+            pack(tier, &sixteen, full, centre, panel);
         }
         for (panel, norms) in self.values.chunks_exact(dim).zip(&mut self.norms) {
             square(tier, panel, norms);
@@ -80,21 +78,37 @@ impl Panels {
     }
 }
 
-on_tier!(fn pack = pack_body(rows: &[&[f32]], centre: Option<&[f32]>, panel: &mut [Lane]));
+/// Takes the rows of the next panel, and asks for them before they are needed: they lie anywhere.
+fn take<'r>(rows: &mut impl Iterator<Item = &'r [f32]>, sixteen: &mut [&'r [f32]; LANES]) -> usize {
+    let mut taken = 0;
+    for (place, row) in sixteen.iter_mut().zip(rows) {
+        prefetch(row);
+        *place = row;
+        taken += 1;
+    }
+    taken
+}
+
+on_tier!(fn pack = pack_body(
+    rows: &[&[f32]; LANES],
+    full: usize,
+    centre: Option<&[f32]>,
+    panel: &mut [Lane],
+));
 
 #[inline(always)]
-fn pack_body<M: Micro>(rows: &[&[f32]], centre: Option<&[f32]>, panel: &mut [Lane]) {
-    match centre {
-        Some(centre) => {
-            for (lane, row) in rows.iter().enumerate() {
-                for ((out, value), centre) in panel.iter_mut().zip(*row).zip(centre) {
+fn pack_body<M: Micro>(rows: &[&[f32]; LANES], full: usize, centre: Option<&[f32]>, panel: &mut [Lane]) {
+    let done = if full == LANES { M::turn(rows, centre, panel) } else { 0 };
+    let panel = &mut panel[done..];
+    for (lane, row) in rows[..full].iter().enumerate() {
+        match centre {
+            Some(centre) => {
+                for ((out, value), centre) in panel.iter_mut().zip(&row[done..]).zip(&centre[done..]) {
                     out.0[lane] = value - centre;
                 }
             }
-        }
-        None => {
-            for (lane, row) in rows.iter().enumerate() {
-                for (out, value) in panel.iter_mut().zip(*row) {
+            None => {
+                for (out, value) in panel.iter_mut().zip(&row[done..]) {
                     out.0[lane] = *value;
                 }
             }
@@ -130,6 +144,32 @@ mod tests {
             assert_eq!(panels.norms()[0].0[3], 61.0);
             assert_eq!(panels.panel(1)[0].0[..2], [31.0, 0.0]);
             assert_eq!(panels.norms()[1].0[..2], [31.0f32 * 31.0 + 32.0 * 32.0, f32::INFINITY]);
+        }
+    }
+
+    #[test]
+    fn every_tier_packs_each_value_into_its_place() {
+        for (dim, n) in [(1, 16), (15, 33), (16, 16), (17, 40), (48, 31), (100, 17)] {
+            let rows: Vec<f32> = (0..dim * n).map(|at| (at * at % 8_191) as f32 - 4_000.0).collect();
+            let centre: Vec<f32> = (0..dim).map(|at| at as f32 / 8.0).collect();
+            for (tier, centre) in
+                Tier::available().into_iter().flat_map(|t| [(t, None), (t, Some(centre.as_slice()))])
+            {
+                let mut panels = Panels::default();
+                panels.fill(tier, dim, rows.chunks_exact(dim), centre);
+                for (at, value) in rows.iter().enumerate() {
+                    let (row, k) = (at / dim, at % dim);
+                    let expected = value - centre.map_or(0.0, |c| c[k]);
+                    assert_eq!(
+                        panels.panel(row / LANES)[k].0[row % LANES],
+                        expected,
+                        "{tier:?} {dim}: value {k} of {row}"
+                    );
+                }
+                let filling =
+                    panels.panel(panels.count() - 1).iter().flat_map(|lane| &lane.0[(n - 1) % LANES + 1..]);
+                assert!(filling.into_iter().all(|value| *value == 0.0));
+            }
         }
     }
 }
