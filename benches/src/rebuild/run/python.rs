@@ -24,6 +24,8 @@ const SCRIPTS: [(&str, &str); 6] = [
     ("requirements.txt", include_str!("../../../peers/requirements.txt")),
     ("requirements-data.txt", include_str!("../../../peers/requirements-data.txt")),
 ];
+/// Tells `OpenBLAS` which kernels to use.
+const CORE: &str = "OPENBLAS_CORETYPE";
 const REMEDY: &str = "make the environment of the peers once: gameday bench setup";
 
 /// A Python in which every peer can be imported.
@@ -61,6 +63,9 @@ impl Python {
             NoAnswer::Failed(why) => failed(why),
         })?;
         found.versions = serde_json::from_str(&answer.stdout).map_err(|e| failed(e.to_string()))?;
+        if let Some(core) = openblas() {
+            found.versions.insert("openblas".into(), format!("as {core}"));
+        }
         Ok(found)
     }
 
@@ -72,11 +77,26 @@ impl Python {
         // Whatever the shell says: as many threads as asked for, and none that spin while others work.
         command.envs([("OMP_NUM_THREADS", &threads), ("OPENBLAS_NUM_THREADS", &threads)]);
         command.env("OMP_WAIT_POLICY", "passive");
-        ["OPENBLAS_CORETYPE", "PYTHONPATH", "PYTHONHOME"]
-            .iter()
-            .for_each(|name| _ = command.env_remove(name));
+        [CORE, "PYTHONPATH", "PYTHONHOME"].iter().for_each(|name| _ = command.env_remove(name));
+        command.envs(openblas().map(|core| (CORE, core)));
         command
     }
+}
+
+/// The kernels that FAISS's `OpenBLAS` is to use: the widest that this processor runs. Left alone, a library older than the
+/// processor may take its slowest: on an AMD EPYC of family 26 an `IVF_FLAT` was trained in 9.0 s instead of 2.2.
+fn openblas() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512cd") {
+            return Some("SkylakeX");
+        }
+        if has!("avx2") && has!("fma") {
+            return Some("Haswell");
+        }
+    }
+    None
 }
 
 /// Makes the environment, and with `data` fetches the real data sets; the script talks to the terminal itself.
@@ -172,6 +192,18 @@ mod tests {
         fs::write(cache.path().join("peers/ready"), pins()).unwrap();
         let error = Python::find(cache.path(), 2, &|| false).unwrap_err();
         assert!(error.what.contains("cannot be imported"), "{error}");
+    }
+
+    #[test]
+    fn a_peer_is_told_its_kernels_and_nothing_else_of_the_shell_reaches_it() {
+        let (program, script) = ("python".into(), "peer.py".into());
+        let python = Python { program, script, threads: 3, versions: BTreeMap::new() };
+        let command = python.command(&["versions"]);
+        let of = |name: &str| {
+            command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value?.to_str())
+        };
+        assert_eq!((of("OMP_NUM_THREADS"), of(CORE)), (Some("3"), openblas()));
+        assert!(command.get_envs().any(|(key, value)| key == "PYTHONPATH" && value.is_none()));
     }
 
     #[test]
