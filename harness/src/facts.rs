@@ -41,6 +41,8 @@ pub struct Facts {
     pub stores: Vec<StoreFacts>,
     /// Passes over the frozen queries, by number.
     pub quality: BTreeMap<u8, (u64, Quality)>,
+    /// The best recall of any pass before the fault, those that were made anew among them.
+    pub best_before: f64,
     /// Each region's own copy of a store, where all are compared: the last attempt to read it.
     pub copies: Vec<Copy>,
     /// What the acts that were seen to take effect left standing when the storm ended.
@@ -184,6 +186,7 @@ impl Facts {
             phase_seqs: Vec::new(),
             steps: Vec::new(),
             quality: BTreeMap::new(),
+            best_before: 0.0,
             copies: Vec::new(),
             dangling: Vec::new(),
             notes: Vec::new(),

@@ -13,6 +13,7 @@ use crate::{
     journal::{EventKind, Quality},
     judge::unsteady,
     ledger::{Ledger, Survivors},
+    plan::SETTLE_LIMIT,
     time::Dur,
     topology::Role,
 };
@@ -23,7 +24,7 @@ const QUERY_LIMIT: Dur = Dur::from_secs(2);
 const PASS_LIMIT: Dur = Dur::from_secs(600);
 /// Queries under way at once.
 const SIDE_BY_SIDE: usize = 8;
-/// Times that a baseline is taken, until one is steady, and the pause between two of them.
+/// Times that a baseline is taken, until one is steady or the time to settle is over, and the pause between two of them.
 const BASELINES: u32 = 20;
 const BETWEEN_BASELINES: Dur = Dur::from_secs(1);
 /// Probes take turns with this many golden queries.
@@ -60,9 +61,11 @@ impl Stage {
         let queries = self.queries();
         let records: Vec<(u64, u64)> = (0..self.corpus.vectors).map(|k| (k, 0)).collect();
         let truth = exact_neighbours(&self.corpus, &queries, &records, self.plan.most_neighbours());
+        let deadline_us = self.clock.now_us().saturating_add(SETTLE_LIMIT.us());
         for _ in 1..BASELINES {
             let (first, second, answers) = self.two_passes(&queries, &truth).await?;
-            let Some(why) = unsteady(&first, &second) else {
+            let unsteady = unsteady(&first, &second).filter(|_| self.clock.now_us() < deadline_us);
+            let Some(why) = unsteady else {
                 return Ok(Arc::new(self.golden(queries, truth, &answers)));
             };
             self.journal.record(EventKind::Noted(format!("{why}; the queries are asked again")))?;

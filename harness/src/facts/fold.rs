@@ -72,6 +72,9 @@ impl Facts {
                 }
             }
             EventKind::Quality(q) => {
+                if q.pass < 3 {
+                    self.best_before = self.best_before.max(crate::judge::recall(&q.hits, q.k));
+                }
                 self.quality.insert(q.pass, (seq, *q));
             }
             EventKind::Noted(note) => self.notes.push(note),

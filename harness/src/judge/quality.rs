@@ -110,6 +110,13 @@ pub(super) fn findings(facts: &Facts) -> Option<Finding> {
     if let Some(why) = unsteady(before, again) {
         return Some(finding.because(Unknown, format!("{why}: not a steady baseline")));
     }
+    let least = baseline.min(recall(&again.hits, again.k));
+    if facts.best_before - least > BASELINES_APART {
+        let best = facts.best_before;
+        let why =
+            format!("recall was {best:.3} and fell to {least:.3} before the fault: not a steady baseline");
+        return Some(finding.because(Unknown, why));
+    }
     if baseline < BASELINE_MIN {
         let why = format!(
             "recall was {baseline:.3} before the fault, under {BASELINE_MIN}: there was nothing to lose"

@@ -37,6 +37,10 @@ enum Lie {
     PoorBaseline,
     /// Odd queries are refused in so many passes of the baseline; nothing is wrong after the restart.
     SettlesAfter(u64),
+    /// From the second pass on, a fifth of each odd query's answer is missing, for good.
+    DecaysInBaseline,
+    /// Odd queries hang before the storm.
+    HangsBeforeStorm,
     /// A key is listed twice, with two values, far apart.
     TwiceFarApart,
     /// Searches are refused once load has stopped.
@@ -158,6 +162,14 @@ impl System for LyingSystem {
                     return refused();
                 }
             }
+            (Lie::DecaysInBaseline, _) if s.passes.load(SeqCst) > 0 && s.odd.iter().any(|q| q == query) => {
+                let mut answer = self.inner.search(query, k).await?;
+                answer.truncate(k * 4 / 5);
+                return Ok(answer);
+            }
+            (Lie::HangsBeforeStorm, _) if !s.in_phase(Phase::Storm) && s.odd.iter().any(|q| q == query) => {
+                std::future::pending().await
+            }
             (Lie::SettlesAfter(passes), _)
                 if s.passes.load(SeqCst) < passes && s.odd.iter().any(|q| q == query) =>
             {
@@ -273,6 +285,13 @@ fn a_baseline_is_taken_anew_until_it_is_steady_but_not_for_ever() {
     assert_eq!((settled.verdict, again(&settled)), (harness::verdict::Verdict::Pass, 2));
     let never = told(&text, Lie::SettlesAfter(u64::MAX));
     assert_eq!((never.verdict, again(&never)), (harness::verdict::Verdict::Unknown, 19));
+    // What was lost while the baseline was taken is no lower bar.
+    let decayed = told(&text, Lie::DecaysInBaseline);
+    assert_eq!((decayed.verdict, again(&decayed)), (harness::verdict::Verdict::Unknown, 1));
+    // Answers that never come take long: the time to settle is the limit, not the number of times.
+    let silent = told(&text, Lie::HangsBeforeStorm);
+    assert_eq!(silent.verdict, harness::verdict::Verdict::Unknown);
+    assert!(again(&silent) < 19, "{:?}", silent.notes);
 }
 
 #[test]
