@@ -11,7 +11,8 @@ pub(super) const PAGE_BYTES: usize = 8 << 20;
 pub struct Record {
     /// The key.
     pub key: u64,
-    /// Write number, chosen by the writer; only [`Engine::apply`](super::Engine::apply) compares it.
+    /// Write number, chosen by the writer, who gives no two writes of a key the same; only
+    /// [`Engine::apply`](super::Engine::apply) compares it.
     pub ver: u64,
     /// The values.
     pub vector: Vec<f32>,

@@ -121,11 +121,12 @@ async fn writes_go_on_while_backups_are_taken() {
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let writer = stack.client.clone();
     let writes = tokio::spawn(async move {
+        // Every write has a number of its own: of two writes of a key with one number no follower takes the second.
         let mut ver = 2;
         while stopped.try_recv().is_err() {
             writer.put(record(ver * 7 % 250, ver)).await.unwrap();
-            writer.delete(ver * 11 % 250, ver).await.unwrap();
-            ver += 1;
+            writer.delete(ver * 11 % 250, ver + 1).await.unwrap();
+            ver += 2;
         }
     });
     stack.full().await;
