@@ -7,6 +7,9 @@
 //! `unsafe` is for calling functions compiled for an instruction set that the processor
 //! was asked about, and prefetching.
 
+#[cfg(target_arch = "x86_64")]
+mod fours;
+
 use crate::Metric;
 use std::sync::OnceLock;
 
@@ -99,26 +102,35 @@ impl Kernel {
     }
 
     /// Distances from `query` to the `rows` of `data`, in their order, replacing what `out` held.
+    pub(crate) fn rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+        self.listed::<true>(query, data, rows, out);
+    }
+
+    /// The same of rows that were asked for a moment ago, and are still near.
+    pub(crate) fn near_rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+        self.listed::<false>(query, data, rows, out);
+    }
+
     #[cfg_attr(
         target_arch = "x86_64",
         expect(unsafe_code, reason = "functions compiled for a detected instruction set")
     )]
-    pub(crate) fn rows(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+    fn listed<const FAR: bool>(self, query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
         match (self.tier, self.space) {
-            (Tier::Portable, Space::L2) => listed::<false>(query, data, rows, out),
-            (Tier::Portable, Space::Product) => listed::<true>(query, data, rows, out),
+            (Tier::Portable, Space::L2) => listed::<false, FAR>(query, data, rows, out),
+            (Tier::Portable, Space::Product) => listed::<true, FAR>(query, data, rows, out),
             // SAFETY: the tier exists only where AVX2 was detected.
             #[cfg(target_arch = "x86_64")]
-            (Tier::Avx2, Space::L2) => unsafe { avx2::listed::<false>(query, data, rows, out) },
+            (Tier::Avx2, Space::L2) => unsafe { avx2::listed::<false, FAR>(query, data, rows, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Tier::Avx2, Space::Product) => unsafe { avx2::listed::<true>(query, data, rows, out) },
+            (Tier::Avx2, Space::Product) => unsafe { avx2::listed::<true, FAR>(query, data, rows, out) },
             // SAFETY: the tier exists only where AVX-512F was detected.
             #[cfg(target_arch = "x86_64")]
-            (Tier::Avx512, Space::L2) => unsafe { avx512::listed::<false>(query, data, rows, out) },
+            (Tier::Avx512, Space::L2) => unsafe { fours::listed::<false, FAR>(query, data, rows, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Tier::Avx512, Space::Product) => unsafe { avx512::listed::<true>(query, data, rows, out) },
+            (Tier::Avx512, Space::Product) => unsafe { fours::listed::<true, FAR>(query, data, rows, out) },
         }
     }
 
@@ -149,21 +161,13 @@ impl Kernel {
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! tier {
-    ($name:ident, $features:literal) => {
+    ($name:ident, $features:literal, { $($more:item)* }) => {
         mod $name {
+            $($more)*
+
             #[target_feature(enable = $features)]
             pub(super) fn one<const PRODUCT: bool>(a: &[f32], b: &[f32]) -> f32 {
                 super::one::<PRODUCT>(a, b)
-            }
-
-            #[target_feature(enable = $features)]
-            pub(super) fn listed<const PRODUCT: bool>(
-                query: &[f32],
-                data: &[f32],
-                rows: &[u32],
-                out: &mut Vec<f32>,
-            ) {
-                super::listed::<PRODUCT>(query, data, rows, out);
             }
 
             #[target_feature(enable = $features)]
@@ -175,23 +179,38 @@ macro_rules! tier {
 }
 
 #[cfg(target_arch = "x86_64")]
-tier!(avx2, "avx2");
+tier!(avx2, "avx2", {
+    #[target_feature(enable = "avx2")]
+    pub(super) fn listed<const PRODUCT: bool, const FAR: bool>(
+        query: &[f32],
+        data: &[f32],
+        rows: &[u32],
+        out: &mut Vec<f32>,
+    ) {
+        super::listed::<PRODUCT, FAR>(query, data, rows, out);
+    }
+});
 #[cfg(target_arch = "x86_64")]
-tier!(avx512, "avx512f");
+tier!(avx512, "avx512f", {});
 
 // Plain loops, for what is called from them must be inlined to be compiled for the tier: a closure handed to the
 // standard library is not.
 
 #[inline(always)]
-fn listed<const PRODUCT: bool>(query: &[f32], data: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+fn listed<const PRODUCT: bool, const FAR: bool>(
+    query: &[f32],
+    data: &[f32],
+    rows: &[u32],
+    out: &mut Vec<f32>,
+) {
     let dim = query.len();
     out.clear();
     out.resize(rows.len(), 0.0);
-    for &row in &rows[..rows.len().min(AHEAD)] {
+    for &row in rows.iter().take(if FAR { AHEAD } else { 0 }) {
         prefetch(&data[row as usize * dim..][..dim]);
     }
     for (at, distance) in out.iter_mut().enumerate() {
-        if let Some(&coming) = rows.get(at + AHEAD) {
+        if FAR && let Some(&coming) = rows.get(at + AHEAD) {
             prefetch(&data[coming as usize * dim..][..dim]);
         }
         *distance = one::<PRODUCT>(query, &data[rows[at] as usize * dim..][..dim]);
@@ -205,10 +224,14 @@ fn listed<const PRODUCT: bool>(query: &[f32], data: &[f32], rows: &[u32], out: &
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a prefetch reads nothing"))]
 pub(crate) fn prefetch<T>(row: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(64 / size_of::<T>()).take(8) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint; it has no effect on memory, and every x86-64 processor has it (SSE).
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        const LINE: usize = 64;
+        let start = row.as_ptr().cast::<i8>();
+        for line in 0..size_of_val(row).div_ceil(LINE).min(8) {
+            // SAFETY: a hint; it has no effect on memory, and every x86-64 processor has it (SSE).
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line * LINE)) };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = row;
@@ -278,6 +301,7 @@ mod tests {
         let products: Vec<Kernel> =
             kernels.iter().map(|kernel| Kernel { space: Space::Product, ..*kernel }).collect();
         let mut out = Vec::new();
+        let list = [2, 0, 1, 1, 0, 2, 2, 1, 0, 0, 1];
         for dim in (1..=200).chain([768, 1_000]) {
             for tiers in [&kernels, &products] {
                 let portable = tiers[0];
@@ -287,11 +311,14 @@ mod tests {
                 for tier in tiers {
                     let one = data.chunks_exact(dim).map(|row| tier.distance(&query, row).to_bits());
                     assert!(one.eq(expected.iter().copied()), "{tier:?}, {dim} values");
-                    tier.rows(&query, &data, &[0, 1, 2], &mut out);
-                    assert!(
-                        out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()),
-                        "{tier:?} rows, {dim}"
-                    );
+                    for near in [false, true] {
+                        match near {
+                            false => tier.rows(&query, &data, &list, &mut out),
+                            true => tier.near_rows(&query, &data, &list, &mut out),
+                        }
+                        let expected = list.iter().map(|&row| expected[row as usize]);
+                        assert!(out.iter().map(|d| d.to_bits()).eq(expected), "{tier:?} rows, {dim}");
+                    }
                     tier.all(&query, &data, &mut out);
                     assert!(
                         out.iter().map(|d| d.to_bits()).eq(expected.iter().copied()),

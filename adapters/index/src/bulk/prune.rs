@@ -191,7 +191,7 @@ impl<'a> Pruner<'a> {
             let link = left[0];
             links[count] = link;
             count += 1;
-            kernel.rows(rows.row(link), rows.data, &left[1..], distances);
+            kernel.near_rows(rows.row(link), rows.data, &left[1..], distances);
             let mut kept = 0;
             for at in 1..left.len() {
                 let behind = nearer * distances[at - 1] < far[at];
