@@ -15,14 +15,17 @@ pub(crate) struct Device {
     remote: Option<Remote>,
     /// Whether the engine has answered anything: one that was never asked built nothing.
     answered: bool,
+    /// The processor's kernels.
+    tier: &'static str,
     ran: Ran,
 }
 
 impl Device {
-    /// The engine asked for, or the processor if it cannot be had.
-    pub(crate) fn open(engine: Engine, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
-        let ran = Ran { engine: Engine::Cpu, tier: Tier::detect().name().to_owned(), note: None };
-        let mut device = Self { remote: None, answered: false, ran };
+    /// The engine asked for, or the processor if it cannot be had; `lists` says whether it is for inverted lists.
+    pub(crate) fn open(engine: Engine, lists: bool, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
+        let tier = Tier::detect().name(lists);
+        let ran = Ran { engine: Engine::Cpu, tier: tier.to_owned(), note: None };
+        let mut device = Self { remote: None, answered: false, tier, ran };
         if engine == Engine::OpenCl {
             match Remote::open(progress) {
                 Ok(remote) => {
@@ -41,7 +44,7 @@ impl Device {
             return self.ran;
         }
         let note = "opencl: there was nothing to ask it: so few vectors need no search for neighbours";
-        Ran { engine: Engine::Cpu, tier: Tier::detect().name().to_owned(), note: Some(note.to_owned()) }
+        Ran { engine: Engine::Cpu, tier: self.tier.to_owned(), note: Some(note.to_owned()) }
     }
 
     /// See [`assign::nearest_centres`]; for all rows.
@@ -90,7 +93,7 @@ impl Device {
         match lost {
             Lost::Cancelled => Err(BuildError::Cancelled),
             Lost::Failed(why) => {
-                let tier = Tier::detect().name().to_owned();
+                let tier = self.tier.to_owned();
                 self.ran = Ran { engine: Engine::Cpu, tier, note: Some(format!("opencl: {why}")) };
                 Ok(())
             }

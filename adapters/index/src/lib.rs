@@ -72,7 +72,7 @@ mod vectors;
 
 pub use engine::{BuildError, Engine, Ran, build};
 pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
-pub use nearest::nearest;
+pub use nearest::{Rounded, nearest};
 pub use rows_file::RowsFile;
 pub use searcher::{Index, Neighbor, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};

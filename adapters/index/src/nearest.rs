@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::Vectors;
 use crate::bulk::assign::{MOST_CENTRES, MOST_NEAREST, nearest_centres};
+use crate::bulk::narrow::coarse::Coarse;
 use crate::bulk::rows::Rows;
 use crate::engine::Progress;
 
@@ -30,6 +31,36 @@ pub fn nearest(rows: Vectors<'_>, centres: Vectors<'_>, f: usize) -> Option<Vec<
     .ok()
 }
 
+/// Rows rounded to bytes, once for many rounds of k-means.
+#[derive(Debug)]
+pub struct Rounded {
+    dim: usize,
+    coarse: Coarse,
+    rows: usize,
+}
+
+impl Rounded {
+    /// Rounds them, by all processors; `None` if they are all alike or boundless.
+    pub fn of(rows: Vectors<'_>) -> Option<Self> {
+        let list: Vec<u32> = (0..rows.len() as u32).collect();
+        let mut heard = |_| ControlFlow::Continue(());
+        let all = Rows { dim: rows.dim(), data: rows.data() };
+        let coarse = Coarse::of(all, &list, &mut Progress::new(&mut heard)).ok()??;
+        Some(Self { dim: rows.dim(), coarse, rows: list.len() })
+    }
+
+    /// The positions of a nearest centre of each row, as near as bytes can tell; `None` if the dimensions differ, or there
+    /// is no sensible grid for the centres.
+    pub fn nearest(&self, centres: Vectors<'_>) -> Option<Vec<u32>> {
+        if centres.dim() != self.dim || centres.is_empty() {
+            return None;
+        }
+        let mut heard = |_| ControlFlow::Continue(());
+        let centres = Rows { dim: centres.dim(), data: centres.data() };
+        self.coarse.nearest(centres, self.rows, &mut Progress::new(&mut heard)).ok()?
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +76,9 @@ mod tests {
         assert_eq!(nearest(rows, centres, 0), None);
         let wide = Vectors::new(3, &ids[..2], &data).unwrap();
         assert_eq!(nearest(wide, centres, 1), None);
+        let rounded = Rounded::of(centres).unwrap();
+        assert_eq!(rounded.nearest(centres), Some(vec![0, 1, 2]));
+        assert_eq!(rounded.nearest(wide), None);
+        assert!(Rounded::of(Vectors::new(2, &ids[..2], &[0.0; 4]).unwrap()).is_none());
     }
 }

@@ -186,7 +186,7 @@ mod tests {
         let rows = Rows { dim: 3, data: &data };
         let mut heard = |_| ControlFlow::Continue(());
         let mut progress = Progress::new(&mut heard);
-        let mut device = Device::open(Engine::Cpu, &mut progress).unwrap();
+        let mut device = Device::open(Engine::Cpu, false, &mut progress).unwrap();
         let buckets = buckets(rows, 4, 1, &mut device, &mut progress).unwrap();
         let mut order = buckets.order();
         let leaves = buckets.leaves(rows, 1, &mut progress).unwrap();

@@ -1,13 +1,15 @@
 //! The tile with 24 running sums in 512-bit registers.
 
-use super::{Counts, LANES, Lane, ROWS, Tile, WordTile, Words};
+use super::{Counts, Form, LANES, Lane, RAISE, ROWS, Tile, WordTile, Words};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_cvtsi32_si128, _mm512_castpd_ps, _mm512_castps_pd, _mm512_dpbusd_epi32,
-    _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_loadu_ps,
-    _mm512_min_epi32, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_f32x4, _mm512_sll_epi32, _mm512_store_ps, _mm512_store_si512, _mm512_sub_epi32,
-    _mm512_sub_ps, _mm512_ternarylogic_epi32, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
-    _mm512_unpacklo_ps,
+    __m512, __m512i, _mm_cvtsi32_si128, _mm512_add_epi32, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_castsi512_ps, _mm512_cvtepi32_epi8,
+    _mm512_cvtepi32_epi16, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps,
+    _mm512_inserti32x4, _mm512_inserti64x4, _mm512_load_ps, _mm512_load_si512, _mm512_loadu_ps,
+    _mm512_max_ps, _mm512_min_epi32, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_sll_epi32, _mm512_srai_epi32,
+    _mm512_store_ps, _mm512_store_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_ternarylogic_epi32,
+    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 #[target_feature(enable = "avx512f")]
@@ -105,6 +107,86 @@ fn turned(of: [__m512; LANES]) -> [__m512; LANES] {
     out
 }
 
+/// See `words::pack_words`: of all whole chunks of 64 values; answers how many values those are.
+#[expect(unsafe_code, reason = "loads whose bounds are asserted, and aligned stores of whole lanes")]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn turn_words(
+    form: Form,
+    rows: &[&[f32]; LANES],
+    centre: &[f32],
+    scale: f32,
+    panel: &mut [Words],
+) -> usize {
+    const CHUNK: usize = 64;
+    let whole = centre.len() / CHUNK * CHUNK;
+    assert!(rows.iter().all(|row| row.len() >= whole));
+    let (least, most) = form.ends();
+    let (least, most, scale) = (_mm512_set1_ps(least), _mm512_set1_ps(most), _mm512_set1_ps(scale));
+    let raise = _mm512_set1_epi32(if form == Form::Raised { RAISE } else { 0 });
+    let words = if form == Form::Pairs { 2 } else { 4 };
+    let low = if form == Form::Halves { panel.len() / 2 } else { 0 };
+    for at in (0..whole).step_by(CHUNK) {
+        // One or two words for each four values of a row.
+        let mut of = [[_mm512_setzero_si512(); LANES]; 2];
+        for (lane, row) in rows.iter().enumerate() {
+            let mut values = [_mm512_setzero_si512(); 4];
+            for (part, values) in values.iter_mut().enumerate() {
+                // SAFETY: `at + CHUNK` values are within `whole`, which the centre has, and every row.
+                let (value, origin) = unsafe {
+                    let place = at + part * LANES;
+                    (_mm512_loadu_ps(row.as_ptr().add(place)), _mm512_loadu_ps(centre.as_ptr().add(place)))
+                };
+                let value = _mm512_mul_ps(_mm512_sub_ps(value, origin), scale);
+                // What is no number becomes the least.
+                let value = _mm512_min_ps(_mm512_max_ps(value, least), most);
+                *values = _mm512_add_epi32(_mm512_cvtps_epi32(value), raise);
+            }
+            if form == Form::Pairs {
+                of[0][lane] = words_of(values[0], values[1]);
+                of[1][lane] = words_of(values[2], values[3]);
+            } else {
+                of[0][lane] = bytes_of(values);
+                if form == Form::Halves {
+                    of[1][lane] = of[0][lane];
+                    of[0][lane] = bytes_of(values.map(|value| _mm512_srai_epi32::<8>(value)));
+                }
+            }
+        }
+        let places = if form == Form::Pairs {
+            [Some(at / words), Some(at / words + LANES)]
+        } else {
+            [Some(at / words), (form == Form::Halves).then_some(low + at / words)]
+        };
+        for (of, place) in of.iter().zip(places) {
+            let Some(place) = place else { continue };
+            let turned = turned(of.map(|of| _mm512_castsi512_ps(of)));
+            for (to, turned) in panel[place..place + LANES].iter_mut().zip(turned) {
+                // SAFETY: a lane is sixteen words, aligned to 64 bytes.
+                unsafe { _mm512_store_ps(to.0.as_mut_ptr().cast(), turned) };
+            }
+        }
+    }
+    whole
+}
+
+/// Two times sixteen values as 16 bits each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn words_of(a: __m512i, b: __m512i) -> __m512i {
+    let low = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(a));
+    _mm512_inserti64x4::<1>(low, _mm512_cvtepi32_epi16(b))
+}
+
+/// The low bytes of four times sixteen values.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn bytes_of([a, b, c, d]: [__m512i; 4]) -> __m512i {
+    let first = _mm512_castsi128_si512(_mm512_cvtepi32_epi8(a));
+    let second = _mm512_inserti32x4::<1>(first, _mm512_cvtepi32_epi8(b));
+    let third = _mm512_inserti32x4::<2>(second, _mm512_cvtepi32_epi8(c));
+    _mm512_inserti32x4::<3>(third, _mm512_cvtepi32_epi8(d))
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn pairs(a: &[Words], half: usize, b: &[Words], out: &mut WordTile) {
     match b.len() / a.len().max(1) {
@@ -162,11 +244,11 @@ fn words<const N: usize, const QUADS: bool>(a: &[Words], half: usize, b: &[Words
 
 /// See `Micro::least`; written out, for compilers make halves of it.
 #[expect(unsafe_code, reason = "aligned loads and stores of whole lanes")]
+#[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn least(
-    tile: &WordTile,
-    panel: usize,
-    bases: &[i32; ROWS],
+pub(super) fn least<'s>(
+    products: impl Iterator<Item = &'s Counts>,
+    bases: &[i32],
     shift: u32,
     keep: i32,
     first: i32,
@@ -176,9 +258,9 @@ pub(super) fn least(
     let keep = _mm512_set1_epi32(keep);
     // SAFETY: a lane is sixteen values, aligned to 64 bytes.
     let mut found = unsafe { _mm512_load_si512(least.0.as_ptr().cast()) };
-    for ((tile, &base), number) in tile.iter().zip(bases).zip(first..) {
+    for ((product, &base), number) in products.zip(bases).zip(first..) {
         // SAFETY: as above.
-        let product = unsafe { _mm512_load_si512(tile[panel].0.as_ptr().cast()) };
+        let product = unsafe { _mm512_load_si512(product.0.as_ptr().cast()) };
         let key = _mm512_sub_epi32(_mm512_set1_epi32(base), _mm512_sll_epi32(product, shift));
         // Of `keep` the key's bits, of the others the number's.
         let key = _mm512_ternarylogic_epi32::<0xca>(keep, key, _mm512_set1_epi32(number));

@@ -8,6 +8,8 @@
 //! `unsafe` is for calling functions compiled for an instruction set that the processor was asked about.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -51,6 +53,9 @@ pub(crate) enum Tier {
     /// The same, with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
+    /// The same, with the matrix unit for bytes; all that is not bytes is done as `Vnni` does it.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 impl Tier {
@@ -74,6 +79,9 @@ impl Tier {
                 tiers.push(Self::Avx512);
                 if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
                     tiers.push(Self::Vnni);
+                    if amx::granted() {
+                        tiers.push(Self::Amx);
+                    }
                 }
             }
         }
@@ -82,14 +90,18 @@ impl Tier {
 }
 
 impl Tier {
-    /// The name a report shows.
-    pub(crate) fn name(self) -> &'static str {
+    /// The name a report shows; whole numbers are for inverted lists alone.
+    pub(crate) fn name(self, lists: bool) -> &'static str {
         match self {
             Self::Portable => "fp32 portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "fp32 avx2",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Vnni => "fp32 avx512",
+            Self::Vnni if lists => "fp32 avx512, int8 vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx if lists => "fp32 avx512, int8 amx",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 | Self::Vnni | Self::Amx => "fp32 avx512",
         }
     }
 }
@@ -285,8 +297,23 @@ impl Micro for Vnni {
         least: &mut Counts,
     ) {
         // SAFETY: as above.
-        unsafe { avx512::least(tile, panel, bases, shift, keep, first, least) }
+        unsafe { avx512::least(tile.iter().map(|row| &row[panel]), bases, shift, keep, first, least) }
     }
+}
+
+/// As [`Micro::least`], of sixteen rows.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn least_of(
+    sums: &amx::Sums,
+    bases: &[i32],
+    shift: u32,
+    keep: i32,
+    first: i32,
+    least: &mut Counts,
+) {
+    avx512::least(sums.iter(), bases, shift, keep, first, least);
 }
 
 /// Defines `$name(tier, ..)`: the generic function `$body::<Micro>`, compiled for each tier, called for the one given.
@@ -324,7 +351,7 @@ macro_rules! on_tier {
                 $crate::tile::Tier::Avx512 => unsafe { avx512 $(::<$n>)? ($($arg),*) },
                 // SAFETY: the tier exists only where AVX-512F, VL, BW and VNNI were detected.
                 #[cfg(target_arch = "x86_64")]
-                $crate::tile::Tier::Vnni => unsafe { vnni $(::<$n>)? ($($arg),*) },
+                $crate::tile::Tier::Vnni | $crate::tile::Tier::Amx => unsafe { vnni $(::<$n>)? ($($arg),*) },
             }
         }
     };

@@ -3,7 +3,8 @@
 //! Sums of integers have one result in any order, so every tier agrees by nature; and a word is multiplied in one
 //! instruction (VNNI), so these tiles are two and four times as fast as those of floats.
 //!
-//! **Pairs** are two signed 16-bit values. **Quads** are four bytes: unsigned ones of at most 127 in the columns (`b`),
+//! **Pairs** are two signed 16-bit values. **Halves** are the same values cut in two for the matrix unit, which knows
+//! bytes: words of their high bytes, then words of their low bytes. **Quads** are four bytes: unsigned ones of at most 127 in the columns (`b`),
 //! signed ones of at least -127 in the rows (`a`), so that no pair of products exceeds 16 bits. What does not fill a word
 //! is zero.
 
@@ -35,6 +36,8 @@ pub(crate) type WordTile = [[Counts; WIDE]; ROWS];
 pub(crate) enum Form {
     /// Two signed values of 16 bits.
     Pairs,
+    /// Values of 16 bits as high bytes (signed), and behind all of them low bytes (unsigned), four a word.
+    Halves,
     /// Four signed bytes: for rows.
     Signed,
     /// Four bytes, 64 more than the value: for columns.
@@ -45,30 +48,129 @@ pub(crate) enum Form {
 pub(crate) const RAISE: i32 = 64;
 
 impl Form {
-    /// Values of a word.
-    pub(crate) fn values(self) -> usize {
-        if self == Self::Pairs { 2 } else { 4 }
+    /// Values of 16 bits, as this tier multiplies them fastest.
+    pub(crate) fn fine(tier: Tier) -> Self {
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx => Self::Halves,
+            _ => Self::Pairs,
+        }
+    }
+
+    /// The least and the greatest value.
+    pub(super) fn ends(self) -> (f32, f32) {
+        match self {
+            Self::Pairs | Self::Halves => (-32_767.0, 32_767.0),
+            Self::Signed => (-127.0, 127.0),
+            Self::Raised => (-64.0, 63.0),
+        }
+    }
+
+    /// Parts of a row that lie one behind the other.
+    pub(crate) fn planes(self) -> usize {
+        if self == Self::Halves { 2 } else { 1 }
+    }
+
+    /// Words of a row of `dim` values, with those that this tier wants to be filled up.
+    pub(crate) fn width(self, tier: Tier, dim: usize) -> usize {
+        let words = dim.div_ceil(if self == Self::Pairs { 2 } else { 4 });
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx => self.planes() * super::amx::padded(words),
+            _ => self.planes() * words,
+        }
+    }
+
+    /// Squared lengths of the rows of a panel of 16-bit values.
+    pub(crate) fn squares(self, panel: &[Words]) -> [i32; LANES] {
+        let mut sums = [0i32; LANES];
+        let mut add = |lane: usize, values: [i32; 2]| {
+            let squares = values.map(|value| value.wrapping_mul(value));
+            sums[lane] = sums[lane].wrapping_add(squares[0]).wrapping_add(squares[1]);
+        };
+        match self {
+            Self::Halves => {
+                let (high, low) = panel.split_at(panel.len() / 2);
+                for (high, low) in high.iter().zip(low) {
+                    for lane in 0..LANES {
+                        let (high, low) = (high.0[lane].to_le_bytes(), low.0[lane].to_le_bytes());
+                        let value = |at: usize| i32::from(high[at] as i8) << 8 | i32::from(low[at]);
+                        add(lane, [value(0), value(1)]);
+                        add(lane, [value(2), value(3)]);
+                    }
+                }
+            }
+            _ => {
+                for words in panel {
+                    for (lane, &word) in words.0.iter().enumerate() {
+                        let (a, b) = pair_of(word);
+                        add(lane, [a, b]);
+                    }
+                }
+            }
+        }
+        sums
     }
 }
 
-/// Rounds `(row - centre) * scale` and packs it as row `lane` of a panel.
+/// Rounds `(row - centre) * scale` and packs up to sixteen rows into a panel of zeros.
 pub(crate) fn pack_words(
     tier: Tier,
     form: Form,
-    row: &[f32],
+    rows: &[&[f32]],
     centre: &[f32],
     scale: f32,
-    lane: usize,
     panel: &mut [Words],
 ) {
-    match form {
-        Form::Pairs => pairs_of(tier, row, centre, scale, lane, panel),
-        Form::Signed => signed_of(tier, row, centre, scale, lane, panel),
-        Form::Raised => raised_of(tier, row, centre, scale, lane, panel),
+    let whole = <&[&[f32]; LANES]>::try_from(rows).ok();
+    let done = whole.map_or(0, |rows| turn_words(tier, form, rows, centre, scale, panel));
+    if done == centre.len() {
+        return;
+    }
+    for (lane, row) in rows.iter().enumerate() {
+        let (row, centre) = (&row[done..], &centre[done..]);
+        match form {
+            Form::Pairs => pairs_of(tier, row, centre, scale, lane, &mut panel[done / 2..]),
+            Form::Halves => {
+                let (high, low) = panel.split_at_mut(panel.len() / 2);
+                halves_of(tier, row, centre, scale, lane, &mut high[done / 4..], &mut low[done / 4..]);
+            }
+            Form::Signed => signed_of(tier, row, centre, scale, lane, &mut panel[done / 4..]),
+            Form::Raised => raised_of(tier, row, centre, scale, lane, &mut panel[done / 4..]),
+        }
+    }
+}
+
+/// The same of as many values of sixteen rows as this tier takes at once; answers how many those are.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+)]
+fn turn_words(
+    tier: Tier,
+    form: Form,
+    rows: &[&[f32]; LANES],
+    centre: &[f32],
+    scale: f32,
+    panel: &mut [Words],
+) -> usize {
+    match tier {
+        // SAFETY: the tiers exist only where AVX-512F and AVX-512BW were detected.
+        #[cfg(target_arch = "x86_64")]
+        Tier::Vnni | Tier::Amx => unsafe { super::avx512::turn_words(form, rows, centre, scale, panel) },
+        _ => 0,
     }
 }
 
 on_tier!(fn pairs_of = pairs_body(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]));
+on_tier!(fn halves_of = halves_body(
+    row: &[f32],
+    centre: &[f32],
+    scale: f32,
+    lane: usize,
+    high: &mut [Words],
+    low: &mut [Words],
+));
 on_tier!(fn signed_of = signed_body(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]));
 on_tier!(fn raised_of = raised_body(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]));
 
@@ -79,7 +181,7 @@ const CHUNK: usize = 64;
 fn pairs_body<M: Micro>(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]) {
     let chunks = row.chunks(CHUNK).zip(centre.chunks(CHUNK)).zip(panel.chunks_mut(CHUNK / 2));
     for ((row, centre), panel) in chunks {
-        let rounded = rounded(row, centre, scale, -32_767.0, 32_767.0);
+        let rounded = rounded(row, centre, scale, Form::Pairs.ends());
         for (at, out) in panel.iter_mut().enumerate() {
             out.0[lane] = (rounded[2 * at] as u32 & 0xffff) | (rounded[2 * at + 1] as u32) << 16;
         }
@@ -87,10 +189,27 @@ fn pairs_body<M: Micro>(row: &[f32], centre: &[f32], scale: f32, lane: usize, pa
 }
 
 #[inline(always)]
+fn halves_body<M: Micro>(
+    row: &[f32],
+    centre: &[f32],
+    scale: f32,
+    lane: usize,
+    high: &mut [Words],
+    low: &mut [Words],
+) {
+    let planes = high.chunks_mut(CHUNK / 4).zip(low.chunks_mut(CHUNK / 4));
+    for ((row, centre), (high, low)) in row.chunks(CHUNK).zip(centre.chunks(CHUNK)).zip(planes) {
+        let rounded = rounded(row, centre, scale, Form::Halves.ends());
+        quads(&rounded.map(|value| value >> 8), lane, high);
+        quads(&rounded, lane, low);
+    }
+}
+
+#[inline(always)]
 fn signed_body<M: Micro>(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]) {
     let chunks = row.chunks(CHUNK).zip(centre.chunks(CHUNK)).zip(panel.chunks_mut(CHUNK / 4));
     for ((row, centre), panel) in chunks {
-        let rounded = rounded(row, centre, scale, -127.0, 127.0);
+        let rounded = rounded(row, centre, scale, Form::Signed.ends());
         quads(&rounded, lane, panel);
     }
 }
@@ -99,14 +218,14 @@ fn signed_body<M: Micro>(row: &[f32], centre: &[f32], scale: f32, lane: usize, p
 fn raised_body<M: Micro>(row: &[f32], centre: &[f32], scale: f32, lane: usize, panel: &mut [Words]) {
     let chunks = row.chunks(CHUNK).zip(centre.chunks(CHUNK)).zip(panel.chunks_mut(CHUNK / 4));
     for ((row, centre), panel) in chunks {
-        let mut rounded = rounded(row, centre, scale, -64.0, 63.0);
+        let mut rounded = rounded(row, centre, scale, Form::Raised.ends());
         rounded[..row.len()].iter_mut().for_each(|value| *value += RAISE);
         quads(&rounded, lane, panel);
     }
 }
 
 #[inline(always)]
-fn rounded(row: &[f32], centre: &[f32], scale: f32, least: f32, most: f32) -> [i32; CHUNK] {
+fn rounded(row: &[f32], centre: &[f32], scale: f32, (least, most): (f32, f32)) -> [i32; CHUNK] {
     let mut out = [0; CHUNK];
     for at in 0..row.len() {
         let value = ((row[at] - centre[at]) * scale).round_ties_even();
@@ -128,9 +247,13 @@ fn quads(values: &[i32; CHUNK], lane: usize, panel: &mut [Words]) {
 /// The sum of the products of the values of two words.
 #[inline(always)]
 pub(super) fn pair(a: u32, b: u32) -> i32 {
-    let of = |word: u32| (i32::from(word as u16 as i16), i32::from((word >> 16) as u16 as i16));
-    let ((a, c), (b, d)) = (of(a), of(b));
+    let ((a, c), (b, d)) = (pair_of(a), pair_of(b));
     (a * b).wrapping_add(c * d)
+}
+
+#[inline(always)]
+fn pair_of(word: u32) -> (i32, i32) {
+    (i32::from(word as u16 as i16), i32::from((word >> 16) as u16 as i16))
 }
 
 /// The same of a word of signed bytes with one of unsigned bytes.
@@ -164,25 +287,37 @@ mod tests {
 
     fn panel(form: Form, dim: usize, rows: &[f32]) -> Vec<Words> {
         let centre = vec![0.0; dim];
-        let words = dim.div_ceil(form.values());
+        let words = form.width(Tier::Portable, dim);
         let mut out = vec![Words::ZERO; words * rows.len().div_ceil(LANES * dim)];
-        for (at, row) in rows.chunks_exact(dim).enumerate() {
-            let mut same = out.clone();
+        let rows: Vec<&[f32]> = rows.chunks_exact(dim).collect();
+        for (rows, panel) in rows.chunks(LANES).zip(out.chunks_exact_mut(words)) {
+            pack_words(Tier::Portable, form, rows, &centre, 1.0, panel);
             for tier in Tier::available() {
-                pack_words(
-                    tier,
-                    form,
-                    row,
-                    &centre,
-                    1.0,
-                    at % LANES,
-                    &mut same[at / LANES * words..][..words],
-                );
-                assert!(tier == Tier::Portable || same == out, "{tier:?} packs {form:?} otherwise");
-                out.clone_from(&same);
+                let mut same = vec![Words::ZERO; words];
+                pack_words(tier, form, rows, &centre, 1.0, &mut same);
+                assert!(same == panel, "{tier:?} packs {form:?} of {dim} otherwise");
             }
         }
         out
+    }
+
+    #[test]
+    fn halves_are_the_same_values() {
+        let mut draw = Draw::new(1, *b"halves  ");
+        for dim in (1..20).chain([63, 64, 65, 130, 192]) {
+            let rows: Vec<f32> =
+                (0..40 * dim).map(|_| (draw.next() % 4_001) as f32 - 2_000.0 + 0.25).collect();
+            let (pairs, halves) = (panel(Form::Pairs, dim, &rows), panel(Form::Halves, dim, &rows));
+            let panels = |form: Form, words: &[Words]| -> Vec<[i32; LANES]> {
+                words.chunks_exact(form.width(Tier::Portable, dim)).map(|panel| form.squares(panel)).collect()
+            };
+            let squares = panels(Form::Pairs, &pairs);
+            assert_eq!(panels(Form::Halves, &halves), squares, "{dim} values");
+            for (at, row) in rows.chunks_exact(dim).enumerate() {
+                let square: f64 = row.iter().map(|value| f64::from(value.round_ties_even()).powi(2)).sum();
+                assert_eq!(squares[at / LANES][at % LANES], square as i32, "{dim} values");
+            }
+        }
     }
 
     #[test]

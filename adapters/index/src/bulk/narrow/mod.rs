@@ -8,8 +8,12 @@
 //! centre in its low bits; so the least key is the nearest centre, and the first of equals.
 
 pub(crate) mod coarse;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
 pub(crate) mod sharp;
 
+#[cfg(target_arch = "x86_64")]
+use crate::tile::amx;
 use crate::tile::{Counts, Form, LANES, Micro, ROWS, Tier, WIDE, WordTile, Words, on_tier, pack_words};
 
 /// Words of centres met by a block of rows before the next ones come: they stay in the second-level cache.
@@ -21,9 +25,12 @@ const BLOCK: usize = 30 * LANES;
 /// Rows on the grid, in panels.
 #[derive(Debug)]
 struct Packed {
+    form: Form,
     /// Words of a row.
     width: usize,
     words: Vec<Words>,
+    /// The same for the matrix unit, on that tier alone: see [`amx::turn`].
+    turned: Vec<Words>,
 }
 
 impl Packed {
@@ -35,10 +42,15 @@ impl Packed {
         origin: &[f32],
         scale: f32,
     ) -> Self {
-        let width = origin.len().div_ceil(form.values());
+        let width = form.width(tier, origin.len());
         let mut words = vec![Words::ZERO; rows.len().div_ceil(LANES) * width];
         fill(tier, form, rows, origin, scale, &mut words);
-        Self { width, words }
+        let turned = match tier {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx => amx::turn(&words, width / form.planes()),
+            _ => Vec::new(),
+        };
+        Self { form, width, words, turned }
     }
 
     /// The words of one row.
@@ -51,14 +63,20 @@ impl Packed {
 fn fill<'r>(
     tier: Tier,
     form: Form,
-    rows: impl Iterator<Item = &'r [f32]>,
+    mut rows: impl Iterator<Item = &'r [f32]>,
     origin: &[f32],
     scale: f32,
     words: &mut [Words],
 ) {
-    let width = origin.len().div_ceil(form.values());
-    for (at, row) in rows.enumerate() {
-        pack_words(tier, form, row, origin, scale, at % LANES, &mut words[at / LANES * width..][..width]);
+    let width = form.width(tier, origin.len());
+    for panel in words.chunks_exact_mut(width) {
+        let mut sixteen = [[].as_slice(); LANES];
+        let mut taken = 0;
+        for (place, row) in sixteen.iter_mut().zip(rows.by_ref()) {
+            *place = row;
+            taken += 1;
+        }
+        pack_words(tier, form, &sixteen[..taken], origin, scale, panel);
     }
 }
 
@@ -104,9 +122,28 @@ impl Least {
 /// Never met: there are as many bases as centres, and those that fill up the last panel.
 const NO_BASES: [i32; ROWS] = [i32::MAX; ROWS];
 
+/// Meets panels of rows with all centres; `PAIRS` is 1 where values have 16 bits, and the second least is wanted.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "functions compiled for a detected instruction set")
+)]
+fn meet<const PAIRS: usize>(
+    tier: Tier,
+    centres: &Packed,
+    bases: &Bases,
+    points: &[Words],
+    least: &mut [Least],
+) {
+    match tier {
+        // SAFETY: the tier exists only where all that it needs was detected.
+        #[cfg(target_arch = "x86_64")]
+        Tier::Amx => unsafe { matrix::meet::<PAIRS>(centres, bases, points, least) },
+        _ => meet_tiles::<PAIRS>(tier, centres, bases, points, least),
+    }
+}
+
 on_tier!(
-    /// Meets panels of rows with all centres; `PAIRS` is 1 where words are pairs, and the second least is wanted.
-    fn meet<PAIRS> = meet_body(centres: &Packed, bases: &Bases, points: &[Words], least: &mut [Least])
+    fn meet_tiles<PAIRS> = meet_body(centres: &Packed, bases: &Bases, points: &[Words], least: &mut [Least])
 );
 
 #[inline(always)]

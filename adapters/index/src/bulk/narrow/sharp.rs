@@ -52,10 +52,10 @@ impl<'c> Sharp<'c> {
             return None;
         }
         let scale = (LONGEST / longest) as f32;
-        let packed = Packed::of(centres.tier(), Form::Pairs, each(), centres.origin(), scale);
-        let squares = (0..rows.len())
-            .map(|at| packed.row(at).flat_map(halves).map(|value| f64::from(value) * f64::from(value)).sum())
-            .collect();
+        let packed = Packed::of(centres.tier(), Form::fine(centres.tier()), each(), centres.origin(), scale);
+        let panels = packed.words.chunks_exact(packed.width);
+        let squares = panels.flat_map(|panel| packed.form.squares(panel)).map(f64::from);
+        let squares = squares.take(rows.len()).collect();
         Some(Self { centres, packed, squares, longest, step: 1.0 / f64::from(scale) })
     }
 
@@ -74,7 +74,7 @@ impl<'c> Sharp<'c> {
         let panels = list.len().div_ceil(LANES);
         scratch.words.clear();
         scratch.words.resize(panels * self.packed.width, Words::ZERO);
-        fill(self.centres.tier(), Form::Pairs, each, origin, scale, &mut scratch.words);
+        fill(self.centres.tier(), self.packed.form, each, origin, scale, &mut scratch.words);
         scratch.bases.fill(0, self.squares.iter().map(|square| square / 2.0 * self.step / step));
         scratch.least.clear();
         scratch.least.resize(panels, Least::NONE);
@@ -89,7 +89,7 @@ impl<'c> Sharp<'c> {
         for (panel, (least, words)) in
             scratch.least.iter().zip(scratch.words.chunks_exact(self.packed.width)).enumerate()
         {
-            let squares = squares_of(words);
+            let squares = self.packed.form.squares(words);
             for (lane, place) in (panel * LANES..list.len().min((panel + 1) * LANES)).enumerate() {
                 let (first, second) = (least.first.0[lane], least.second.0[lane]);
                 let square = |key: f64| {
@@ -115,22 +115,6 @@ impl<'c> Sharp<'c> {
             out[place] = answer;
         }
     }
-}
-
-fn halves(word: u32) -> [i16; 2] {
-    [word as u16 as i16, (word >> 16) as u16 as i16]
-}
-
-/// Squared lengths of the rows of a panel on the grid.
-fn squares_of(words: &[Words]) -> [i32; LANES] {
-    let mut sums = [0i32; LANES];
-    for words in words {
-        for (sum, &word) in sums.iter_mut().zip(&words.0) {
-            let [a, b] = halves(word).map(i32::from);
-            *sum = sum.wrapping_add(a * a).wrapping_add(b * b);
-        }
-    }
-    sums
 }
 
 #[cfg(test)]
