@@ -21,7 +21,7 @@ pub(super) fn meet<const PAIRS: usize>(
     let width = centres.width;
     // SAFETY: the caller detected the tier.
     let unit = unsafe { Unit::set_up(width / (1 + PAIRS)) };
-    let block = (CENTRE_WORDS / LANES / width).next_multiple_of(2);
+    let block = (CENTRE_WORDS / LANES / width).max(1).next_multiple_of(2);
     let lines = (1 + PAIRS) * (width / (1 + PAIRS)).div_ceil(DEEP) * LANES;
     let turned = |panel: usize| &centres.turned[panel * lines..][..lines];
     let columns = |panel: usize| &points[panel * width..][..width];
