@@ -39,6 +39,7 @@ const TESTS: &[Test] = &[
     ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
     ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
     ("workers", workers::workers_break_and_are_seen_to),
+    ("gpu_device", workers::workers_compute_on_a_device_where_there_is_one),
     ("gpu_drill", drills::a_lost_cluster_of_workers_goes_on),
     ("region_lost", regions::a_region_is_lost_fails_over_and_comes_back),
     ("frozen_receiver", regions::a_frozen_receiver_loses_to_the_row),

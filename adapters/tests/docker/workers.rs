@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use adapters::docker::images::Choices;
+use adapters::docker::Engine;
+use adapters::docker::images::{Choices, companion};
+use adapters::gpu::Client;
 use harness::act::{Act, Outcome};
 use harness::diagnose::load;
 use harness::ports::INFERENCE_TOLERANCE;
 use harness::topology::{NodeId, Role};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::block_on;
-use crate::stand::Stand;
+use crate::stand::{Stand, docker};
 
 const GPU: &[u8] = include_bytes!("../../../scenarios/gpu_cluster_failure.toml");
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +47,35 @@ pub(crate) fn workers_break_and_are_seen_to() {
         let gone = stand.host.act(&Act::Miscompute { node: worker(2) }).await.outcome;
         assert!(matches!(gone, Outcome::NotObserved(_)), "{gone:?}");
         right().await;
+        stand.tear_down().await;
+    });
+}
+
+/// A device is opened beside the work, and a first one compiles its program.
+const DEVICE_LIMIT: Duration = Duration::from_secs(90);
+
+pub(crate) fn workers_compute_on_a_device_where_there_is_one() {
+    block_on(async {
+        if companion(&Engine::connect().await.unwrap()).await.unwrap().is_none() {
+            println!("skipped: no OpenCL engine beside this program, or no image with a device");
+            return;
+        }
+        let stand = Stand::of(load(GPU, &[]).unwrap().plan, None, Choices::new());
+        stand.host.launch().await.unwrap();
+        let label = format!("label=gameday.run={}", stand.run);
+        let ports = docker(&["ps", "--filter", &label, "--format", "{{.Ports}}"]);
+        let addr = ports.lines().find_map(|line| line.strip_suffix("->9400/tcp")).expect("a worker's port");
+        let client = Client::new(addr.parse().unwrap());
+        let began = Instant::now();
+        loop {
+            let engine = client.status(PATIENCE).await.unwrap().engine;
+            if engine.starts_with("opencl on ") {
+                break;
+            }
+            let waits = engine.contains("is being opened") && began.elapsed() < DEVICE_LIMIT;
+            assert!(waits, "{engine}");
+            sleep(Duration::from_millis(100)).await;
+        }
         stand.tear_down().await;
     });
 }

@@ -15,11 +15,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::io::ReaderStream;
 
-use super::{BASE, Card, Found, look};
+use super::{BASE, Card, DEVICE, Found, look};
 use crate::docker::{Engine, environment};
 
 const SIGPIPE: i32 = 13;
 const RECIPE: &str = include_str!("../recipes/base.sh");
+pub(super) const DEVICE_RECIPE: &str = include_str!("../recipes/opencl.sh");
 const NODE_RECIPE: &str = include_str!("../recipes/node.sh");
 
 /// Makes the image that the others stand on, unless the engine has it.
@@ -34,7 +35,7 @@ pub async fn base(
     if let Some(found) = look(engine, BASE).await? {
         return Ok(found);
     }
-    let mut recipe = Recipe::start("base", RECIPE, "bookworm", work, say.clone())?;
+    let mut recipe = Recipe::start("base", RECIPE, &[("VERSION", "bookworm")], work, say.clone())?;
     let (repo, tag) = BASE.split_once(':').unwrap_or((BASE, "latest"));
     let options = CreateImageOptions {
         from_src: Some("-".into()),
@@ -60,8 +61,24 @@ pub async fn build(
     work: &Path,
     say: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<Found, EnvironmentError> {
-    let recipe = Recipe::start(card.product, card.recipe, card.version, work, say.clone())?;
+    let recipe = Recipe::start(card.product, card.recipe, &[("VERSION", card.version)], work, say.clone())?;
     tagged(engine, recipe, card.built, say).await
+}
+
+/// Makes the image with an OpenCL device, unless the engine has it. The base has to be there.
+///
+/// # Errors
+/// If the recipe or the engine fails.
+pub async fn device(
+    engine: &Engine,
+    work: &Path,
+    say: impl Fn(&str) + Send + Sync + Clone + 'static,
+) -> Result<Found, EnvironmentError> {
+    if let Some(found) = look(engine, DEVICE).await? {
+        return Ok(found);
+    }
+    let recipe = Recipe::start("opencl", DEVICE_RECIPE, &[], work, say.clone())?;
+    tagged(engine, recipe, DEVICE, say).await
 }
 
 /// Makes an image of what a recipe writes, and gives it a name.
@@ -98,19 +115,26 @@ async fn tagged(
     built(engine, tag).await
 }
 
-/// Makes the image of a program that becomes nodes and links, under this name, unless the engine has it.
+/// Makes the image of a program that becomes nodes and links, under this name, unless the engine has it; with the
+/// OpenCL engine, if one is to come along.
 pub(super) async fn program(
     engine: &Engine,
-    (tag, exe): (&str, &Path),
+    (tag, exe, companion): (&str, &Path, Option<&Path>),
     say: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<Found, EnvironmentError> {
     if let Some(found) = look(engine, tag).await? {
         return Ok(found);
     }
-    let exe = exe.to_str().ok_or_else(|| {
-        environment(format!("{} is no text", exe.display()), "move the program to another folder")
-    })?;
-    let recipe = Recipe::start("node", NODE_RECIPE, exe, &std::env::temp_dir(), say.clone())?;
+    let text = |path: &Path| match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => {
+            Err(environment(format!("{} is no text", path.display()), "move the program to another folder"))
+        }
+    };
+    let (exe, companion) = (text(exe)?, companion.map(text).transpose()?.unwrap_or_default());
+    let base = if companion.is_empty() { BASE } else { DEVICE };
+    let told = [("VERSION", exe.as_str()), ("COMPANION", &companion), ("BASE", base)];
+    let recipe = Recipe::start("node", NODE_RECIPE, &told, &std::env::temp_dir(), say.clone())?;
     tagged(engine, recipe, tag, say).await
 }
 
@@ -130,7 +154,7 @@ impl Recipe {
     fn start(
         name: &str,
         script: &str,
-        version: &str,
+        told: &[(&str, &str)],
         work: &Path,
         say: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, EnvironmentError> {
@@ -138,7 +162,7 @@ impl Recipe {
         std::fs::create_dir_all(work).map_err(failed)?;
         let work = work.canonicalize().map_err(failed)?;
         let mut command = Command::new("sh");
-        command.args(["-c", script]).env("WORK", work).env("VERSION", version).kill_on_drop(true);
+        command.args(["-c", script]).env("WORK", work).envs(told.iter().copied()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let stderr = child.stderr.take();

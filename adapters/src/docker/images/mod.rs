@@ -17,12 +17,15 @@ use serde::Serialize;
 use super::engine::missing;
 use super::{Engine, environment};
 
-pub use build::{base, build};
-pub use node::{NODE, node, node_tag};
+pub use build::{base, build, device};
+pub use node::{NODE, companion, node, node_tag};
 pub use pull::pull;
 
 /// The image that the built ones stand on.
 pub const BASE: &str = "gameday/base:bookworm";
+/// The base with an OpenCL device (PoCL, on the processor): what workers stand on where the OpenCL engine lies beside
+/// this program.
+pub const DEVICE: &str = "gameday/opencl:bookworm";
 /// How to get images.
 const GET: &str = "run `gameday images build`, or `gameday images pull` where a registry answers";
 
@@ -185,5 +188,6 @@ mod tests {
             assert!(plausible(card.official) && plausible(card.built), "{card:?}");
             assert!(card.recipe.contains(BASE), "{}", card.product);
         }
+        assert!(build::DEVICE_RECIPE.contains(BASE) && plausible(DEVICE));
     }
 }

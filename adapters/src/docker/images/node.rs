@@ -3,10 +3,13 @@
 //! Its name carries the hash of the program, so a program that was built anew gets a new image, within seconds, when
 //! it is needed first: it is a copy of one file, and nothing is fetched for it. Images of older programs that nothing
 //! uses any more are removed.
+//!
+//! Where the OpenCL engine lies beside the program, and the image with a device was built, it comes along: workers
+//! compute on that device then.
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions};
@@ -14,7 +17,7 @@ use harness::ports::EnvironmentError;
 use sha2::{Digest, Sha256};
 
 use super::build::program;
-use super::{BASE, Found, GET, look};
+use super::{BASE, DEVICE, Found, GET, look};
 use crate::docker::{Engine, environment};
 
 /// The repository of the images of programs.
@@ -22,22 +25,34 @@ pub const NODE: &str = "gameday/node";
 /// An image of another program is kept for so long: its run may be about to start.
 const KEPT: Duration = Duration::from_secs(3600);
 
-/// The name of a program's image.
+/// The name of a program's image, with the OpenCL engine that comes along.
 ///
 /// # Errors
-/// If the program cannot be read.
-pub fn node_tag(exe: &Path) -> Result<String, EnvironmentError> {
-    let failed = |e| environment(format!("{}: {e}", exe.display()), "see that the program can be read");
-    let (mut file, mut hash) = (std::fs::File::open(exe).map_err(failed)?, Sha256::new());
+/// If one of them cannot be read.
+pub fn node_tag(exe: &Path, companion: Option<&Path>) -> Result<String, EnvironmentError> {
+    let mut hash = Sha256::new();
     let mut chunk = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut chunk).map_err(failed)? {
-            0 => break,
-            n => hash.update(&chunk[..n]),
+    for path in [Some(exe), companion].into_iter().flatten() {
+        let failed = |e| environment(format!("{}: {e}", path.display()), "see that the program can be read");
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        loop {
+            match file.read(&mut chunk).map_err(failed)? {
+                0 => break,
+                n => hash.update(&chunk[..n]),
+            }
         }
     }
     let hex: String = hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect();
     Ok(format!("{NODE}:{hex}"))
+}
+
+/// The OpenCL engine that comes along, if there is one and the container engine has the image with a device.
+///
+/// # Errors
+/// If the engine does not say.
+pub async fn companion(engine: &Engine) -> Result<Option<PathBuf>, EnvironmentError> {
+    let beside = index::opencl::program().filter(|program| program.is_file());
+    Ok(if look(engine, DEVICE).await?.is_some() { beside } else { None })
 }
 
 /// The image of a program; made, if the engine does not have it.
@@ -49,13 +64,14 @@ pub async fn node(
     exe: &Path,
     say: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<Found, EnvironmentError> {
-    let path = exe.to_owned();
-    let tag = tokio::task::spawn_blocking(move || node_tag(&path)).await;
+    let (path, along) = (exe.to_owned(), companion(engine).await?);
+    let companion = along.clone();
+    let tag = tokio::task::spawn_blocking(move || node_tag(&path, along.as_deref())).await;
     let tag = tag.map_err(|e| environment(e, "try again"))??;
     if look(engine, BASE).await?.is_none() {
         return Err(environment(format!("{BASE} is not in the engine, and workers stand on it"), GET));
     }
-    let found = program(engine, (&tag, exe), say).await?;
+    let found = program(engine, (&tag, exe, companion.as_deref()), say).await?;
     forget_older(engine, &tag).await;
     Ok(found)
 }
@@ -84,10 +100,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::write(&path, "one").unwrap();
-        let one = node_tag(&path).unwrap();
-        assert_eq!(one, node_tag(&path).unwrap());
+        let one = node_tag(&path, None).unwrap();
+        assert_eq!(one, node_tag(&path, None).unwrap());
+        assert_ne!(one, node_tag(&path, Some(&path)).unwrap());
         std::fs::write(&path, "two").unwrap();
-        assert_ne!(one, node_tag(&path).unwrap());
-        assert!(node_tag(&dir.path().join("none")).is_err());
+        assert_ne!(one, node_tag(&path, None).unwrap());
+        assert!(node_tag(&dir.path().join("none"), None).is_err());
+        assert!(node_tag(&path, Some(&dir.path().join("none"))).is_err());
     }
 }

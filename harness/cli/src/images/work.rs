@@ -57,7 +57,7 @@ pub(super) async fn list(json: bool) -> Result<Exit, Failure> {
     for card in &CATALOGUE {
         rows.push(Row::of(&engine, card).await?);
     }
-    let tag = images::node_tag(&this_program()?)?;
+    let tag = images::node_tag(&this_program()?, images::companion(&engine).await?.as_deref())?;
     let found = images::look(&engine, &tag).await?;
     rows.push(Row::own(tag, found));
     show(&rows, json)
@@ -78,6 +78,10 @@ pub(super) async fn build(roles: &[String], work: &Path, again: bool, json: bool
         rows.push(Row::of(&engine, card).await?);
     }
     if roles.is_empty() || roles.contains(&workers) {
+        // Without the OpenCL engine beside this program nobody would use the device.
+        if index::opencl::program().is_some() {
+            images::device(&engine, work, |line| progress("opencl", line)).await?;
+        }
         let found = images::node(&engine, &this_program()?, |line| progress("gameday", line)).await?;
         rows.push(Row::own(found.image.clone(), Some(found)));
     }
