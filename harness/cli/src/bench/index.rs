@@ -62,8 +62,8 @@ pub(crate) struct Index {
     /// How often each is built [default: 5; with --quick 3, with --scale 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
-    /// A small data set and few settings
-    #[arg(long, conflicts_with_all = ["data", "scale"])]
+    /// Few settings, and a small data set unless --data names others
+    #[arg(long, conflicts_with = "scale")]
     quick: bool,
     /// How build time grows: 10k, 100k and 1M vectors
     #[arg(long, conflicts_with = "data")]
@@ -198,7 +198,7 @@ impl Index {
 
     fn sets(&self) -> Vec<&'static Spec> {
         let wanted = |s: &&Spec| match (self.quick, self.scale, self.data.is_empty()) {
-            (true, ..) => s.name == "quick",
+            (true, _, true) => s.name == "quick",
             (_, true, _) => s.name.starts_with("scale-"),
             (_, _, true) => s.is_real() || s.name.starts_with("clustered-"),
             (_, _, false) => self.data.iter().any(|name| name == s.name),
