@@ -4,9 +4,9 @@
 //! instruction (VNNI), so these tiles are two and four times as fast as those of floats.
 //!
 //! **Pairs** are two signed 16-bit values. **Halves** are the same values cut in two for the matrix unit, which knows
-//! bytes: words of their high bytes, then words of their low bytes. **Quads** are four bytes: unsigned ones of at most 127 in the columns (`b`),
-//! signed ones of at least -127 in the rows (`a`), so that no pair of products exceeds 16 bits. What does not fill a word
-//! is zero.
+//! bytes: words of their high bytes, then words of their low bytes. **Quads** are four bytes: unsigned ones of at most
+//! 127 in the columns (`b`), signed ones of at least -127 in the rows (`a`), so that no pair of products exceeds 16 bits.
+//! What does not fill a word is zero.
 
 use super::{LANES, Micro, ROWS, Tier, WIDE, on_tier};
 
