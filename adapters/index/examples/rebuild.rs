@@ -13,7 +13,7 @@
 use index::{Engine, IndexSpec, Kind, Metric, RowsFile, Vectors, build, save};
 use std::env;
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         if let (Some(path), true) = (args.get(4), round + 1 == rounds) {
             println!("saved, sha256 {}", save(&index, Path::new(path))?);
-            fs::write(format!("{path}.faiss"), index.to_faiss())?;
+            index.write_faiss(&mut File::create(format!("{path}.faiss"))?)?;
         }
     }
     Ok(())

@@ -13,50 +13,24 @@
 //! Cosine is an inner product of vectors of length one there: queries must be scaled by whoever asks.
 
 use crate::Metric;
+use crate::sink::Sink;
+use std::io;
 
 const L2: i32 = 1;
 const INNER_PRODUCT: i32 = 0;
 
-/// Bytes of a FAISS file, as they grow.
-#[derive(Debug, Default)]
-pub(crate) struct Writer {
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Writer {
-    pub(crate) fn word(&mut self, fourcc: [u8; 4]) {
-        self.bytes.extend_from_slice(&fourcc);
-    }
-
-    pub(crate) fn int(&mut self, value: i32) {
-        self.bytes.extend_from_slice(&value.to_le_bytes());
-    }
-
-    pub(crate) fn size(&mut self, value: usize) {
-        self.bytes.extend_from_slice(&(value as u64).to_le_bytes());
-    }
-
+impl Sink<'_> {
     pub(crate) fn flag(&mut self, value: bool) {
-        self.bytes.push(u8::from(value));
+        self.bytes(&[u8::from(value)]);
     }
 
     /// A count and its items.
-    pub(crate) fn vector<const N: usize>(&mut self, items: impl ExactSizeIterator<Item = [u8; N]>) {
+    pub(crate) fn vector<const N: usize>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = [u8; N]>,
+    ) -> io::Result<()> {
         self.size(items.len());
-        self.items(items);
-    }
-
-    /// Values without a count.
-    pub(crate) fn floats(&mut self, values: &[f32]) {
-        let at = self.bytes.len();
-        self.bytes.resize(at + size_of_val(values), 0);
-        for (out, value) in self.bytes[at..].as_chunks_mut().0.iter_mut().zip(values) {
-            *out = value.to_le_bytes();
-        }
-    }
-
-    pub(crate) fn items<const N: usize>(&mut self, items: impl Iterator<Item = [u8; N]>) {
-        self.bytes.extend(items.flatten());
+        self.items(items)
     }
 
     /// What every index begins with, after its word.
@@ -74,13 +48,13 @@ impl Writer {
     }
 
     /// A flat index of rows.
-    pub(crate) fn flat(&mut self, dim: usize, data: &[f32], metric: Metric) {
-        self.word(match metric {
-            Metric::L2 => *b"IxF2",
-            Metric::InnerProduct | Metric::Cosine => *b"IxFI",
+    pub(crate) fn flat(&mut self, dim: usize, data: &[f32], metric: Metric) -> io::Result<()> {
+        self.bytes(match metric {
+            Metric::L2 => b"IxF2",
+            Metric::InnerProduct | Metric::Cosine => b"IxFI",
         });
         self.header(dim, data.len() / dim, metric);
         self.size(data.len());
-        self.floats(data);
+        self.floats(data)
     }
 }

@@ -59,25 +59,42 @@ pub struct ChecksumError(String);
 /// # Errors
 /// The file system refused; `path` then holds the old bytes, or the new ones if only the last sync failed.
 pub fn save(index: &Index, path: &Path) -> Result<Checksum, SaveError> {
-    let bytes = index.to_bytes();
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
-    replace(&bytes, &temporary, path).map_err(|source| {
+    replace(index, &temporary, path).map_err(|source| {
         // Best effort: the error being reported says more than a failure to tidy up.
         let _ = fs::remove_file(&temporary);
         SaveError { path: path.to_owned(), source }
-    })?;
-    Ok(Checksum::of(&bytes))
+    })
 }
 
-fn replace(bytes: &[u8], temporary: &Path, path: &Path) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+fn replace(index: &Index, temporary: &Path, path: &Path) -> io::Result<Checksum> {
+    let mut to = Summed { file: File::create(temporary)?, digest: Sha256::new() };
+    index.write(&mut to)?;
+    to.file.sync_all()?;
     fs::rename(temporary, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    sync_folder(folder.unwrap_or(Path::new(".")))
+    sync_folder(folder.unwrap_or(Path::new(".")))?;
+    Ok(Checksum(to.digest.finalize().into()))
+}
+
+/// A file and the digest of what was written to it.
+struct Summed {
+    file: File,
+    digest: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 #[cfg(unix)]

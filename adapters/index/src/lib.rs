@@ -48,7 +48,7 @@
 //! | `crew` | the threads of a build |
 //! | `device`, [`opencl`] | who does the heavy work; the OpenCL engine, a process of its own |
 //! | `faiss` | export to FAISS; to hnswlib nothing needs to be exported |
-//! | `file` | checksums, atomic save, load |
+//! | `file`, `sink` | checksums, atomic save, load; files written in pieces |
 
 mod bulk;
 mod crew;
@@ -66,6 +66,7 @@ pub mod opencl;
 mod reader;
 mod rows_file;
 mod searcher;
+mod sink;
 mod spec;
 mod tile;
 mod vectors;

@@ -4,7 +4,7 @@
 //!
 //! | letter | what follows | answer |
 //! |---|---|---|
-//! | `D` | dimension, rows, values | nothing: the rows are held for the next requests |
+//! | `D` | dimension, rows, values | nothing: the rows are held for the next requests, those before are not |
 //! | `A` | `f`, centres `k`, their values, the point all distances are measured from | `f` centres of each row |
 //! | `L` | leaves, their `leaves + 1` starts, members, a point for each leaf | 4 places in the leaf of each member |
 //! | `N` | dimension, points, centres, coordinates of both in whole numbers | the nearest centre of each point |
@@ -28,8 +28,12 @@ use std::time::{Duration, Instant};
 const PROGRAM: &str = "gameday-opencl";
 /// Names the engine's program, where it does not lie beside this one.
 const VARIABLE: &str = "GAMEDAY_OPENCL";
+/// The compiler of a driver takes some 150 MB in small pieces; pages of 2 MB spare it one part in fifteen of its time.
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216");
 /// An answer later than this, in seconds, is none; `GAMEDAY_OPENCL_TIMEOUT` says otherwise.
 const PATIENCE: u64 = 120;
+/// Members of leaves that are asked about at a time: what is found takes some MB, on either side.
+const MEMBERS: usize = 1 << 18;
 /// Values that are sent or read at a time.
 const PIECE: usize = 1 << 16;
 /// How often a waiting build asks whether it is still wanted.
@@ -75,9 +79,13 @@ impl Remote {
                 "there is no {PROGRAM} beside this program; build it with: cargo build --release -p index-opencl"
             ))
         })?;
-        let spawned =
-            Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut child = spawned.map_err(|error| Lost::Failed(format!("cannot start {PROGRAM}: {error}")))?;
+        let mut command = Command::new(&program);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        if env::var_os(TUNABLES.0).is_none() {
+            command.env(TUNABLES.0, TUNABLES.1);
+        }
+        let mut child =
+            command.spawn().map_err(|error| Lost::Failed(format!("cannot start {PROGRAM}: {error}")))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both were asked for")
         };
@@ -112,6 +120,7 @@ impl Remote {
         checked(found, |number| number < centres.len() as u32)
     }
 
+    /// The rows are not held any more when it is done: no build asks about them again.
     pub(crate) fn neighbours(
         &mut self,
         rows: Rows<'_>,
@@ -119,27 +128,59 @@ impl Remote {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<u32>, Lost> {
         self.hold(rows, progress)?;
+        let mut found = vec![NOBODY; leaves.members.len() * NEAR];
+        let (mut rest, mut starts) = (found.as_mut_slice(), leaves.starts.as_slice());
+        let done = |start: usize| start as f32 / leaves.members.len().max(1) as f32;
+        while let [from, ends @ ..] = starts
+            && !ends.is_empty()
+        {
+            let some = ends.partition_point(|end| end - from <= MEMBERS).max(1);
+            let (these, to) = (&starts[..=some], ends[some - 1]);
+            let (places, behind) = rest.split_at_mut((to - from) * NEAR);
+            (rest, starts) = (behind, &starts[some..]);
+            let mut progress = progress.part(done(*from), done(to));
+            self.in_leaves(rows, these, &leaves.members[*from..to], places, &mut progress)?;
+        }
+        self.release(progress)?;
+        Ok(found)
+    }
+
+    /// The same for leaves that start and end at `starts`, all of whose `members` these are.
+    fn in_leaves(
+        &mut self,
+        rows: Rows<'_>,
+        starts: &[usize],
+        members: &[u32],
+        out: &mut [u32],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Lost> {
+        let leaves = || starts.windows(2).map(|pair| &members[pair[0] - starts[0]..pair[1] - starts[0]]);
         let request = |to: &mut To<'_>| {
             to.write_all(b"L")?;
-            numbers(to, [leaves.starts.len() as u32 - 1])?;
-            numbers(to, leaves.starts.iter().map(|&start| start as u32))?;
-            numbers(to, leaves.members.iter().copied())?;
-            leaves.iter().try_for_each(|members| {
+            numbers(to, [starts.len() as u32 - 1])?;
+            numbers(to, starts.iter().map(|start| (start - starts[0]) as u32))?;
+            numbers(to, members.iter().copied())?;
+            leaves().try_for_each(|members| {
                 numbers(to, rows.centre(members.iter().copied()).iter().map(|value| value.to_bits()))
             })
         };
-        let mut found = self.call(progress, request, |from| exactly(from, leaves.members.len() * NEAR))?;
-        let mut rest = found.as_mut_slice();
-        for members in leaves.iter() {
-            let (places, behind) = rest.split_at_mut(members.len() * NEAR);
-            rest = behind;
-            for place in places.iter_mut().filter(|place| **place != NOBODY) {
-                let member = members.get(*place as usize);
-                *place =
-                    *member.ok_or_else(|| Lost::Failed("it named somebody outside of a leaf".to_owned()))?;
-            }
+        let places = self.call(progress, request, |from| exactly(from, out.len()))?;
+        let of_members = leaves().flat_map(|members| std::iter::repeat_n(members, members.len() * NEAR));
+        for ((out, place), members) in out.iter_mut().zip(places).zip(of_members) {
+            let outside = || Lost::Failed("it named somebody outside of a leaf".to_owned());
+            *out = if place == NOBODY { NOBODY } else { *members.get(place as usize).ok_or_else(outside)? };
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Gives back the memory of the rows: what comes next needs its own.
+    fn release(&mut self, progress: &mut Progress<'_>) -> Result<(), Lost> {
+        self.held = (0, 0, 0);
+        let request = |to: &mut To<'_>| {
+            to.write_all(b"D")?;
+            numbers(to, [1, 0])
+        };
+        self.call(progress, request, |from| exactly(from, 0)).map(drop)
     }
 
     /// Sends the rows, unless it has them.

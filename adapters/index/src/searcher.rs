@@ -3,8 +3,9 @@
 use crate::distance::Kernel;
 use crate::file::LoadError;
 use crate::vectors::unit_rows;
-use crate::{IndexSpec, Kind, Metric, Ran, hnsw, ivf};
+use crate::{IndexSpec, Kind, Metric, Ran, hnsw, ivf, sink};
 use std::fmt;
+use std::io::{self, Write};
 
 /// An index that answers searches.
 pub struct Index {
@@ -108,26 +109,42 @@ impl Index {
         self.ran.as_ref()
     }
 
-    /// The bytes of the index's file: hnswlib's layout for HNSW, our own for IVF.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    /// Writes the index's file, in pieces of a megabyte: hnswlib's layout for HNSW, our own for IVF.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         match (&self.body, self.spec.kind) {
-            (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, .. }) => hnsw.to_bytes(ef_construction),
-            (Body::Ivf(ivf), kind) => ivf.to_bytes(kind),
+            (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, .. }) => hnsw.write(ef_construction, to),
+            (Body::Ivf(ivf), kind) => ivf.write(kind, to),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         }
     }
 
-    /// The bytes of the same index as FAISS reads it; see [`to_hnswlib`](Self::to_hnswlib) for hnswlib.
+    /// The bytes of the index's file, all of them in memory.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        sink::bytes(|to| self.write(to))
+    }
+
+    /// Writes the same index as FAISS reads it; see [`to_hnswlib`](Self::to_hnswlib) for hnswlib.
     ///
     /// Under [`Metric::Cosine`] FAISS knows an inner product: scale your queries to length one.
-    pub fn to_faiss(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write_faiss(&self, to: &mut dyn Write) -> io::Result<()> {
         match (&self.body, self.spec.kind) {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef_construction, ef, .. }) => {
-                hnsw.to_faiss(self.spec.metric, ef_construction, ef)
+                hnsw.write_faiss(self.spec.metric, ef_construction, ef, to)
             }
-            (Body::Ivf(ivf), kind) => ivf.to_faiss(self.spec.metric, kind),
+            (Body::Ivf(ivf), kind) => ivf.write_faiss(self.spec.metric, kind, to),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         }
+    }
+
+    /// What [`write_faiss`](Self::write_faiss) writes, all of it in memory.
+    pub fn to_faiss(&self) -> Vec<u8> {
+        sink::bytes(|to| self.write_faiss(to))
     }
 
     /// The bytes of the same index as hnswlib's `load_index` opens it, in the space `l2`, `ip` or `cosine`; `None` if

@@ -87,10 +87,13 @@ impl Device {
         self.dim
     }
 
-    /// Takes the rows that the next requests are about.
+    /// Takes the rows that the next requests are about; none give back the memory of those that were held.
     pub(crate) fn hold(&mut self, dim: usize, rows: usize, input: &mut impl Read) -> Result<(), Failure> {
-        let values = dim.checked_mul(rows).filter(|values| *values > 0).ok_or("no rows")?;
-        self.data = None;
+        let values = dim.checked_mul(rows).filter(|_| dim > 0).ok_or("rows of such a length are none")?;
+        (self.dim, self.rows, self.data) = (dim, rows, None);
+        if rows == 0 {
+            return Ok(());
+        }
         if let DeviceInfoResult::MaxMemAllocSize(most) = self.device.info(DeviceInfo::MaxMemAllocSize)?
             && most < (values * 4) as u64
         {
@@ -105,7 +108,7 @@ impl Device {
             data.write(&piece).offset(done).enq()?;
             done += piece.len();
         }
-        (self.dim, self.rows, self.data) = (dim, rows, Some(data));
+        self.data = Some(data);
         Ok(())
     }
 
@@ -115,7 +118,7 @@ impl Device {
         if !(1..=16).contains(&f) || f > k as usize || (f > 1 && k > 1_024) {
             return Err(format!("{f} of {k} centres cannot be found").into());
         }
-        let program = self.program(Work::Assign(f))?;
+        let program = self.program(Work::Rows(f))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(self.rows * f)?;
         let centre_values = self.copy(centre)?;
@@ -151,7 +154,9 @@ impl Device {
         {
             return Err("leaves have 1 to 1,024 members each, all of them rows".into());
         }
-        let program = self.program(Work::Leaf)?;
+        // Any number of centres: the one whose program is there.
+        let held = self.programs.iter().find(|((dim, work), _)| *dim == self.dim && *work != Work::Whole);
+        let program = self.program(held.map_or(Work::Rows(1), |((_, work), _)| *work))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(members.len() * 4)?;
         let (starts, members, centres) = (self.copy(starts)?, self.copy(members)?, self.copy(centres)?);

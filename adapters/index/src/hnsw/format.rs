@@ -25,43 +25,43 @@ use super::Hnsw;
 use super::graph::{Graph, MAX_LEVEL};
 use crate::file::LoadError;
 use crate::reader::{Reader, finite_f32s, u32s};
+use crate::sink::Sink;
 use crate::vectors::{MAX_DIM, repeated};
+use std::io::{self, Write};
 
-const HEADER: usize = 96;
 const NOBODY: u32 = u32::MAX;
 
 impl Hnsw {
-    pub(crate) fn to_bytes(&self, ef_construction: u32) -> Vec<u8> {
+    pub(crate) fn write(&self, ef_construction: u32, to: &mut dyn Write) -> io::Result<()> {
         let graph = &self.graph;
         let (n, m) = (graph.len(), graph.m);
         let links = 4 + 8 * m;
         let node = links + 4 * graph.dim + 8;
-        let top = graph.entry.map_or(-1, |entry| graph.level(entry) as i32);
-        let mut out = Vec::with_capacity(HEADER + n * (node + 4) + n.div_ceil(m) * 2 * (4 + 4 * m));
-        let size = |out: &mut Vec<u8>, value: usize| out.extend_from_slice(&(value as u64).to_le_bytes());
+        let mut out = Sink::new(to);
         for value in [0, n, n, node, node - 8, links] {
-            size(&mut out, value);
+            out.size(value);
         }
-        out.extend_from_slice(&top.to_le_bytes());
-        out.extend_from_slice(&graph.entry.unwrap_or(NOBODY).to_le_bytes());
+        out.int(graph.entry.map_or(-1, |entry| graph.level(entry) as i32));
+        out.number(graph.entry.unwrap_or(NOBODY));
         for value in [m, 2 * m, m] {
-            size(&mut out, value);
+            out.size(value);
         }
-        out.extend_from_slice(&level_multiplier(m as u32).to_le_bytes());
-        size(&mut out, m.max(ef_construction as usize));
+        out.bytes(&level_multiplier(m as u32).to_le_bytes());
+        out.size(m.max(ef_construction as usize));
         for node in 0..n as u32 {
             block(graph, node, 0, &mut out);
-            out.extend(graph.vector(node).iter().flat_map(|value| value.to_le_bytes()));
-            out.extend_from_slice(&graph.ids[node as usize].to_le_bytes());
+            out.floats(graph.vector(node))?;
+            out.bytes(&graph.ids[node as usize].to_le_bytes());
         }
         for node in 0..n as u32 {
             let level = graph.level(node);
-            out.extend_from_slice(&((level * (4 + 4 * m)) as u32).to_le_bytes());
+            out.number((level * (4 + 4 * m)) as u32);
             for level in 1..=level {
                 block(graph, node, level, &mut out);
             }
+            out.look()?;
         }
-        out
+        out.end()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8], m: u32, ef_construction: u32) -> Result<Self, LoadError> {
@@ -95,11 +95,15 @@ impl Hnsw {
     }
 }
 
-fn block(graph: &Graph, node: u32, level: usize, out: &mut Vec<u8>) {
+fn block(graph: &Graph, node: u32, level: usize, out: &mut Sink<'_>) {
     let links = graph.links(node, level);
-    out.extend_from_slice(&(links.len() as u32).to_le_bytes());
-    out.extend(links.iter().flat_map(|link| link.to_le_bytes()));
-    out.resize(out.len() + 4 * (graph.room(level) - links.len()), 0);
+    out.number(links.len() as u32);
+    for &link in links {
+        out.number(link);
+    }
+    for _ in links.len()..graph.room(level) {
+        out.number(0);
+    }
 }
 
 /// What the header says beyond the parameters it must agree with.

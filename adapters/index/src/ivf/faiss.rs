@@ -2,8 +2,9 @@
 
 use super::Ivf;
 use super::codes::Codes;
-use crate::faiss::Writer;
+use crate::sink::Sink;
 use crate::{Kind, Metric};
+use std::io::{self, Write};
 
 /// FAISS's names of the kind of scalar quantizer, and of how its ranges were found: 8 bits, least and greatest.
 const QT_8BIT: i32 = 0;
@@ -12,7 +13,7 @@ const RANGE_MINMAX: i32 = 0;
 const BITS: usize = 8;
 
 impl Ivf {
-    pub(crate) fn to_faiss(&self, metric: Metric, kind: Kind) -> Vec<u8> {
+    pub(crate) fn write_faiss(&self, metric: Metric, kind: Kind, to: &mut dyn Write) -> io::Result<()> {
         let nprobe = match kind {
             Kind::IvfFlat { nprobe, .. } | Kind::IvfSq8 { nprobe, .. } | Kind::IvfPq { nprobe, .. } => nprobe,
             Kind::Hnsw { .. } => unreachable!("a graph has no lists; spec and body are made together"),
@@ -23,15 +24,14 @@ impl Ivf {
             Codes::Pq { m, .. } => (*b"IwPQ", *m),
         };
         let lists = self.starts.len() - 1;
-        let mut out = Writer::default();
-        out.bytes.reserve((width + 8) * self.len() + (4 * self.dim + 16) * lists + 1_024 * self.dim + 256);
-        out.word(word);
+        let mut out = Sink::new(to);
+        out.bytes(&word);
         out.header(self.dim, self.len(), metric);
         out.size(lists);
         out.size(nprobe as usize);
-        out.flat(self.dim, &self.centroids, metric);
+        out.flat(self.dim, &self.centroids, metric)?;
         // No map from ids to lists.
-        out.bytes.push(0);
+        out.bytes(&[0]);
         out.size(0);
         match &self.codes {
             Codes::Flat(_) => {}
@@ -43,8 +43,8 @@ impl Ivf {
                 out.size(self.dim);
                 out.size(width);
                 out.size(2 * self.dim);
-                out.floats(least);
-                out.floats(range);
+                out.floats(least)?;
+                out.floats(range)?;
                 out.size(width);
                 out.flag(true);
             }
@@ -55,23 +55,23 @@ impl Ivf {
                 out.size(*m);
                 out.size(BITS);
                 out.size(parts.len());
-                out.floats(parts);
+                out.floats(parts)?;
             }
         }
-        out.word(*b"ilar");
+        out.bytes(b"ilar");
         out.size(lists);
         out.size(width);
-        out.word(*b"full");
-        out.vector(self.starts.windows(2).map(|pair| (pair[1] - pair[0]).to_le_bytes()));
+        out.bytes(b"full");
+        out.vector(self.starts.windows(2).map(|pair| (pair[1] - pair[0]).to_le_bytes()))?;
         for pair in self.starts.windows(2) {
             match &self.codes {
-                Codes::Flat(data) => out.floats(&data[pair[0] * self.dim..pair[1] * self.dim]),
+                Codes::Flat(data) => out.floats(&data[pair[0] * self.dim..pair[1] * self.dim])?,
                 Codes::Sq8 { codes, .. } | Codes::Pq { codes, .. } => {
-                    out.bytes.extend_from_slice(&codes[pair[0] * width..pair[1] * width]);
+                    out.codes(&codes[pair[0] * width..pair[1] * width])?;
                 }
             }
-            out.items(self.ids[pair[0]..pair[1]].iter().map(|id| id.to_le_bytes()));
+            out.items(self.ids[pair[0]..pair[1]].iter().map(|id| id.to_le_bytes()))?;
         }
-        out.bytes
+        out.end()
     }
 }

@@ -22,7 +22,9 @@ use super::{Ivf, lists, nlist};
 use crate::Kind;
 use crate::file::LoadError;
 use crate::reader::{Reader, finite_f32s, u64s};
+use crate::sink::Sink;
 use crate::vectors::{MAX_DIM, repeated};
+use std::io::{self, Write};
 
 const VERSION: u32 = 1;
 const METRIC_L2: u32 = 0;
@@ -36,39 +38,33 @@ fn magic(kind: Kind) -> [u8; 8] {
 }
 
 impl Ivf {
-    pub(crate) fn to_bytes(&self, kind: Kind) -> Vec<u8> {
-        let values = match &self.codes {
-            Codes::Flat(data) => 4 * data.len(),
-            Codes::Sq8 { codes, .. } | Codes::Pq { codes, .. } => codes.len() + 4 * PARTS * self.dim,
-        };
-        let mut out = Vec::with_capacity(
-            36 + 8 * (self.starts.len() + self.ids.len()) + 4 * self.centroids.len() + values,
-        );
-        out.extend_from_slice(&magic(kind));
+    pub(crate) fn write(&self, kind: Kind, to: &mut dyn Write) -> io::Result<()> {
+        let mut out = Sink::new(to);
+        out.bytes(&magic(kind));
         for value in [VERSION, METRIC_L2, self.dim as u32, nlist(kind)] {
-            out.extend_from_slice(&value.to_le_bytes());
+            out.number(value);
         }
         if let Kind::IvfPq { m, .. } = kind {
-            out.extend_from_slice(&m.to_le_bytes());
+            out.number(m);
         }
         let lengths = self.starts.windows(2).map(|pair| (pair[1] - pair[0]) as u64);
         let sizes = std::iter::once(self.len() as u64).chain(lengths);
-        out.extend(sizes.flat_map(u64::to_le_bytes));
-        floats(&mut out, &self.centroids);
-        out.extend(self.ids.iter().flat_map(|id| id.to_le_bytes()));
+        out.items(sizes.map(u64::to_le_bytes))?;
+        out.floats(&self.centroids)?;
+        out.items(self.ids.iter().map(|id| id.to_le_bytes()))?;
         match &self.codes {
-            Codes::Flat(data) => floats(&mut out, data),
+            Codes::Flat(data) => out.floats(data)?,
             Codes::Sq8 { least, range, codes } => {
-                floats(&mut out, least);
-                floats(&mut out, range);
-                out.extend_from_slice(codes);
+                out.floats(least)?;
+                out.floats(range)?;
+                out.codes(codes)?;
             }
             Codes::Pq { parts, codes, .. } => {
-                floats(&mut out, parts);
-                out.extend_from_slice(codes);
+                out.floats(parts)?;
+                out.codes(codes)?;
             }
         }
-        out
+        out.end()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8], kind: Kind) -> Result<Self, LoadError> {
@@ -117,14 +113,6 @@ impl Ivf {
             return Err(LoadError::Malformed("an id occurs twice"));
         }
         Ok(Self { dim, centroids, starts, ids, codes })
-    }
-}
-
-fn floats(out: &mut Vec<u8>, values: &[f32]) {
-    let at = out.len();
-    out.resize(at + size_of_val(values), 0);
-    for (out, value) in out[at..].as_chunks_mut().0.iter_mut().zip(values) {
-        *out = value.to_le_bytes();
     }
 }
 

@@ -2,15 +2,19 @@
 
 use super::{Counts, Form, LANES, Lane, RAISE, ROWS, Tile, WordTile, Words};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_cvtsi32_si128, _mm512_add_epi32, _mm512_castpd_ps, _mm512_castps_pd,
-    _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_castsi512_ps, _mm512_cvtepi32_epi8,
-    _mm512_cvtepi32_epi16, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps,
-    _mm512_inserti32x4, _mm512_inserti64x4, _mm512_load_ps, _mm512_load_si512, _mm512_loadu_ps,
-    _mm512_max_ps, _mm512_min_epi32, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_sll_epi32, _mm512_srai_epi32,
-    _mm512_store_ps, _mm512_store_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_ternarylogic_epi32,
-    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m512, __m512i, _MM_HINT_T0, _mm_cvtsi32_si128, _mm_prefetch, _mm512_add_epi32, _mm512_castpd_ps,
+    _mm512_castps_pd, _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_castsi512_ps,
+    _mm512_cvtepi32_epi8, _mm512_cvtepi32_epi16, _mm512_cvtps_epi32, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_inserti32x4, _mm512_inserti64x4, _mm512_load_ps,
+    _mm512_load_si512, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_epi32, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4,
+    _mm512_sll_epi32, _mm512_srai_epi32, _mm512_store_ps, _mm512_store_si512, _mm512_sub_epi32,
+    _mm512_sub_ps, _mm512_ternarylogic_epi32, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
+
+/// Panels longer than the first-level cache come from the second: they are asked for so many values before.
+const AHEAD: usize = 16;
 
 #[target_feature(enable = "avx512f")]
 pub(super) fn tile(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
@@ -37,7 +41,10 @@ fn wide<const N: usize>(a: &[Lane], half: usize, b: &[Lane], out: &mut Tile) {
         for (panel, column) in columns.iter_mut().enumerate() {
             // SAFETY: `panel * dim + k` is a lane of `b`, whose length was asserted; lanes are aligned to 64 bytes.
             *column = unsafe { _mm512_load_ps(b.add((panel * dim + k) * LANES)) };
+            // A hint; it has no effect on memory, wherever it points.
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add((panel * dim + k + AHEAD) * LANES).cast());
         }
+        _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add((k + AHEAD) * LANES).cast());
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `k` is a lane of `a`, and `half * ROWS + row` is below `LANES`.
             let value = unsafe { _mm512_set1_ps(*a.add(k * LANES + half * ROWS + row)) };

@@ -126,7 +126,7 @@ fn build(
     let built = Instant::now();
     if for_faiss {
         let mut out = File::create(file)?;
-        out.write_all(&index.to_faiss())?;
+        index.write_faiss(&mut out)?;
         out.sync_all()?;
     } else {
         index::save(&index, file)?;

@@ -17,8 +17,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::noise::figure_of;
 
-/// How often memory of helpers is looked at, and a request to stop.
-const TICK: Duration = Duration::from_millis(50);
+/// How often memory is looked at, and a request to stop.
+const TICK: Duration = Duration::from_millis(20);
 /// No answer of ours is longer.
 const LONGEST: u64 = 8 << 20;
 
@@ -27,8 +27,8 @@ const LONGEST: u64 = 8 << 20;
 pub(super) struct Answer {
     /// Its standard output.
     pub(super) stdout: String,
-    /// Sum of the peaks of what it started, in bytes.
-    pub(super) helpers_bytes: u64,
+    /// The most memory that it and all it started were seen to have at one moment, in bytes; 0 if it was alone.
+    pub(super) together_bytes: u64,
 }
 
 /// Why there is no answer.
@@ -53,7 +53,7 @@ pub(super) fn run(
     let stdout = listen(group.0.stdout.take());
     let stderr = listen(group.0.stderr.take());
     let deadline = Instant::now() + limit;
-    let mut helpers = Helpers::default();
+    let mut together_bytes = 0;
     let said = loop {
         match stdout.recv_timeout(TICK) {
             Ok(said) => break said,
@@ -66,7 +66,7 @@ pub(super) fn run(
         if Instant::now() > deadline {
             return Err(NoAnswer::Failed(format!("given up after {} s", limit.as_secs())));
         }
-        helpers.look(group.0.id());
+        together_bytes = together_bytes.max(together(group.0.id()));
         // It ended, and something that it started still holds its output.
         if matches!(group.0.try_wait(), Ok(Some(_))) {
             group.kill();
@@ -75,7 +75,7 @@ pub(super) fn run(
     let status = group.0.wait().map_err(|e| NoAnswer::Failed(format!("{name} was lost: {e}")))?;
     group.kill();
     if status.success() {
-        return Ok(Answer { stdout: said, helpers_bytes: helpers.sum() });
+        return Ok(Answer { stdout: said, together_bytes });
     }
     let words = stderr.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
     Err(NoAnswer::Failed(how(status, &words)))
@@ -127,29 +127,24 @@ impl Drop for Group {
     }
 }
 
-/// Peak memory of a child's own children.
-#[derive(Default)]
-struct Helpers(Vec<(u32, u64)>);
+/// Memory of a process and all that it started, now; 0 if it started nothing that still runs.
+fn together(id: u32) -> u64 {
+    let helpers: u64 = children(id).into_iter().map(with_children).sum();
+    if helpers == 0 { 0 } else { helpers + resident(id) }
+}
 
-impl Helpers {
-    fn look(&mut self, parent: u32) {
-        let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return };
-        for thread in threads.flatten() {
-            let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            for id in list.split_whitespace().filter_map(|id| id.parse::<u32>().ok()) {
-                let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-                let peak = figure_of(&status, "VmHWM");
-                match self.0.iter_mut().find(|(known, _)| *known == id) {
-                    Some((_, most)) => *most = peak.max(*most),
-                    None => self.0.push((id, peak)),
-                }
-            }
-        }
-    }
+fn with_children(id: u32) -> u64 {
+    resident(id) + children(id).into_iter().map(with_children).sum::<u64>()
+}
 
-    fn sum(&self) -> u64 {
-        self.0.iter().map(|(_, peak)| peak).sum()
-    }
+fn children(id: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
+    let lists = threads.flatten().map(|t| fs::read_to_string(t.path().join("children")).unwrap_or_default());
+    lists.flat_map(|l| l.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn resident(id: u32) -> u64 {
+    figure_of(&fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default(), "VmRSS")
 }
 
 #[cfg(test)]
@@ -206,6 +201,15 @@ mod tests {
             let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
             assert_eq!(poll(&mut ended, Some(&limit)).unwrap(), 1, "it still runs");
         }
+    }
+
+    #[test]
+    fn memory_of_all_that_run_at_one_moment_is_added_up() {
+        let alone = run(shell("read x </proc/self/stat; exec sleep 0.2"), LONG, &|| false).unwrap();
+        assert_eq!(alone.together_bytes, 0);
+        // Half a megabyte is the least that a shell and a sleep take; they end after they were looked at.
+        let several = run(shell("sleep 1 & sleep 1 & wait"), LONG, &|| false).unwrap();
+        assert!(several.together_bytes > 512 << 10, "{several:?}");
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn build(
         return Err(NoAnswer::Failed(format!("fell back: {fell_back}")));
     }
     let mut figures: BuildFigures = parse(&answer.stdout)?;
-    figures.peak_bytes = figures.peak_bytes.saturating_add(answer.helpers_bytes);
+    figures.peak_bytes = figures.peak_bytes.max(answer.together_bytes);
     Ok(figures)
 }
 

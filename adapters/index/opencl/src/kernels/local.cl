@@ -33,7 +33,6 @@ inline uint bits_of(float dot, float norms) {
     return d > 0.0f ? as_uint(d) : 0u;
 }
 
-#if F > 0
 // For each row of X the F nearest of k centres. `packed` holds panels of sixteen, `cn` their squared lengths.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void assign(__global const float* restrict X, uint n, __global const float* restrict packed,
@@ -75,7 +74,7 @@ void assign(__global const float* restrict X, uint n, __global const float* rest
 #endif
     }
 }
-#else
+
 // The four nearest other members of each member of each leaf, as places in the leaf. A work-group takes a leaf.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void leaf(__global const float* restrict X, __global const uint* restrict starts, __global const uint* restrict members,
@@ -114,4 +113,3 @@ void leaf(__global const float* restrict X, __global const uint* restrict starts
             for (uint q = 0; q < 4; q++) out[(size_t)(o + row) * 4 + q] = list[q] < FAR ? list[q] & INDEX : NONE;
     }
 }
-#endif
