@@ -147,7 +147,7 @@ pub struct BuildFigures {
     pub foreign_seconds: f64,
     /// Processor time that the hypervisor took, in seconds.
     pub stolen_seconds: f64,
-    /// Peak memory of the builder and what it started, in bytes.
+    /// Peak memory of the builder, or of it and its helpers at one moment, in bytes. These are looked at every 20 ms.
     pub peak_bytes: u64,
     /// Its memory before the build, vectors included, in bytes.
     pub before_bytes: u64,

@@ -17,8 +17,10 @@ pub(crate) const MOST_NEAREST: usize = 16;
 pub(crate) const INDEX_BITS: u32 = 10;
 const INDEX: u32 = (1 << INDEX_BITS) - 1;
 
-/// Rows packed at a time; they and a block of centres stay in the second-level cache.
-const BLOCK: usize = 30 * LANES;
+/// Rows packed at a time, at most.
+const BLOCK: usize = 10 * WIDE * LANES;
+/// Their values; they and a block of centres stay in the second-level cache, and leave some of it to others.
+const BLOCK_VALUES: usize = 192 * 1_024;
 /// Values of centres met by a block of rows before the next ones come.
 const CENTRE_VALUES: usize = 64 * 1_024;
 
@@ -49,11 +51,18 @@ pub(crate) fn nearest_centres(
         })?;
         return Ok(out);
     }
-    let items = list.chunks(BLOCK).zip(out.chunks_mut(BLOCK * f));
+    let block = block(rows.dim);
+    let items = list.chunks(block).zip(out.chunks_mut(block * f));
     crew::each(items, progress, Panels::default, |points, (list, out)| {
         packed.nearest(rows, list, f, points, out);
     })?;
     Ok(out)
+}
+
+/// Rows of so many values that are packed at a time: whole tiles.
+fn block(dim: usize) -> usize {
+    const TILE: usize = WIDE * LANES;
+    (BLOCK_VALUES / dim / TILE * TILE).clamp(TILE, BLOCK)
 }
 
 /// Packed centres.
