@@ -21,9 +21,9 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// The engine asked for, or the processor if it cannot be had; `lists` says whether it is for inverted lists.
-    pub(crate) fn open(engine: Engine, lists: bool, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
-        let tier = Tier::detect().name(lists);
+    /// The engine asked for, or the processor if it cannot be had.
+    pub(crate) fn open(engine: Engine, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
+        let tier = Tier::detect().name();
         let ran = Ran { engine: Engine::Cpu, tier: tier.to_owned(), note: None };
         let mut device = Self { remote: None, answered: false, tier, ran };
         if engine == Engine::OpenCl {

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 const LANES: usize = 32;
 
 /// Rows asked for ahead of the one in work.
-const AHEAD: usize = 4;
+pub(crate) const AHEAD: usize = 4;
 
 /// An instruction set this processor is known to have. Made only by [`Kernel::detect`] (and its tests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

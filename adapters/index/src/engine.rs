@@ -55,8 +55,7 @@ pub fn build(
 ) -> Result<Index, BuildError> {
     spec.validate()?;
     let mut progress = Progress::new(progress);
-    let lists = !matches!(spec.kind, Kind::Hnsw { .. });
-    let mut device = Device::open(engine, lists, &mut progress.part(0.0, 0.0))?;
+    let mut device = Device::open(engine, &mut progress.part(0.0, 0.0))?;
     let body = match spec.kind {
         Kind::IvfFlat { .. } | Kind::IvfSq8 { .. } | Kind::IvfPq { .. } => {
             Body::Ivf(ivf::build(vectors, spec, &mut device, &mut progress)?)

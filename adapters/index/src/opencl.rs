@@ -6,13 +6,13 @@
 //! |---|---|---|
 //! | `D` | dimension, rows, values | nothing: the rows are held for the next requests, those before are not |
 //! | `A` | `f`, centres `k`, their values, the point all distances are measured from | `f` centres of each row |
-//! | `L` | leaves, their `leaves + 1` starts, members, a point for each leaf | 4 places in the leaf of each member |
+//! | `L` | leaves, their `leaves + 1` starts, members, a scale and a point for each leaf | 4 places in the leaf of each member |
 //! | `N` | dimension, points, centres, coordinates of both in whole numbers | the nearest centre of each point |
 //!
 //! An answer is a byte (0, or 1 for a refusal), a 64-bit length and so many bytes: numbers, or the reason. The process
 //! greets with an answer too: its name. After a refusal, a late answer or a cancelled build it is killed.
 
-use crate::bulk::leaf::{Leaves, NEAR, NOBODY};
+use crate::bulk::leaf::{self, Grid, Leaves, NEAR, NOBODY};
 use crate::bulk::rows::Rows;
 use crate::engine::Progress;
 use crate::hnsw;
@@ -128,8 +128,10 @@ impl Remote {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<u32>, Lost> {
         self.hold(rows, progress)?;
+        let grids = leaf::grids(rows, leaves, &mut progress.part(0.0, 0.0)).map_err(|_| Lost::Cancelled)?;
         let mut found = vec![NOBODY; leaves.members.len() * NEAR];
         let (mut rest, mut starts) = (found.as_mut_slice(), leaves.starts.as_slice());
+        let mut grids = grids.as_slice();
         let done = |start: usize| start as f32 / leaves.members.len().max(1) as f32;
         while let [from, ends @ ..] = starts
             && !ends.is_empty()
@@ -137,9 +139,10 @@ impl Remote {
             let some = ends.partition_point(|end| end - from <= MEMBERS).max(1);
             let (these, to) = (&starts[..=some], ends[some - 1]);
             let (places, behind) = rest.split_at_mut((to - from) * NEAR);
-            (rest, starts) = (behind, &starts[some..]);
-            let mut progress = progress.part(done(*from), done(to));
-            self.in_leaves(rows, these, &leaves.members[*from..to], places, &mut progress)?;
+            let members = &leaves.members[*from..to];
+            let (of_these, others) = grids.split_at(some);
+            (rest, starts, grids) = (behind, &starts[some..], others);
+            self.in_leaves(these, members, of_these, places, &mut progress.part(done(*from), done(to)))?;
         }
         self.release(progress)?;
         Ok(found)
@@ -148,9 +151,9 @@ impl Remote {
     /// The same for leaves that start and end at `starts`, all of whose `members` these are.
     fn in_leaves(
         &mut self,
-        rows: Rows<'_>,
         starts: &[usize],
         members: &[u32],
+        grids: &[Grid],
         out: &mut [u32],
         progress: &mut Progress<'_>,
     ) -> Result<(), Lost> {
@@ -160,9 +163,8 @@ impl Remote {
             numbers(to, [starts.len() as u32 - 1])?;
             numbers(to, starts.iter().map(|start| (start - starts[0]) as u32))?;
             numbers(to, members.iter().copied())?;
-            leaves().try_for_each(|members| {
-                numbers(to, rows.centre(members.iter().copied()).iter().map(|value| value.to_bits()))
-            })
+            numbers(to, grids.iter().map(|grid| grid.scale.to_bits()))?;
+            grids.iter().try_for_each(|grid| numbers(to, grid.origin.iter().map(|value| value.to_bits())))
         };
         let places = self.call(progress, request, |from| exactly(from, out.len()))?;
         let of_members = leaves().flat_map(|members| std::iter::repeat_n(members, members.len() * NEAR));

@@ -151,7 +151,9 @@ fn notes(out: &mut String, r: &Results) {
         );
     }
     out.push_str("  cpu       processor time of the build in seconds; it hardly depends on what others do\n");
-    out.push_str("  peak      memory of the builder and its helpers in MiB; beyond: what was on top of the vectors\n");
+    out.push_str(
+        "  peak      memory of the builder and its helpers in MiB; beyond: what was on top of the vectors\n",
+    );
     out.push_str("  others    part of the machine that others took while it was built; ! above a tenth\n");
     out.push_str(
         "  @.95      queries a second at that recall@10, interpolated; > more even at the easiest\n",

@@ -138,11 +138,13 @@ impl Device {
         self.run(&kernel.build()?, out)
     }
 
-    /// The four nearest other members of each member of each leaf, as places in the leaf.
+    /// The four nearest other members of each member of each leaf, as places in the leaf. Rows less the leaf's centre are
+    /// multiplied by its scale and rounded to whole numbers of at most 127; a scale of 0 leaves them as they are.
     pub(crate) fn leaves(
         &mut self,
         starts: &[u32],
         members: &[u32],
+        scales: &[f32],
         centres: &[f32],
     ) -> Result<Found, Failure> {
         let (leaves, rows) = (starts.len() - 1, self.rows);
@@ -159,17 +161,19 @@ impl Device {
         let program = self.program(held.map_or(Work::Rows(1), |((_, work), _)| *work))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(members.len() * 4)?;
-        let (starts, members, centres) = (self.copy(starts)?, self.copy(members)?, self.copy(centres)?);
+        let (starts, members) = (self.copy(starts)?, self.copy(members)?);
+        let (scales, centres) = (self.copy(scales)?, self.copy(centres)?);
         let mut kernel = Kernel::builder();
         kernel.program(&program).name("leaf").queue(self.queue.clone());
         kernel.arg(data).arg(&starts).arg(&members);
         if self.tier == Tier::Local {
-            kernel.global_work_size(leaves * GROUP).local_work_size(GROUP).arg(&centres).arg(&out);
+            kernel.global_work_size(leaves * GROUP).local_work_size(GROUP);
+            kernel.arg(&scales).arg(&centres).arg(&out);
             return self.run(&kernel.build()?, out);
         }
         let (scratch, next) = (self.scratch(LEAF_PANELS * (self.dim + BESIDE))?, self.copy(&[0u32])?);
         kernel.global_work_size(self.units.min(leaves)).local_work_size(1);
-        kernel.arg(leaves as u32).arg(&centres);
+        kernel.arg(leaves as u32).arg(&scales).arg(&centres);
         kernel.arg(&scratch).arg(&next).arg(&out);
         self.run(&kernel.build()?, out)
     }

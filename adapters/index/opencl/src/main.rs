@@ -74,8 +74,9 @@ fn leaves(device: &mut Device, input: &mut impl Read) -> Result<Found, Failure> 
     let leaves = number(input)? as usize;
     let starts = numbers(input, leaves + 1)?;
     let members = numbers(input, starts.last().map_or(0, |end| *end as usize))?;
+    let scales = floats(input, leaves)?;
     let centres = floats(input, leaves * device.dim())?;
-    device.leaves(&starts, &members, &centres)
+    device.leaves(&starts, &members, &scales, &centres)
 }
 
 fn whole(device: &mut Device, input: &mut impl Read) -> Result<Found, Failure> {

@@ -1,15 +1,22 @@
 //! All pairs within each leaf: the four nearest of its members for each of them.
 //!
+//! Members are compared on a grid of their leaf ([`Grid`]), by bytes where the processor has a matrix unit (`matrix`).
 //! Each product is made once for its two rows: a tile of rows with columns to their right gives the columns their rows
 //! (a sorted list in each lane) and the rows their columns (a list in each lane, merged at the end of the row). Lists
 //! are four deep, so the four least keys are exact, whatever the order they were met in: an engine may do it otherwise
 //! and must find the same.
+
+mod grid;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
 
 use super::assign::{INDEX_BITS, insert, keys};
 use super::rows::Rows;
 use crate::crew;
 use crate::engine::{BuildError, Progress};
 use crate::tile::{LANES, Lane, Micro, Panels, ROWS, Tier, Tile, WIDE, on_tier};
+
+pub(crate) use grid::Grid;
 
 /// Members of a leaf, at most: what a packed key can number.
 pub(crate) const LEAF: usize = 1 << INDEX_BITS;
@@ -61,19 +68,49 @@ pub(crate) fn neighbours(
     Ok(out)
 }
 
+/// The grid of each leaf.
+pub(crate) fn grids(
+    rows: Rows<'_>,
+    leaves: &Leaves,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Grid>, BuildError> {
+    let tier = Tier::detect();
+    let mut grids: Vec<Option<Grid>> = Vec::new();
+    grids.resize_with(leaves.iter().len(), || None);
+    let items = leaves.iter().zip(&mut grids);
+    crew::each(items, progress, || (), |(), (members, grid)| *grid = Some(Grid::of(tier, rows, members)))?;
+    Ok(grids.into_iter().flatten().collect())
+}
+
 #[derive(Default)]
 struct Scratch {
     panels: Panels,
+    #[cfg(target_arch = "x86_64")]
+    bytes: matrix::Bytes,
     columns: Vec<Lists>,
 }
 
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "a function compiled for a detected instruction set")
+)]
 fn leaf(tier: Tier, rows: Rows<'_>, members: &[u32], scratch: &mut Scratch, out: &mut [u32]) {
-    let centre = rows.centre(members.iter().copied());
-    let Scratch { panels, columns } = scratch;
-    panels.fill(tier, rows.dim, members.iter().map(|&at| rows.row(at)), Some(&centre));
-    columns.clear();
-    columns.resize(panels.count(), NONE);
-    pairs(tier, panels, columns, out);
+    let grid = Grid::of(tier, rows, members);
+    match tier {
+        // SAFETY: the tier exists only where all that it needs was detected.
+        #[cfg(target_arch = "x86_64")]
+        Tier::Amx if grid.scale > 0.0 => unsafe {
+            scratch.bytes.pairs(rows, members, &grid, &mut scratch.columns, out);
+        },
+        _ => {
+            let Scratch { panels, columns, .. } = scratch;
+            let each = members.iter().map(|&at| rows.row(at));
+            panels.fill_rounded(tier, rows.dim, each, Some(&grid.origin), grid.scale);
+            columns.clear();
+            columns.resize(panels.count(), NONE);
+            pairs(tier, panels, columns, out);
+        }
+    }
     for near in out {
         *near = if *near < FAR { members[(*near & INDEX) as usize] } else { NOBODY };
     }
@@ -85,7 +122,6 @@ on_tier!(fn pairs = pairs_body(panels: &Panels, columns: &mut [Lists], out: &mut
 #[inline(always)]
 fn pairs_body<M: Micro>(panels: &Panels, columns: &mut [Lists], out: &mut [u32]) {
     let mut tile: Tile = [[Lane::ZERO; WIDE]; ROWS];
-    let numbers: [[u32; LANES]; 1] = [std::array::from_fn(|lane| lane as u32)];
     for first in (0..panels.len()).step_by(ROWS) {
         let own = first / LANES;
         let norms = panels.norms()[own].0;
@@ -95,47 +131,67 @@ fn pairs_body<M: Micro>(panels: &Panels, columns: &mut [Lists], out: &mut [u32])
             let wide = WIDE.min(panels.count() - at);
             M::tile(panels.panel(own), first % LANES / ROWS, panels.panels(at, wide), &mut tile);
             for panel in 0..wide {
-                let base = ((at + panel) * LANES) as u32;
                 let lengths = &panels.norms()[at + panel];
-                let column: [u32; LANES] = std::array::from_fn(|lane| base + numbers[0][lane]);
                 let mut below = columns[at + panel];
                 for (row, tile) in tile.iter().enumerate() {
-                    let this = (first + row) as u32;
-                    let mut to = keys(&tile[panel], norms[first % LANES + row], lengths, column);
-                    if at + panel == own {
-                        // Each pair once, and none with itself.
-                        for lane in 0..LANES {
-                            to[lane] = if column[lane] > this { to[lane] } else { u32::MAX };
-                        }
-                    }
-                    let mut back = [0; LANES];
-                    for lane in 0..LANES {
-                        back[lane] = (to[lane] & !INDEX) | this;
-                    }
-                    insert(&mut below, back);
-                    insert(&mut rows[row], to);
+                    let this = first + row;
+                    let norm = norms[this % LANES];
+                    meet(&tile[panel], norm, this, lengths, at + panel, &mut rows[row], &mut below);
                 }
                 columns[at + panel] = below;
             }
             at += wide;
         }
-        for (row, lists) in rows.iter_mut().enumerate().take(panels.len() - first) {
-            let lane = (first + row) % LANES;
-            let above: [u32; NEAR] = std::array::from_fn(|place| columns[own][place][lane]);
-            let out = &mut out[(first + row) * NEAR..][..NEAR];
-            let mut above = above.iter().peekable();
-            // Merge of two sorted sequences: the column's list, and the least of the lanes over and over.
-            let mut least = take_least(lists);
-            for out in out {
-                match above.peek() {
-                    Some(&&key) if key <= least => {
-                        *out = key;
-                        above.next();
-                    }
-                    _ => {
-                        *out = least;
-                        least = take_least(lists);
-                    }
+        let count = ROWS.min(panels.len() - first);
+        finish(&mut rows[..count], &columns[own], first % LANES, &mut out[first * NEAR..]);
+    }
+}
+
+/// The keys of row `this` with the columns of a panel, taken into the row's list and into those of the columns.
+#[inline(always)]
+fn meet(
+    products: &Lane,
+    norm: f32,
+    this: usize,
+    lengths: &Lane,
+    panel: usize,
+    row: &mut Lists,
+    below: &mut Lists,
+) {
+    let base = (panel * LANES) as u32;
+    let column: [u32; LANES] = std::array::from_fn(|lane| base + lane as u32);
+    let mut to = keys(products, norm, lengths, column);
+    if this / LANES == panel {
+        // Each pair once, and none with itself.
+        for lane in 0..LANES {
+            to[lane] = if column[lane] > this as u32 { to[lane] } else { u32::MAX };
+        }
+    }
+    let mut back = [0; LANES];
+    for lane in 0..LANES {
+        back[lane] = (to[lane] & !INDEX) | this as u32;
+    }
+    insert(below, back);
+    insert(row, to);
+}
+
+/// Writes the four least keys of rows that have met all columns; their own columns' lists begin at `lane`.
+#[inline(always)]
+fn finish(rows: &mut [Lists], own: &Lists, lane: usize, out: &mut [u32]) {
+    for (lane, (lists, out)) in (lane..).zip(rows.iter_mut().zip(out.chunks_exact_mut(NEAR))) {
+        let above: [u32; NEAR] = std::array::from_fn(|place| own[place][lane]);
+        let mut above = above.iter().peekable();
+        // Merge of two sorted sequences: the column's list, and the least of the lanes over and over.
+        let mut least = take_least(lists);
+        for out in out {
+            match above.peek() {
+                Some(&&key) if key <= least => {
+                    *out = key;
+                    above.next();
+                }
+                _ => {
+                    *out = least;
+                    least = take_least(lists);
                 }
             }
         }
@@ -200,7 +256,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn the_nearest_members_are_found(sizes in prop::collection::vec(1usize..150, 1..4), dim in 1usize..40, seed: u64) {
+        fn the_nearest_members_are_found(sizes in prop::collection::vec(1usize..150, 1..4), dim in 1usize..32, seed: u64) {
             let mut draw = Draw::new(seed, *b"leaf    ");
             let n: usize = sizes.iter().sum();
             let data: Vec<f32> =
@@ -209,6 +265,43 @@ mod tests {
             starts.extend(sizes.iter().scan(0, |end, size| { *end += size; Some(*end) }));
             check(dim, &data, &Leaves { starts, members: (0..n as u32).rev().collect() });
         }
+    }
+
+    #[test]
+    fn a_rounded_leaf_is_the_same_on_every_tier_and_hardly_worse() {
+        let mut draw = Draw::new(9, *b"rounded ");
+        // A sum of four draws: bell-shaped, as values of vectors are.
+        let mut value = || (0..4).map(|_| (draw.next() >> 48) as f32 / 65_536.0 - 0.5).sum::<f32>();
+        let (mut hits, mut all) = (0, 0);
+        for (n, dim) in [(1, 32), (2, 40), (17, 33), (300, 64), (LEAF, 100), (33, 130), (50, 1_040)] {
+            let data: Vec<f32> = (0..n * dim).map(|_| 20.0 + value()).collect();
+            let (rows, members) = (Rows { dim, data: &data }, (0..n as u32).rev().collect::<Vec<_>>());
+            assert!(n < 3 || Grid::of(Tier::Portable, rows, &members).scale > 0.0, "{n} x {dim}");
+            let of_tier = |tier| {
+                let mut out = vec![NOBODY; n * NEAR];
+                leaf(tier, rows, &members, &mut Scratch::default(), &mut out);
+                out
+            };
+            let found = of_tier(Tier::Portable);
+            assert!(Tier::available().into_iter().all(|tier| of_tier(tier) == found), "{n} x {dim}");
+            for (&this, found) in members.iter().zip(found.chunks_exact(NEAR)) {
+                let distance = |other: &u32| -> f64 {
+                    let pairs = rows.row(this).iter().zip(rows.row(*other));
+                    pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+                };
+                let mut exact: Vec<u32> = members.iter().copied().filter(|&other| other != this).collect();
+                exact.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+                exact.truncate(NEAR);
+                let there = found.iter().filter(|&&near| near != NOBODY);
+                assert_eq!(there.clone().count(), exact.len());
+                all += exact.len();
+                hits += there.clone().filter(|near| exact.contains(near)).count();
+                for (near, exact) in there.zip(&exact) {
+                    assert!(distance(near) <= distance(exact) * 1.03, "{n} x {dim}");
+                }
+            }
+        }
+        assert!(hits * 100 >= all * 97, "{hits} of {all}");
     }
 
     #[test]

@@ -7,13 +7,14 @@
 
 use super::assign::{Centres, MOST_CENTRES, MOST_NEAREST};
 use super::leaf::{LEAF, Leaves};
+use super::narrow::coarse::Coarse;
 use super::rows::Rows;
 use crate::crew;
 use crate::device::Device;
-use crate::distance::Kernel;
+use crate::distance::{AHEAD, Kernel, prefetch};
 use crate::draw::Draw;
 use crate::engine::{BuildError, Progress};
-use crate::tile::Panels;
+use crate::tile::{Panels, Tier};
 
 /// Rows for each leader of the first cut.
 const FOLLOWING: usize = 200;
@@ -21,6 +22,11 @@ const FOLLOWING: usize = 200;
 const SMALL: usize = 64;
 /// Parts of a bucket aim at this share of a full leaf, for some turn out larger.
 const SHARE: f64 = 0.625;
+
+/// Rows packed at a time.
+const BLOCK: usize = 256;
+/// So few parts are told apart by distances, one by one.
+const FEW: usize = 8;
 
 /// The buckets each row belongs to.
 #[derive(Debug)]
@@ -124,14 +130,12 @@ fn cut(rows: Rows<'_>, members: Vec<u32>, draw: &mut Draw, panels: &mut Panels) 
             draw.sample(members.len(), parts).into_iter().map(|at| members[at]).collect();
         leaders.sort_unstable();
         let data = rows.gather(&leaders);
-        let centres = Centres::of(Rows { dim: rows.dim, data: &data });
+        let centres = Rows { dim: rows.dim, data: &data };
         let mut cut = vec![Vec::new(); parts];
-        let mut nearest = [0; 256];
-        for block in members.chunks(nearest.len()) {
-            centres.nearest(rows, block, 1, panels, &mut nearest[..block.len()]);
-            for (&member, &part) in block.iter().zip(&nearest) {
-                cut[part as usize].push(member);
-            }
+        if parts <= FEW {
+            join_few(rows, &members, centres, &mut cut);
+        } else {
+            join(rows, &members, centres, panels, &mut cut);
         }
         if cut.iter().any(|part| part.len() == members.len()) {
             // Equal rows: nothing tells them apart, so any parts do.
@@ -141,6 +145,36 @@ fn cut(rows: Rows<'_>, members: Vec<u32>, draw: &mut Draw, panels: &mut Panels) 
         }
     }
     done
+}
+
+/// Each member joins the part of its nearest centre, or one hardly farther: by bytes where they will do.
+fn join(rows: Rows<'_>, members: &[u32], centres: Rows<'_>, panels: &mut Panels, parts: &mut [Vec<u32>]) {
+    let mut nearest = vec![0; members.len()];
+    let coarse = Coarse::alone_of_any(Tier::detect(), rows, members);
+    if coarse.and_then(|coarse| coarse.nearest_alone(centres, &mut nearest)).is_none() {
+        let centres = Centres::of(centres);
+        for (members, nearest) in members.chunks(BLOCK).zip(nearest.chunks_mut(BLOCK)) {
+            centres.nearest(rows, members, 1, panels, nearest);
+        }
+    }
+    for (&member, &part) in members.iter().zip(&nearest) {
+        parts[part as usize].push(member);
+    }
+}
+
+/// The same, row by row: to pack them for a product would take longer than a few distances.
+fn join_few(rows: Rows<'_>, members: &[u32], centres: Rows<'_>, parts: &mut [Vec<u32>]) {
+    let kernel = Kernel::detect();
+    let all: Vec<u32> = (0..centres.len() as u32).collect();
+    let mut distances = Vec::new();
+    for (at, &member) in members.iter().enumerate() {
+        if let Some(&coming) = members.get(at + AHEAD) {
+            prefetch(rows.row(coming));
+        }
+        kernel.near_rows(rows.row(member), centres.data, &all, &mut distances);
+        let nearest = (0..).zip(&distances).min_by(|(_, a), (_, b)| a.total_cmp(b));
+        parts[nearest.map_or(0, |(part, _)| part)].push(member);
+    }
 }
 
 /// One list of leaves, the small ones put together in their order.
@@ -186,7 +220,7 @@ mod tests {
         let rows = Rows { dim: 3, data: &data };
         let mut heard = |_| ControlFlow::Continue(());
         let mut progress = Progress::new(&mut heard);
-        let mut device = Device::open(Engine::Cpu, false, &mut progress).unwrap();
+        let mut device = Device::open(Engine::Cpu, &mut progress).unwrap();
         let buckets = buckets(rows, 4, 1, &mut device, &mut progress).unwrap();
         let mut order = buckets.order();
         let leaves = buckets.leaves(rows, 1, &mut progress).unwrap();

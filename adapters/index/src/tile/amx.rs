@@ -7,6 +7,7 @@
 //! Operating systems keep the unit's registers for those alone who asked for them; [`granted`] asks. There are no
 //! intrinsics for it in stable Rust, hence the assembly.
 
+use super::avx512::turn_sixteen;
 use super::{Counts, LANES, Words};
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
@@ -51,17 +52,19 @@ pub(crate) fn padded(words: usize) -> usize {
 }
 
 /// Turns panels of rows of `width` words (padded): for each panel and step sixteen lines, a row each.
-pub(crate) fn turn(panels: &[Words], width: usize) -> Vec<Words> {
-    let steps = panels.chunks_exact(width).flat_map(|panel| panel.chunks(DEEP));
-    steps
-        .flat_map(|step| {
-            (0..LANES).map(move |row| {
-                let mut line = Words::ZERO;
-                line.0.iter_mut().zip(step).for_each(|(to, words)| *to = words.0[row]);
-                line
-            })
-        })
-        .collect()
+///
+/// # Safety
+/// The unit was [`granted`], and AVX-512F was detected.
+#[expect(unsafe_code, reason = "a function compiled for a detected instruction set")]
+pub(crate) unsafe fn turn(panels: &[Words], width: usize, lines: &mut Vec<Words>) {
+    lines.clear();
+    for step in panels.chunks_exact(width).flat_map(|panel| panel.chunks(DEEP)) {
+        let mut sixteen = [Words::ZERO; LANES];
+        sixteen[..step.len()].copy_from_slice(step);
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { turn_sixteen(&mut sixteen) };
+        lines.extend_from_slice(&sixteen);
+    }
 }
 
 /// The unit, set up on this thread for rows of some width.
@@ -79,6 +82,57 @@ struct Config {
     reserved: [u8; 14],
     bytes: [u16; 16],
     lines: [u8; 16],
+}
+
+/// Multiplies two panels of turned rows with two panels of columns by the instruction of that name.
+macro_rules! multiply {
+    ($multiply:literal, $unit:ident, $a:ident, $b:ident, $out:ident) => {{
+        let steps = $unit.width.div_ceil(DEEP);
+        assert!($a.iter().all(|a| a.len() == steps * LANES) && $b.iter().all(|b| b.len() == $unit.width));
+        // SAFETY: each step reads sixteen lines of each of `a` and, of each of `b`, as many as the row has words left:
+        // less than sixteen only where there is one step. Four tiles of sums are written to `out`.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm6, [{b0} + {line}]",
+                "tileloadd tmm4, [{a0} + {line}]",
+                "tileloadd tmm7, [{b1} + {line}]",
+                "tileloadd tmm5, [{a1} + {line}]",
+                concat!($multiply, " tmm0, tmm4, tmm6"),
+                concat!($multiply, " tmm1, tmm4, tmm7"),
+                concat!($multiply, " tmm2, tmm5, tmm6"),
+                concat!($multiply, " tmm3, tmm5, tmm7"),
+                "add {a0}, {tile}",
+                "add {a1}, {tile}",
+                "add {b0}, {tile}",
+                "add {b1}, {tile}",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {line}], tmm0",
+                "tilestored [{out} + {line} + {second}], tmm1",
+                "tilestored [{out} + {line} + {third}], tmm2",
+                "tilestored [{out} + {line} + {fourth}], tmm3",
+                a0 = inout(reg) $a[0].as_ptr() => _,
+                a1 = inout(reg) $a[1].as_ptr() => _,
+                b0 = inout(reg) $b[0].as_ptr() => _,
+                b1 = inout(reg) $b[1].as_ptr() => _,
+                steps = inout(reg) steps => _,
+                line = in(reg) LINE,
+                out = in(reg) $out.as_mut_ptr(),
+                tile = const TILE,
+                second = const TILE,
+                third = const 2 * TILE,
+                fourth = const 3 * TILE,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }};
 }
 
 impl Unit {
@@ -105,51 +159,13 @@ impl Unit {
     /// with the first and the second columns, then of the second rows.
     #[expect(unsafe_code, reason = "assembly, whose reads and writes are bounded by what is asserted")]
     pub(crate) fn quads(&self, a: [&[Words]; 2], b: [&[Words]; 2], out: &mut [Sums; 4]) {
-        let steps = self.width.div_ceil(DEEP);
-        assert!(a.iter().all(|a| a.len() == steps * LANES) && b.iter().all(|b| b.len() == self.width));
-        // SAFETY: each step reads sixteen lines of each of `a` and, of each of `b`, as many as the row has words left:
-        // less than sixteen only where there is one step. Four tiles of sums are written to `out`.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm6, [{b0} + {line}]",
-                "tileloadd tmm4, [{a0} + {line}]",
-                "tileloadd tmm7, [{b1} + {line}]",
-                "tileloadd tmm5, [{a1} + {line}]",
-                "tdpbsud tmm0, tmm4, tmm6",
-                "tdpbsud tmm1, tmm4, tmm7",
-                "tdpbsud tmm2, tmm5, tmm6",
-                "tdpbsud tmm3, tmm5, tmm7",
-                "add {a0}, {tile}",
-                "add {a1}, {tile}",
-                "add {b0}, {tile}",
-                "add {b1}, {tile}",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {line}], tmm0",
-                "tilestored [{out} + {line} + {second}], tmm1",
-                "tilestored [{out} + {line} + {third}], tmm2",
-                "tilestored [{out} + {line} + {fourth}], tmm3",
-                a0 = inout(reg) a[0].as_ptr() => _,
-                a1 = inout(reg) a[1].as_ptr() => _,
-                b0 = inout(reg) b[0].as_ptr() => _,
-                b1 = inout(reg) b[1].as_ptr() => _,
-                steps = inout(reg) steps => _,
-                line = in(reg) LINE,
-                out = in(reg) out.as_mut_ptr(),
-                tile = const TILE,
-                second = const TILE,
-                third = const 2 * TILE,
-                fourth = const 3 * TILE,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
+        multiply!("tdpbsud", self, a, b, out);
+    }
+
+    /// The same of signed bytes with signed ones.
+    #[expect(unsafe_code, reason = "assembly, whose reads and writes are bounded by what is asserted")]
+    pub(crate) fn signed(&self, a: [&[Words]; 2], b: [&[Words]; 2], out: &mut [Sums; 4]) {
+        multiply!("tdpbssd", self, a, b, out);
     }
 
     /// Sums of 16-bit values that are cut in two, high bytes (signed) and low bytes (unsigned), each as wide as the unit

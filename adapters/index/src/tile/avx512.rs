@@ -86,6 +86,21 @@ pub(super) fn turn(rows: &[&[f32]; LANES], centre: Option<&[f32]>, panel: &mut [
     }
 }
 
+/// Turns sixteen rows of sixteen words into columns.
+#[expect(unsafe_code, reason = "aligned loads and stores of whole lanes")]
+#[target_feature(enable = "avx512f")]
+pub(super) fn turn_sixteen(words: &mut [Words; LANES]) {
+    let mut of = [_mm512_setzero_ps(); LANES];
+    for (of, words) in of.iter_mut().zip(words.iter()) {
+        // SAFETY: a lane is sixteen words, aligned to 64 bytes.
+        *of = unsafe { _mm512_load_ps(words.0.as_ptr().cast()) };
+    }
+    for (words, turned) in words.iter_mut().zip(turned(of)) {
+        // SAFETY: as above.
+        unsafe { _mm512_store_ps(words.0.as_mut_ptr().cast(), turned) };
+    }
+}
+
 #[target_feature(enable = "avx512f")]
 fn turned(of: [__m512; LANES]) -> [__m512; LANES] {
     // Fours of rows: `fours[4 * g + j]` holds, for each quarter `q`, value `4 * q + j` of rows `4 * g ..`.

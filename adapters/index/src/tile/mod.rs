@@ -90,18 +90,18 @@ impl Tier {
 }
 
 impl Tier {
-    /// The name a report shows; whole numbers are for inverted lists alone.
-    pub(crate) fn name(self, lists: bool) -> &'static str {
+    /// The name a report shows.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Portable => "fp32 portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "fp32 avx2",
             #[cfg(target_arch = "x86_64")]
-            Self::Vnni if lists => "fp32 avx512, int8 vnni",
+            Self::Avx512 => "fp32 avx512",
             #[cfg(target_arch = "x86_64")]
-            Self::Amx if lists => "fp32 avx512, int8 amx",
+            Self::Vnni => "fp32 avx512, int8 vnni",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Vnni | Self::Amx => "fp32 avx512",
+            Self::Amx => "fp32 avx512, int8 amx",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Packing rows into panels.
 
-use super::{LANES, Lane, Micro, Tier, on_tier};
+use super::{Form, LANES, Lane, Micro, Tier, on_tier};
 use crate::distance::prefetch;
 
 /// Packed rows and their squared lengths. Rows that fill up the last panel are zero and infinitely long, so that no
@@ -19,8 +19,21 @@ impl Panels {
         &mut self,
         tier: Tier,
         dim: usize,
+        rows: impl ExactSizeIterator<Item = &'r [f32]>,
+        centre: Option<&[f32]>,
+    ) {
+        self.fill_rounded(tier, dim, rows, centre, 0.0);
+    }
+
+    /// The same, with values that are multiplied by `scale` and rounded as [`Form::Signed`](super::Form::Signed) has
+    /// them; a scale of 0 leaves them as they are.
+    pub(crate) fn fill_rounded<'r>(
+        &mut self,
+        tier: Tier,
+        dim: usize,
         mut rows: impl ExactSizeIterator<Item = &'r [f32]>,
         centre: Option<&[f32]>,
+        scale: f32,
     ) {
         self.dim = dim;
         self.rows = rows.len();
@@ -37,6 +50,9 @@ impl Panels {
             let (sixteen, full) = (next, taken);
             taken = take(&mut rows, &mut next);
             pack(tier, &sixteen, full, centre, panel);
+            if scale > 0.0 {
+                round(tier, scale, panel);
+            }
         }
         for (panel, norms) in self.values.chunks_exact(dim).zip(&mut self.norms) {
             square(tier, panel, norms);
@@ -112,6 +128,21 @@ fn pack_body<M: Micro>(rows: &[&[f32]; LANES], full: usize, centre: Option<&[f32
                     out.0[lane] = *value;
                 }
             }
+        }
+    }
+}
+
+on_tier!(fn round = round_body(scale: f32, panel: &mut [Lane]));
+
+#[inline(always)]
+fn round_body<M: Micro>(scale: f32, panel: &mut [Lane]) {
+    let (least, most) = Form::Signed.ends();
+    for lane in panel {
+        for value in &mut lane.0 {
+            let rounded = (*value * scale).round_ties_even();
+            // What is no number becomes the least.
+            let rounded = if rounded > least { rounded } else { least };
+            *value = if rounded < most { rounded } else { most };
         }
     }
 }

@@ -58,7 +58,7 @@ impl Form {
     }
 
     /// The least and the greatest value.
-    pub(super) fn ends(self) -> (f32, f32) {
+    pub(crate) fn ends(self) -> (f32, f32) {
         match self {
             Self::Pairs | Self::Halves => (-32_767.0, 32_767.0),
             Self::Signed => (-127.0, 127.0),

@@ -11,7 +11,7 @@ void assign(__global const float* restrict X, uint n, __global const float* rest
         float16 norms[PANELS];
         for (uint p = 0; p < PANELS; p++) {
             uint first = i0 + p * 16, count = first < n ? min(16u, n - first) : 0;
-            PACK(points + p * D, count, first + lane, cen, norms[p]);
+            PACK(points + p * D, count, first + lane, cen, 0.0f, norms[p]);
         }
 #if F == 1
         float16 best[PANELS];

@@ -4,3 +4,5 @@
 #define INDEX 1023u
 #define FAR 0x7f800000u
 #define NONE 0xffffffffu
+// The greatest number of a grid.
+#define MOST 127.0f

@@ -19,7 +19,7 @@ inline uint take_least(uint16 list[4]) {
 // The four nearest other members of each member of each leaf, as places in the leaf. Each pair is multiplied once.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void leaf(__global const float* restrict X, __global const uint* restrict starts, __global const uint* restrict members,
-          uint leaves, __global const float* restrict centres, __global float16* restrict scratch,
+          uint leaves, __global const float* restrict scales, __global const float* restrict centres, __global float16* restrict scratch,
           volatile __global uint* next, __global uint* restrict out) {
     // Panels of a full leaf and two a tile may read beyond, their lengths, the lists of their columns.
     __global float16* panels = scratch + get_global_id(0) * (size_t)(66 * (D + 5));
@@ -31,10 +31,11 @@ void leaf(__global const float* restrict X, __global const uint* restrict starts
         if (lf >= leaves) break;
         uint o = starts[lf], L = starts[lf + 1] - o, count = (L + 15) / 16;
         __global const float* cen = centres + (size_t)lf * D;
+        float scale = scales[lf];
         for (uint p = 0; p < count; p++) {
             uint full = min(16u, L - p * 16);
             float16 norm;
-            PACK(panels + p * D, full, members[o + p * 16 + lane], cen, norm);
+            PACK(panels + p * D, full, members[o + p * 16 + lane], cen, scale, norm);
             norms[p] = select(norm, (float16)INFINITY, LANES >= (uint16)full);
             for (int q = 0; q < 4; q++) columns[p * 4 + q] = (uint16)NONE;
         }

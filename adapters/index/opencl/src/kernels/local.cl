@@ -75,20 +75,26 @@ void assign(__global const float* restrict X, uint n, __global const float* rest
     }
 }
 
+// A value on the grid of its leaf, if there is one.
+inline float on_grid(float v, float scale) {
+    return scale > 0.0f ? clamp(rint(v * scale), -MOST, MOST) : v;
+}
+
 // The four nearest other members of each member of each leaf, as places in the leaf. A work-group takes a leaf.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void leaf(__global const float* restrict X, __global const uint* restrict starts, __global const uint* restrict members,
-          __global const float* restrict centres, __global uint* restrict out) {
+          __global const float* restrict scales, __global const float* restrict centres, __global uint* restrict out) {
     __local float rows[GROUP * (CHUNK + 1)];
     __local float columns[COLUMNS * CHUNK];
     __local float norms[INDEX + 1];
     uint lid = get_local_id(0), lf = get_group_id(0), o = starts[lf], L = starts[lf + 1] - o;
     __global const float* cen = centres + (size_t)lf * D;
+    float scale = scales[lf];
     float acc[COLUMNS];
     for (uint r = lid; r < L; r += GROUP) {
         float norm = 0.0f;
         for (uint d = 0; d < D; d++) {
-            float v = X[(size_t)members[o + r] * D + d] - cen[d];
+            float v = on_grid(X[(size_t)members[o + r] * D + d] - cen[d], scale);
             norm = fma(v, v, norm);
         }
         norms[r] = norm;
@@ -99,8 +105,8 @@ void leaf(__global const float* restrict X, __global const uint* restrict starts
         uint list[4];
         for (uint q = 0; q < 4; q++) list[q] = NONE;
         for (uint c0 = 0; c0 < L; c0 += COLUMNS) {
-            PRODUCTS(acc, L - r0, X[(size_t)members[o + r0 + r] * D + k] - cen[k],
-                     L - c0, X[(size_t)members[o + c0 + c] * D + k] - cen[k]);
+            PRODUCTS(acc, L - r0, on_grid(X[(size_t)members[o + r0 + r] * D + k] - cen[k], scale),
+                     L - c0, on_grid(X[(size_t)members[o + c0 + c] * D + k] - cen[k], scale));
             for (uint c = 0; c < COLUMNS; c++) {
                 uint column = c0 + c;
                 if (row < L && column < L && column != row) {

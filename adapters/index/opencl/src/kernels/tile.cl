@@ -4,8 +4,9 @@
 #define PANELS 3
 #define ROWS 8
 
-// Packs rows less the centre into a panel, zeros where there are fewer than 16; answers their squared lengths.
-#define PACK(panel, count, row_of, cen, norm) do { \
+// Packs rows less the centre into a panel, zeros where there are fewer than 16; answers their squared lengths. With a
+// scale above 0 they are rounded to a grid.
+#define PACK(panel, count, row_of, cen, scale, norm) do { \
     __global float* to = (__global float*)(panel); \
     for (uint lane = 0; lane < 16; lane++) { \
         if (lane < (count)) { \
@@ -14,7 +15,11 @@
         } else for (uint k = 0; k < D; k++) to[k * 16 + lane] = 0.0f; \
     } \
     float16 sum = 0; \
-    for (uint k = 0; k < D; k++) { float16 v = (panel)[k]; sum = fma(v, v, sum); } \
+    for (uint k = 0; k < D; k++) { \
+        float16 v = (panel)[k]; \
+        if ((scale) > 0.0f) (panel)[k] = v = clamp(rint(v * (scale)), -MOST, MOST); \
+        sum = fma(v, v, sum); \
+    } \
     norm = sum; \
 } while (0)
 

@@ -37,7 +37,8 @@ impl Coarse {
         list: &[u32],
         progress: &mut Progress<'_>,
     ) -> Result<Option<Self>, BuildError> {
-        let Some(mut coarse) = Self::empty(tier, rows, list) else { return Ok(None) };
+        let looked_at = &list[..list.len().min(LOOKED_AT)];
+        let Some(mut coarse) = Self::empty(tier, rows, list.len(), looked_at) else { return Ok(None) };
         let (origin, scale) = (&coarse.origin, coarse.scale);
         let words = coarse.packed.words.chunks_mut(BLOCK / LANES * coarse.packed.width);
         crew::each(
@@ -53,20 +54,30 @@ impl Coarse {
 
     /// The same on this thread.
     pub(crate) fn alone(rows: Rows<'_>, list: &[u32]) -> Option<Self> {
-        let mut coarse = Self::empty(Tier::detect(), rows, list)?;
+        Self::filled(Tier::detect(), rows, list, &list[..list.len().min(LOOKED_AT)])
+    }
+
+    /// The same of rows that are in any order.
+    pub(crate) fn alone_of_any(tier: Tier, rows: Rows<'_>, list: &[u32]) -> Option<Self> {
+        let looked_at: Vec<u32> =
+            list.iter().step_by(list.len().div_ceil(LOOKED_AT).max(1)).copied().collect();
+        Self::filled(tier, rows, list, &looked_at)
+    }
+
+    fn filled(tier: Tier, rows: Rows<'_>, list: &[u32], looked_at: &[u32]) -> Option<Self> {
+        let mut coarse = Self::empty(tier, rows, list.len(), looked_at)?;
         let each = list.iter().map(|&at| rows.row(at));
         fill(coarse.tier, Form::Raised, each, &coarse.origin, coarse.scale, &mut coarse.packed.words);
         Some(coarse)
     }
 
     /// The grid, and room for the rows.
-    fn empty(tier: Tier, rows: Rows<'_>, list: &[u32]) -> Option<Self> {
-        let looked_at = &list[..list.len().min(LOOKED_AT)];
+    fn empty(tier: Tier, rows: Rows<'_>, len: usize, looked_at: &[u32]) -> Option<Self> {
         let origin = mean(rows.dim, looked_at.iter().map(|&at| rows.row(at)));
         let scale = scale(looked_at.iter().map(|&at| rows.row(at)), &origin, f64::from(RAISE - 1))?;
         let mut packed = Packed::of(tier, Form::Raised, std::iter::empty(), &origin, scale);
-        packed.words.resize(list.len().div_ceil(LANES) * packed.width, Words::ZERO);
-        Some(Self { tier, origin, scale, packed, len: list.len() })
+        packed.words.resize(len.div_ceil(LANES) * packed.width, Words::ZERO);
+        Some(Self { tier, origin, scale, packed, len })
     }
 
     /// The nearest of `centres` to each of the first `count` rows; `None` where there is no sensible grid for them.

@@ -35,6 +35,10 @@ struct Packed {
 
 impl Packed {
     /// Packs the distances of rows from `origin`, times `scale`.
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "a function compiled for a detected instruction set")
+    )]
     fn of<'r>(
         tier: Tier,
         form: Form,
@@ -45,11 +49,12 @@ impl Packed {
         let width = form.width(tier, origin.len());
         let mut words = vec![Words::ZERO; rows.len().div_ceil(LANES) * width];
         fill(tier, form, rows, origin, scale, &mut words);
-        let turned = match tier {
-            #[cfg(target_arch = "x86_64")]
-            Tier::Amx => amx::turn(&words, width / form.planes()),
-            _ => Vec::new(),
-        };
+        let mut turned = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        if tier == Tier::Amx {
+            // SAFETY: the tier exists only where all that it needs was detected.
+            unsafe { amx::turn(&words, width / form.planes(), &mut turned) };
+        }
         Self { form, width, words, turned }
     }
 
@@ -60,7 +65,7 @@ impl Packed {
 }
 
 /// Writes rows into panels of zeros.
-fn fill<'r>(
+pub(super) fn fill<'r>(
     tier: Tier,
     form: Form,
     mut rows: impl Iterator<Item = &'r [f32]>,
@@ -216,6 +221,6 @@ fn square(row: &[f32], origin: &[f32]) -> f32 {
 }
 
 /// Whether figures of this size neither vanish nor overflow on the way.
-fn moderate(size: f64) -> bool {
+pub(super) fn moderate(size: f64) -> bool {
     (1e-15..1e15).contains(&size)
 }
