@@ -12,18 +12,21 @@
 //! An answer is a byte (0, or 1 for a refusal), a 64-bit length and so many bytes: numbers, or the reason. The process
 //! greets with an answer too: its name. After a refusal, a late answer or a cancelled build it is killed.
 
+mod wire;
+
 use crate::bulk::leaf::{self, Grid, Leaves, NEAR, NOBODY};
 use crate::bulk::rows::Rows;
 use crate::engine::Progress;
 use crate::hnsw;
 use std::env;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
+use wire::{PIECE, answer, checked, exactly, name, numbers, senseless};
 
 const PROGRAM: &str = "gameday-opencl";
 /// Names the engine's program, where it does not lie beside this one.
@@ -34,8 +37,6 @@ const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.
 const PATIENCE: u64 = 120;
 /// Members of leaves that are asked about at a time: what is found takes some MB, on either side.
 const MEMBERS: usize = 1 << 18;
-/// Values that are sent or read at a time.
-const PIECE: usize = 1 << 16;
 /// How often a waiting build asks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -130,21 +131,14 @@ impl Remote {
         self.hold(rows, progress)?;
         let grids = leaf::grids(rows, leaves, &mut progress.part(0.0, 0.0)).map_err(|_| Lost::Cancelled)?;
         let mut found = vec![NOBODY; leaves.members.len() * NEAR];
-        let (mut rest, mut starts) = (found.as_mut_slice(), leaves.starts.as_slice());
-        let mut grids = grids.as_slice();
         let done = |start: usize| start as f32 / leaves.members.len().max(1) as f32;
-        while let [from, ends @ ..] = starts
-            && !ends.is_empty()
-        {
-            let some = ends.partition_point(|end| end - from <= MEMBERS).max(1);
-            let (these, to) = (&starts[..=some], ends[some - 1]);
-            let (places, behind) = rest.split_at_mut((to - from) * NEAR);
-            let members = &leaves.members[*from..to];
-            let (of_these, others) = grids.split_at(some);
-            (rest, starts, grids) = (behind, &starts[some..], others);
-            self.in_leaves(these, members, of_these, places, &mut progress.part(done(*from), done(to)))?;
+        for group in leaves.groups(MEMBERS) {
+            let starts = &leaves.starts[group.start..=group.end];
+            let (from, to) = (starts[0], starts[group.len()]);
+            let (members, places) = (&leaves.members[from..to], &mut found[from * NEAR..to * NEAR]);
+            self.in_leaves(starts, members, &grids[group], places, &mut progress.part(done(from), done(to)))?;
         }
-        self.release(progress)?;
+        self.release(&mut progress.part(1.0, 1.0))?;
         Ok(found)
     }
 
@@ -368,59 +362,6 @@ fn mark(values: &[f32]) -> u64 {
         }
     }
     lanes.iter().fold(values.len() as u64, |mark, lane| (mark.rotate_left(23) ^ lane).wrapping_mul(ODD))
-}
-
-fn numbers(to: &mut impl Write, numbers: impl IntoIterator<Item = u32>) -> io::Result<()> {
-    numbers.into_iter().try_for_each(|number| to.write_all(&number.to_le_bytes()))
-}
-
-/// An answer as `read` takes it (`None`: it makes no sense), or the reason of a refusal.
-fn answer<T>(
-    from: &mut ChildStdout,
-    read: impl FnOnce(&mut io::Take<&mut ChildStdout>) -> io::Result<Option<T>>,
-) -> io::Result<Result<Option<T>, String>> {
-    let (mut status, mut len) = ([0], [0; 8]);
-    from.read_exact(&mut status)?;
-    from.read_exact(&mut len)?;
-    let mut from = from.take(u64::from_le_bytes(len));
-    if status == [0] { read(&mut from).map(Ok) } else { Ok(Err(name(&mut from)?.unwrap_or_default())) }
-}
-
-/// Words for a person: all of an answer.
-fn name(from: &mut io::Take<&mut ChildStdout>) -> io::Result<Option<String>> {
-    let mut bytes = Vec::new();
-    // Not allocated beforehand: the length is whatever the other side says.
-    from.read_to_end(&mut bytes)?;
-    if from.limit() > 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// So many numbers, and nothing else.
-fn exactly(from: &mut io::Take<&mut ChildStdout>, count: usize) -> io::Result<Option<Vec<u32>>> {
-    if from.limit() != count as u64 * 4 {
-        return Ok(None);
-    }
-    let mut found = vec![0; count];
-    let mut bytes = vec![0; 4 * count.min(PIECE)];
-    for piece in found.chunks_mut(PIECE) {
-        let bytes = &mut bytes[..4 * piece.len()];
-        from.read_exact(bytes)?;
-        for (number, four) in piece.iter_mut().zip(bytes.as_chunks().0) {
-            *number = u32::from_le_bytes(*four);
-        }
-    }
-    Ok(Some(found))
-}
-
-/// Numbers each of which passes.
-fn checked(numbers: Vec<u32>, pass: impl Fn(u32) -> bool) -> Result<Vec<u32>, Lost> {
-    if numbers.iter().all(|&number| pass(number)) { Ok(numbers) } else { Err(senseless()) }
-}
-
-fn senseless() -> Lost {
-    Lost::Failed("its answer makes no sense".to_owned())
 }
 
 #[cfg(test)]

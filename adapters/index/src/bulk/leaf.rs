@@ -15,6 +15,7 @@ use super::rows::Rows;
 use crate::crew;
 use crate::engine::{BuildError, Progress};
 use crate::tile::{LANES, Lane, Micro, Panels, ROWS, Tier, Tile, WIDE, on_tier};
+use std::ops::Range;
 
 pub(crate) use grid::Grid;
 
@@ -41,6 +42,18 @@ pub(crate) struct Leaves {
 impl Leaves {
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
         self.starts.windows(2).map(|pair| &self.members[pair[0]..pair[1]])
+    }
+
+    /// All leaves in groups of at most `most` members, or of one leaf that has more.
+    pub(crate) fn groups(&self, most: usize) -> Vec<Range<usize>> {
+        let (mut groups, mut first) = (Vec::new(), 0);
+        while first < self.iter().len() {
+            let from = self.starts[first];
+            let some = self.starts[first + 1..].partition_point(|end| end - from <= most).max(1);
+            groups.push(first..first + some);
+            first += some;
+        }
+        groups
     }
 }
 
@@ -302,6 +315,15 @@ mod tests {
             }
         }
         assert!(hits * 100 >= all * 97, "{hits} of {all}");
+    }
+
+    #[test]
+    fn groups_of_leaves_have_room_for_one_at_least_and_leave_none_out() {
+        let leaves = |starts: &[usize]| Leaves { starts: starts.to_vec(), members: Vec::new() };
+        assert_eq!(leaves(&[0, 3, 5, 15, 16, 20]).groups(5), [0..2, 2..3, 3..5]);
+        assert_eq!(leaves(&[0, 3, 5, 15, 16, 20]).groups(100), vec![0..5; 1]);
+        assert_eq!(leaves(&[0, 9]).groups(1), vec![0..1; 1]);
+        assert!(leaves(&[0]).groups(7).is_empty() && Leaves::default().groups(7).is_empty());
     }
 
     #[test]

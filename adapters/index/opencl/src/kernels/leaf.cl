@@ -19,7 +19,8 @@ inline uint take_least(uint16 list[4]) {
 // The four nearest other members of each member of each leaf, as places in the leaf. Each pair is multiplied once.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void leaf(__global const float* restrict X, __global const uint* restrict starts, __global const uint* restrict members,
-          uint leaves, __global const float* restrict scales, __global const float* restrict centres, __global float16* restrict scratch,
+          uint leaves, __global const float* restrict scales, __global const float* restrict centres,
+          __global float16* restrict scratch,
           volatile __global uint* next, __global uint* restrict out) {
     // Panels of a full leaf and two a tile may read beyond, their lengths, the lists of their columns.
     __global float16* panels = scratch + get_global_id(0) * (size_t)(66 * (D + 5));
