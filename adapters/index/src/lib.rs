@@ -77,4 +77,5 @@ pub use nearest::{Rounded, nearest};
 pub use rows_file::RowsFile;
 pub use searcher::{Index, Neighbor, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};
+pub use tile::matrix_unit;
 pub use vectors::{Vectors, VectorsError};

@@ -42,7 +42,7 @@ pub(crate) struct Device {
     driver: String,
     cache: Cache,
     /// Those compiled for rows of some dimension.
-    programs: Vec<((usize, Work), Program)>,
+    programs: Vec<((usize, Tier, Work), Program)>,
 }
 
 impl Device {
@@ -55,13 +55,15 @@ impl Device {
             DeviceInfoResult::MaxComputeUnits(units) => units.max(1) as usize,
             _ => 1,
         };
-        let tier = Tier::of(processor(device)?)?;
+        let pocl = platform.name()?.trim() == POCL;
+        // Another compiler may not know the instructions.
+        let tier = Tier::of(processor(device)?, || pocl && index::matrix_unit())?;
         let name = format!("{} on {} ({})", tier.words(), device.name()?.trim(), platform.name()?.trim());
         let mut driver = format!("{} {}", platform.name()?, platform.version()?);
         for info in [DeviceInfo::Name, DeviceInfo::Vendor, DeviceInfo::Version, DeviceInfo::DriverVersion] {
             driver += &format!("\n{}", device.info(info)?);
         }
-        let (cache, programs) = (Cache::of_user(platform.name()?.trim() == POCL), Vec::new());
+        let (cache, programs) = (Cache::of_user(pocl), Vec::new());
         Ok(Self {
             name,
             tier,
@@ -118,7 +120,7 @@ impl Device {
         if !(1..=16).contains(&f) || f > k as usize || (f > 1 && k > 1_024) {
             return Err(format!("{f} of {k} centres cannot be found").into());
         }
-        let program = self.program(Work::Rows(f))?;
+        let program = self.program(self.tier.for_rows(self.dim, &[]), Work::Rows(f))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(self.rows * f)?;
         let centre_values = self.copy(centre)?;
@@ -156,9 +158,12 @@ impl Device {
         {
             return Err("leaves have 1 to 1,024 members each, all of them rows".into());
         }
+        let tier = self.tier.for_rows(self.dim, scales);
         // Any number of centres: the one whose program is there.
-        let held = self.programs.iter().find(|((dim, work), _)| *dim == self.dim && *work != Work::Whole);
-        let program = self.program(held.map_or(Work::Rows(1), |((_, work), _)| *work))?;
+        let fit =
+            |(dim, of, work): &(usize, Tier, Work)| (*dim, *of) == (self.dim, tier) && *work != Work::Whole;
+        let held = self.programs.iter().find(|(of, _)| fit(of)).map(|((_, _, work), _)| *work);
+        let program = self.program(tier, held.unwrap_or(Work::Rows(1)))?;
         let data = self.data.as_ref().ok_or("there are no rows yet")?;
         let out = self.room(members.len() * 4)?;
         let (starts, members) = (self.copy(starts)?, self.copy(members)?);
@@ -191,7 +196,7 @@ impl Device {
         if n == 0 {
             return Ok(Found(None));
         }
-        let program = self.program(Work::Whole)?;
+        let program = self.program(self.tier, Work::Whole)?;
         let (out, points, k) = (self.room(n)?, self.copy(points)?, (centres.len() / dim) as u32);
         let centres = self.copy(centres)?;
         let mut kernel = Kernel::builder();
@@ -201,11 +206,11 @@ impl Device {
     }
 
     /// The program for rows of this dimension: held, kept in the cache, or compiled.
-    fn program(&mut self, work: Work) -> Result<Program, Failure> {
-        if let Some((_, held)) = self.programs.iter().find(|(of, _)| *of == (self.dim, work)) {
+    fn program(&mut self, tier: Tier, work: Work) -> Result<Program, Failure> {
+        if let Some((_, held)) = self.programs.iter().find(|(of, _)| *of == (self.dim, tier, work)) {
             return Ok(held.clone());
         }
-        let (source, options) = work.program(self.tier, self.dim);
+        let (source, options) = work.program(tier, self.dim);
         let key = Key::of(&[&self.driver, &source, &options]);
         let kept = self.cache.read(&key).and_then(|binary| {
             let binaries = [binary.as_slice()];
@@ -226,7 +231,7 @@ impl Device {
                 program
             }
         };
-        self.programs.push(((self.dim, work), program.clone()));
+        self.programs.push(((self.dim, tier, work), program.clone()));
         Ok(program)
     }
 

@@ -1,7 +1,8 @@
 //! Cutting the rows into overlapping leaves of neighbours.
 //!
 //! Some rows, drawn at random, lead; each row joins the buckets of its `f` nearest leaders. A bucket too large for a leaf
-//! is cut the same way, each member then joining one part; small ones are put together with those beside them.
+//! is cut the same way, each member then joining one part. Parts are much smaller than a leaf, for some turn out far
+//! larger than others; those beside each other are put together until a leaf is well filled.
 //! Buckets are walked along a chain of leaders, each the nearest of those left: rows sorted by it lie in memory as
 //! they lie in space, and what is worked on together is fetched together.
 
@@ -11,7 +12,7 @@ use super::narrow::coarse::Coarse;
 use super::rows::Rows;
 use crate::crew;
 use crate::device::Device;
-use crate::distance::{AHEAD, Kernel, prefetch};
+use crate::distance::Kernel;
 use crate::draw::Draw;
 use crate::engine::{BuildError, Progress};
 use crate::tile::{Panels, Tier};
@@ -20,13 +21,13 @@ use crate::tile::{Panels, Tier};
 const FOLLOWING: usize = 200;
 /// Leaves smaller than this are put together.
 const SMALL: usize = 64;
-/// Parts of a bucket aim at this share of a full leaf, for some turn out larger.
-const SHARE: f64 = 0.625;
+/// Rows for each leader of a part of a bucket.
+const PART: usize = 154;
+/// Parts are put together up to so many rows.
+const FILLED: usize = 700;
 
 /// Rows packed at a time.
 const BLOCK: usize = 256;
-/// So few parts are told apart by distances, one by one.
-const FEW: usize = 8;
 
 /// The buckets each row belongs to.
 #[derive(Debug)]
@@ -125,23 +126,19 @@ fn cut(rows: Rows<'_>, members: Vec<u32>, draw: &mut Draw, panels: &mut Panels) 
             done.push(members);
             continue;
         }
-        let parts = ((members.len() as f64 / (LEAF as f64 * SHARE)).ceil() as usize).clamp(2, MOST_CENTRES);
+        let parts = members.len().div_ceil(PART).min(MOST_CENTRES);
         let mut leaders: Vec<u32> =
             draw.sample(members.len(), parts).into_iter().map(|at| members[at]).collect();
         leaders.sort_unstable();
         let data = rows.gather(&leaders);
         let centres = Rows { dim: rows.dim, data: &data };
         let mut cut = vec![Vec::new(); parts];
-        if parts <= FEW {
-            join_few(rows, &members, centres, &mut cut);
-        } else {
-            join(rows, &members, centres, panels, &mut cut);
-        }
+        join(rows, &members, centres, panels, &mut cut);
         if cut.iter().any(|part| part.len() == members.len()) {
             // Equal rows: nothing tells them apart, so any parts do.
             done.extend(members.chunks(LEAF).map(<[u32]>::to_vec));
         } else {
-            waiting.extend(cut.into_iter().rev());
+            waiting.extend(together(cut, centres).into_iter().rev());
         }
     }
     done
@@ -162,19 +159,20 @@ fn join(rows: Rows<'_>, members: &[u32], centres: Rows<'_>, panels: &mut Panels,
     }
 }
 
-/// The same, row by row: to pack them for a product would take longer than a few distances.
-fn join_few(rows: Rows<'_>, members: &[u32], centres: Rows<'_>, parts: &mut [Vec<u32>]) {
-    let kernel = Kernel::detect();
-    let all: Vec<u32> = (0..centres.len() as u32).collect();
-    let mut distances = Vec::new();
-    for (at, &member) in members.iter().enumerate() {
-        if let Some(&coming) = members.get(at + AHEAD) {
-            prefetch(rows.row(coming));
+/// Parts put together with those beside them: along the chain of their centres.
+fn together(mut parts: Vec<Vec<u32>>, centres: Rows<'_>) -> Vec<Vec<u32>> {
+    let places = chain(centres);
+    let mut along: Vec<usize> = (0..parts.len()).collect();
+    along.sort_unstable_by_key(|&part| places[part]);
+    let mut filled: Vec<Vec<u32>> = Vec::new();
+    for part in along {
+        let part = &mut parts[part];
+        match filled.last_mut() {
+            Some(last) if last.len() + part.len() <= FILLED => last.append(part),
+            _ => filled.push(std::mem::take(part)),
         }
-        kernel.near_rows(rows.row(member), centres.data, &all, &mut distances);
-        let nearest = (0..).zip(&distances).min_by(|(_, a), (_, b)| a.total_cmp(b));
-        parts[nearest.map_or(0, |(part, _)| part)].push(member);
     }
+    filled
 }
 
 /// One list of leaves, the small ones put together in their order.

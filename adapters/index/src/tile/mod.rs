@@ -106,6 +106,16 @@ impl Tier {
     }
 }
 
+/// Whether this process may use the processor's matrix unit for bytes (AMX). The first call asks the system for it, for
+/// all threads.
+pub fn matrix_unit() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let granted = Tier::detect() == Tier::Amx;
+    #[cfg(not(target_arch = "x86_64"))]
+    let granted = false;
+    granted
+}
+
 /// The products of rows `half * 8 ..` of panel `a` with up to three panels that follow each other in `b`.
 ///
 /// Inlined into functions compiled for the tier `T`, so that what they do with the tile is compiled for it too.

@@ -11,7 +11,9 @@ void assign(__global const float* restrict X, uint n, __global const float* rest
         float16 norms[PANELS];
         for (uint p = 0; p < PANELS; p++) {
             uint first = i0 + p * 16, count = first < n ? min(16u, n - first) : 0;
-            PACK(points + p * D, count, first + lane, cen, 0.0f, norms[p]);
+            uint rows[16];
+            for (uint lane = 0; lane < 16; lane++) rows[lane] = first + lane;
+            norms[p] = pack(X, rows, count, cen, 0.0f, points + p * D);
         }
 #if F == 1
         float16 best[PANELS];

@@ -1,21 +1,3 @@
-inline void insert(uint16 list[4], uint16 key) {
-    #pragma unroll
-    for (int q = 0; q < 4; q++) { uint16 m = min(list[q], key); key = max(list[q], key); list[q] = m; }
-}
-
-inline uint take_least(uint16 list[4]) {
-    uint8 a = min(list[0].lo, list[0].hi);
-    uint4 b = min(a.lo, a.hi);
-    uint2 c = min(b.lo, b.hi);
-    uint least = min(c.x, c.y);
-    int16 hit = list[0] == (uint16)least;
-    list[0] = select(list[0], list[1], hit);
-    list[1] = select(list[1], list[2], hit);
-    list[2] = select(list[2], list[3], hit);
-    list[3] = select(list[3], (uint16)NONE, hit);
-    return least;
-}
-
 // The four nearest other members of each member of each leaf, as places in the leaf. Each pair is multiplied once.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void leaf(__global const float* restrict X, __global const uint* restrict starts, __global const uint* restrict members,
@@ -34,9 +16,9 @@ void leaf(__global const float* restrict X, __global const uint* restrict starts
         __global const float* cen = centres + (size_t)lf * D;
         float scale = scales[lf];
         for (uint p = 0; p < count; p++) {
-            uint full = min(16u, L - p * 16);
-            float16 norm;
-            PACK(panels + p * D, full, members[o + p * 16 + lane], cen, scale, norm);
+            uint full = min(16u, L - p * 16), each[16];
+            for (uint lane = 0; lane < 16; lane++) each[lane] = members[o + p * 16 + min(lane, full - 1)];
+            float16 norm = pack(X, each, full, cen, scale, panels + p * D);
             norms[p] = select(norm, (float16)INFINITY, LANES >= (uint16)full);
             for (int q = 0; q < 4; q++) columns[p * 4 + q] = (uint16)NONE;
         }
@@ -48,29 +30,17 @@ void leaf(__global const float* restrict X, __global const uint* restrict starts
             for (uint at = own; at < count; at += PANELS) {
                 tile((__global const float*)(panels + own * D) + first % 16, panels + at * D, dots);
                 for (uint p = 0; p < PANELS && at + p < count; p++) {
-                    uint16 column = LANES + (uint16)((at + p) * 16);
                     float16 lengths = norms[at + p];
                     uint16 below[4];
                     for (int q = 0; q < 4; q++) below[q] = columns[(at + p) * 4 + q];
-                    for (uint r = 0; r < ROWS; r++) {
-                        uint16 d = bits_of(dots[r][p], (float16)length[r] + lengths) & (uint16)~INDEX;
-                        if (at + p == own) d = select(d, (uint16)NONE, column <= (uint16)(first + r));
-                        insert(rows[r], d | column);
-                        insert(below, (d & (uint16)~INDEX) | (uint16)(first + r));
-                    }
+                    for (uint r = 0; r < ROWS; r++)
+                        meet(dots[r][p], (float16)length[r] + lengths, first + r, at + p, rows[r], below);
                     for (int q = 0; q < 4; q++) columns[(at + p) * 4 + q] = below[q];
                 }
             }
-            for (uint r = 0; r < ROWS && first + r < L; r++) {
-                __global const uint* above = (__global const uint*)(columns + own * 4) + (first + r) % 16;
-                uint least = take_least(rows[r]), taken = 0;
-                for (uint q = 0; q < 4; q++) {
-                    uint key = taken < 4 ? above[taken * 16] : NONE;
-                    if (key <= least) taken++;
-                    else { key = least; least = take_least(rows[r]); }
-                    out[(size_t)(o + first + r) * 4 + q] = key < FAR ? key & INDEX : NONE;
-                }
-            }
+            for (uint r = 0; r < ROWS && first + r < L; r++)
+                finish(rows[r], (__global const uint*)(columns + own * 4) + (first + r) % 16,
+                       out + (size_t)(o + first + r) * 4);
         }
     }
 }

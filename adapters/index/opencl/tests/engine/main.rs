@@ -89,6 +89,10 @@ fn the_kernels_give_the_bytes_of_the_processor() {
     }
     child("opencl fp32 float16 vectors", &[]);
     child("opencl fp32 local memory", &[("GAMEDAY_OPENCL_TIER", "local")]);
+    if index::matrix_unit() {
+        child("opencl fp32 float16 vectors, int8 amx", &[]);
+        child("opencl fp32 float16 vectors on", &[("GAMEDAY_OPENCL_TIER", "vector")]);
+    }
     child("opencl: GAMEDAY_OPENCL_TIER is `amx`", &[("GAMEDAY_OPENCL_TIER", "amx")]);
 }
 

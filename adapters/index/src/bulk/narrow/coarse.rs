@@ -10,6 +10,8 @@ use crate::tile::{Form, LANES, RAISE, Tier, Words};
 
 /// Rows that are looked at to choose the grid.
 const LOOKED_AT: usize = 1_024;
+/// Where a grid is for few rows, and used once.
+const GLANCED_AT: usize = 256;
 
 /// Rows on the grid.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Coarse {
     /// The same of rows that are in any order.
     pub(crate) fn alone_of_any(tier: Tier, rows: Rows<'_>, list: &[u32]) -> Option<Self> {
         let looked_at: Vec<u32> =
-            list.iter().step_by(list.len().div_ceil(LOOKED_AT).max(1)).copied().collect();
+            list.iter().step_by(list.len().div_ceil(GLANCED_AT).max(1)).copied().collect();
         Self::filled(tier, rows, list, &looked_at)
     }
 
