@@ -53,6 +53,8 @@ pub enum Engine {
     /// The OpenCL engine, on the device that it chose; the same files. What the processor built instead is no figure of
     /// it: the row then says `fell back`.
     OpenCl,
+    /// The same without the matrix unit of a processor: floats alone, as on devices that have nothing else.
+    OpenClFp32,
 }
 
 /// A library that people use today.
@@ -99,7 +101,7 @@ pub enum Searcher {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 3] = [Engine::Cpu, Engine::CpuFaiss, Engine::OpenCl];
+    pub const ALL: [Engine; 4] = [Engine::Cpu, Engine::CpuFaiss, Engine::OpenCl, Engine::OpenClFp32];
 
     /// As on the command line.
     pub fn word(self) -> &'static str {
@@ -107,14 +109,20 @@ impl Engine {
             Engine::Cpu => "cpu",
             Engine::CpuFaiss => "cpu-faiss",
             Engine::OpenCl => "opencl",
+            Engine::OpenClFp32 => "opencl-fp32",
         }
+    }
+
+    /// Whether the OpenCL engine does it.
+    pub fn opencl(self) -> bool {
+        matches!(self, Engine::OpenCl | Engine::OpenClFp32)
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
             Engine::Cpu => &Kind::ALL,
             Engine::OpenCl => &[Kind::Hnsw, Kind::IvfFlat],
-            Engine::CpuFaiss => &[Kind::Hnsw],
+            Engine::CpuFaiss | Engine::OpenClFp32 => &[Kind::Hnsw],
         }
     }
 }
@@ -182,10 +190,9 @@ impl Contender {
     pub fn searcher(self, python: bool) -> Searcher {
         match (self.maker, self.kind) {
             (Maker::Ours(_), _) if !python => Searcher::Gameday,
-            (Maker::Ours(Engine::Cpu | Engine::OpenCl) | Maker::Peer(Peer::Hnswlib), Kind::Hnsw) => {
-                Searcher::Hnswlib
-            }
             (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
+            (Maker::Ours(Engine::CpuFaiss) | Maker::Peer(Peer::Faiss), _) => Searcher::Faiss,
+            (_, Kind::Hnsw) => Searcher::Hnswlib,
             _ => Searcher::Faiss,
         }
     }
@@ -242,7 +249,7 @@ mod tests {
 
     #[test]
     fn our_graph_is_searched_by_hnswlib_where_it_is_there() {
-        for engine in [Engine::Cpu, Engine::OpenCl] {
+        for engine in [Engine::Cpu, Engine::OpenCl, Engine::OpenClFp32] {
             let ours = Contender { maker: Maker::Ours(engine), kind: Kind::Hnsw };
             assert_eq!((ours.searcher(true), ours.searcher(false)), (Searcher::Hnswlib, Searcher::Gameday));
         }

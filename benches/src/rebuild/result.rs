@@ -222,7 +222,7 @@ impl Results {
         for (set, c) in self.sets.iter().flat_map(|s| s.contenders.iter().map(move |c| (s, c))) {
             let at = format!("{} {} on {}", c.name, c.kind, set.name);
             let positive = |x: f64| x.is_finite() && x > 0.0;
-            let opencl = c.name == "gameday-opencl";
+            let opencl = c.name.starts_with("gameday-opencl");
             if opencl
                 && c.builds.iter().filter_map(|b| b.ran.as_ref()).any(|ran| !ran.starts_with("opencl, "))
             {

@@ -4,6 +4,7 @@
 //! numbers. Which one is the right one for a device is a question of speed alone.
 
 use std::env;
+use std::ops::RangeInclusive;
 
 const COMMON: &str = include_str!("kernels/common.cl");
 const TILE: &str = include_str!("kernels/tile.cl");
@@ -16,6 +17,9 @@ const WHOLE: &str = include_str!("kernels/whole.cl");
 
 /// Names the shape, where it is not to be that of the device's type.
 const VARIABLE: &str = "GAMEDAY_OPENCL_TIER";
+
+/// Values of rows that leaves may be multiplied of by bytes.
+pub(crate) const BYTES: RangeInclusive<usize> = 32..=1_040;
 
 /// Work-items of a group in the shape for GPUs.
 pub(crate) const GROUP: usize = 64;
@@ -59,7 +63,7 @@ impl Tier {
     /// The one for rows of so many values, in leaves with such scales: what is on no grid has no bytes, and of too many
     /// values some sums would not fit. See `Grid` of the crate `index`.
     pub(crate) fn for_rows(self, dim: usize, scales: &[f32]) -> Self {
-        let on_grids = (32..=1_040).contains(&dim) && scales.iter().all(|&scale| scale > 0.0);
+        let on_grids = BYTES.contains(&dim) && scales.iter().all(|&scale| scale > 0.0);
         if self == Self::Matrix && !on_grids { Self::Vector } else { self }
     }
 

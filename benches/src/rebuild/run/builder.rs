@@ -115,10 +115,8 @@ fn build(
     let base = read_rows(&data.join("base.f32"))?;
     let ids: Vec<u64> = (0..(base.len() / dim) as u64).collect();
 
-    let engine = match engine == Engine::OpenCl.word() {
-        true => index::Engine::OpenCl,
-        false => index::Engine::Cpu,
-    };
+    let named = Engine::ALL.into_iter().find(|e| e.word() == engine).ok_or("no such engine")?;
+    let engine = if named.opencl() { index::Engine::OpenCl } else { index::Engine::Cpu };
     let clock = Clock::start();
     let vectors = Vectors::new(dim, &ids, &base)?;
     let spec = spec(kind, ids.len(), dim, 64);

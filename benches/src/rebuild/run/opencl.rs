@@ -26,6 +26,11 @@ pub struct OpenCl {
 }
 
 impl OpenCl {
+    /// Whether its kernels use a processor's matrix unit: then an engine of floats alone is another one.
+    pub fn matrix_unit(&self) -> bool {
+        self.device.contains("int8")
+    }
+
     /// Starts the engine so often for rows of `dim` values, each time cold and then cached.
     ///
     /// # Errors

@@ -20,10 +20,13 @@ use super::{
 };
 use crate::rebuild::{
     Trouble,
-    contender::{Contender, Maker, Searcher, nlist},
+    contender::{Contender, Engine, Maker, Searcher, nlist},
     data::{self, Set, Spec},
     result::{BuildFigures, ContenderResult, Results, SCHEMA, SearchFigures, SetResult},
 };
+
+/// Names the shape of the OpenCL engine's kernels, and the shape that knows floats alone.
+const FLOATS: (&str, &str) = ("GAMEDAY_OPENCL_TIER", "vector");
 
 /// What is asked for.
 #[derive(Debug)]
@@ -186,6 +189,9 @@ fn build(
             let (dim, threads) = (set.dim.to_string(), plan.threads.to_string());
             let (searcher, kind) = (contender.searcher(python.is_some()).word(), contender.kind.name());
             command.args([builder::BUILD, data, path, &dim, &threads, searcher, kind, engine.word()]);
+            if engine == Engine::OpenClFp32 {
+                command.env(FLOATS.0, FLOATS.1);
+            }
             command
         }
         (Maker::Peer(peer), Some(python)) => {

@@ -151,16 +151,22 @@ impl Index {
         };
         let mut opencl = None;
         let dim = self.sets().first().map_or(128, |set| set.dim);
-        if engines.contains(&Engine::OpenCl) {
+        if engines.iter().any(|e| e.opencl()) {
             let start = (program.as_path(), cache.as_path());
             match OpenCl::find(start, (dim, threads), rounds, self.limit, &|| stop.asked())? {
-                Ok(found) => opencl = Some(found),
+                Ok(found) => {
+                    if self.engine.is_empty() && !found.matrix_unit() {
+                        // It would be the same engine twice.
+                        engines.retain(|e| *e != Engine::OpenClFp32);
+                    }
+                    opencl = Some(found);
+                }
                 Err(why) => {
                     skip(
                         &format!("engine opencl: {why}"),
                         "cargo build --release -p index-opencl; gameday doctor",
                     );
-                    engines.retain(|e| *e != Engine::OpenCl);
+                    engines.retain(|e| !e.opencl());
                 }
             }
         }

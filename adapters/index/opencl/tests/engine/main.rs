@@ -60,6 +60,18 @@ fn in_this_environment() {
     }
 }
 
+/// Rows of whole steps of the matrix unit, of a part of one, and of as many values as it is asked about.
+#[test]
+#[ignore = "run by the test below, in a process of its own"]
+fn by_the_matrix_unit() {
+    for dim in [32, 63, 64, 1_040] {
+        let (index, cpu) = (built(&specs()[0], dim, Engine::OpenCl), built(&specs()[0], dim, Engine::Cpu));
+        let ran = index.ran().unwrap();
+        assert!(ran.engine == Engine::OpenCl && ran.tier.contains("int8 amx"), "{ran:?}");
+        assert!(index.to_bytes() == cpu.to_bytes(), "{dim}: other bytes than the processor's");
+    }
+}
+
 fn child(expect: &str, variables: &[(&str, &str)]) {
     alone("in_this_environment", &[variables, &[("EXPECT", expect)]].concat());
 }
@@ -90,7 +102,7 @@ fn the_kernels_give_the_bytes_of_the_processor() {
     child("opencl fp32 float16 vectors", &[]);
     child("opencl fp32 local memory", &[("GAMEDAY_OPENCL_TIER", "local")]);
     if index::matrix_unit() {
-        child("opencl fp32 float16 vectors, int8 amx", &[]);
+        alone("by_the_matrix_unit", &[("GAMEDAY_OPENCL_TIER", "matrix")]);
         child("opencl fp32 float16 vectors on", &[("GAMEDAY_OPENCL_TIER", "vector")]);
     }
     child("opencl: GAMEDAY_OPENCL_TIER is `amx`", &[("GAMEDAY_OPENCL_TIER", "amx")]);
