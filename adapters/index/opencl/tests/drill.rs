@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the engine is, how many vectors there are, and what a report must then say of engine, kernels and reason.
 const CASES: [(&str, u32, &str, &[&str]); 3] = [
-    (ENGINE, 6_000, "opencl", &["float16 vectors on", "asked: opencl"]),
+    (ENGINE, 6_000, "opencl", &["fp32 float16 vectors", "asked: opencl"]),
     (ENGINE, 1_500, "cpu", &["fp32", "asked: opencl", "there was nothing to ask it"]),
     ("/nowhere/gameday-opencl", 6_000, "cpu", &["fp32", "asked: opencl", "cannot start gameday-opencl"]),
 ];
