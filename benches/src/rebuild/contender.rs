@@ -35,7 +35,7 @@ impl Kind {
     /// The settings at which files of this kind are searched: `ef`, or `nprobe` of at most `nlist`.
     pub fn settings(self, quick: bool) -> &'static [u32] {
         match (self, quick) {
-            (Kind::Hnsw, true) => &[10, 16, 24, 32, 64, 128, 256],
+            (Kind::Hnsw, true) => &[16, 24, 32, 48, 64, 96, 128, 256],
             (Kind::Hnsw, false) => &[10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
             (_, true) => &[1, 4, 16, 64, 128],
             (_, false) => &[1, 4, 8, 16, 32, 64, 128, 256, 512],
