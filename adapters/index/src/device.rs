@@ -47,6 +47,21 @@ impl Device {
         Ran { engine: Engine::Cpu, tier: self.tier.to_owned(), note: Some(note.to_owned()) }
     }
 
+    /// Tells what will be asked, so that it is compiled before memory is needed for anything else: `f` centres of each row
+    /// of `dim` values, and maybe neighbours in leaves.
+    pub(crate) fn prepare(
+        &mut self,
+        dim: usize,
+        f: usize,
+        leaves: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BuildError> {
+        match self.remote.as_mut().map(|remote| remote.prepare(dim, f, leaves, progress)) {
+            Some(Err(lost)) => self.go_on(lost),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
     /// See [`assign::nearest_centres`]; for all rows.
     pub(crate) fn nearest_centres(
         &mut self,

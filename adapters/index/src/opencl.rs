@@ -4,6 +4,7 @@
 //!
 //! | letter | what follows | answer |
 //! |---|---|---|
+//! | `P` | dimension, `f`, whether leaves will be asked about | nothing: programs for such rows are compiled; none are held |
 //! | `D` | dimension, rows, values | nothing: the rows are held for the next requests, those before are not |
 //! | `A` | `f`, centres `k`, their values, the point all distances are measured from | `f` centres of each row |
 //! | `L` | leaves, their `leaves + 1` starts, members, a scale and a point for each leaf | 4 places in the leaf of each member |
@@ -101,6 +102,23 @@ impl Remote {
     /// Kernels and device, as the engine calls them.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Has everything compiled that a build of rows of `dim` values asks for: `f` centres of each (0: none), and maybe
+    /// neighbours in leaves. While it holds no rows, for compilers need much memory.
+    pub(crate) fn prepare(
+        &mut self,
+        dim: usize,
+        f: usize,
+        leaves: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Lost> {
+        self.held = (0, 0, 0);
+        let request = |to: &mut To<'_>| {
+            to.write_all(b"P")?;
+            numbers(to, [dim as u32, f as u32, u32::from(leaves)])
+        };
+        self.call(progress, request, |from| exactly(from, 0)).map(drop)
     }
 
     pub(crate) fn nearest_centres(
@@ -336,6 +354,7 @@ fn tried(dim: usize, f: usize, progress: &mut Progress<'_>) -> Result<Start, Los
     let began = Instant::now();
     let mut remote = Remote::open(progress)?;
     let device = began.elapsed();
+    remote.prepare(dim, f, true, progress)?;
     let data: Vec<f32> = (0..32 * dim).map(|at| (at % 31) as f32).collect();
     let rows = Rows { dim, data: &data };
     let centre = vec![0.0; dim];

@@ -39,6 +39,12 @@ pub(crate) struct Buckets {
     of: Vec<u32>,
 }
 
+/// How many buckets `n` rows have, and in how many of them each row is where `f` are wanted.
+pub(crate) fn sizes(n: usize, f: usize) -> (usize, usize) {
+    let count = (n / FOLLOWING).clamp(4, MOST_CENTRES).min(n);
+    (count, f.clamp(1, MOST_NEAREST).min(count.div_ceil(2)))
+}
+
 /// Draws leaders and finds the `f` nearest of each row.
 pub(crate) fn buckets(
     rows: Rows<'_>,
@@ -48,8 +54,7 @@ pub(crate) fn buckets(
     progress: &mut Progress<'_>,
 ) -> Result<Buckets, BuildError> {
     let n = rows.len();
-    let count = (n / FOLLOWING).clamp(4, MOST_CENTRES).min(n);
-    let f = f.clamp(1, MOST_NEAREST).min(count.div_ceil(2));
+    let (count, f) = sizes(n, f);
     let mut leaders: Vec<u32> =
         Draw::new(seed, *b"leaders ").sample(n, count).into_iter().map(|at| at as u32).collect();
     leaders.sort_unstable();

@@ -50,6 +50,7 @@ pub(crate) fn build(
     let worked = worked.as_deref().map(|data| Rows { dim: dim + 1, data });
     let rows = worked.unwrap_or(stored);
     let (order, buckets) = if n > ALL {
+        device.prepare(rows.dim, partition::sizes(n, f).1, true, &mut progress.part(0.0, 0.0))?;
         let buckets = partition::buckets(rows, f, seed, device, &mut progress.part(0.0, 0.1))?;
         let order = buckets.order();
         let buckets = buckets.renumber(&order);

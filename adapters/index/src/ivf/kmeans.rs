@@ -42,6 +42,7 @@ pub(super) fn cluster(
         progress.at(0, 1)?;
         return Ok((Vec::new(), Vec::new()));
     }
+    device.prepare(dim, 1, false, &mut progress.part(0.0, 0.0))?;
     let sample: Vec<u32> = Draw::new(seed, *b"ivf kmns")
         .sample(rows.len(), lists * TRAINING_PER_CENTROID)
         .into_iter()

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails or is skipped says so")]
 
 mod faults;
+mod prepared;
 
 use index::{Engine, Index, IndexSpec, Kind, Metric, Vectors, build};
 use std::ops::ControlFlow;
