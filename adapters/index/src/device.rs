@@ -89,7 +89,7 @@ impl Device {
         rows: Rows<'_>,
         leaves: &Leaves,
         progress: &mut Progress<'_>,
-    ) -> Result<Vec<u32>, BuildError> {
+    ) -> Result<Vec<u16>, BuildError> {
         if let Some(remote) = &mut self.remote {
             match remote.neighbours(rows, leaves, progress) {
                 Ok(found) => {

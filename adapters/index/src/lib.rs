@@ -71,6 +71,7 @@ mod spec;
 mod tile;
 mod vectors;
 
+pub use bulk::leaf::BYTES;
 pub use engine::{BuildError, Engine, Ran, build};
 pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
 pub use nearest::{Rounded, nearest};

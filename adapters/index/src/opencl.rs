@@ -32,12 +32,14 @@ use wire::{PIECE, answer, checked, exactly, name, numbers, senseless};
 const PROGRAM: &str = "gameday-opencl";
 /// Names the engine's program, where it does not lie beside this one.
 const VARIABLE: &str = "GAMEDAY_OPENCL";
-/// The compiler of a driver takes some 150 MB in small pieces; pages of 2 MB spare it one part in fifteen of its time.
-const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216");
+/// The compiler of a driver takes some 150 MB in small pieces; pages of 2 MB spare it one part in fifteen of its time, and
+/// one arena spares us those of threads that hardly ask for memory.
+const TUNABLES: (&str, &str) =
+    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216:glibc.malloc.arena_max=1");
 /// An answer later than this, in seconds, is none; `GAMEDAY_OPENCL_TIMEOUT` says otherwise.
 const PATIENCE: u64 = 120;
 /// Members of leaves that are asked about at a time: what is found takes some MB, on either side.
-const MEMBERS: usize = 1 << 18;
+const MEMBERS: usize = 1 << 16;
 /// How often a waiting build asks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -145,7 +147,7 @@ impl Remote {
         rows: Rows<'_>,
         leaves: &Leaves,
         progress: &mut Progress<'_>,
-    ) -> Result<Vec<u32>, Lost> {
+    ) -> Result<Vec<u16>, Lost> {
         self.hold(rows, progress)?;
         let grids = leaf::grids(rows, leaves, &mut progress.part(0.0, 0.0)).map_err(|_| Lost::Cancelled)?;
         let mut found = vec![NOBODY; leaves.members.len() * NEAR];
@@ -166,10 +168,9 @@ impl Remote {
         starts: &[usize],
         members: &[u32],
         grids: &[Grid],
-        out: &mut [u32],
+        out: &mut [u16],
         progress: &mut Progress<'_>,
     ) -> Result<(), Lost> {
-        let leaves = || starts.windows(2).map(|pair| &members[pair[0] - starts[0]..pair[1] - starts[0]]);
         let request = |to: &mut To<'_>| {
             to.write_all(b"L")?;
             numbers(to, [starts.len() as u32 - 1])?;
@@ -179,10 +180,14 @@ impl Remote {
             grids.iter().try_for_each(|grid| numbers(to, grid.origin.iter().map(|value| value.to_bits())))
         };
         let places = self.call(progress, request, |from| exactly(from, out.len()))?;
-        let of_members = leaves().flat_map(|members| std::iter::repeat_n(members, members.len() * NEAR));
-        for ((out, place), members) in out.iter_mut().zip(places).zip(of_members) {
-            let outside = || Lost::Failed("it named somebody outside of a leaf".to_owned());
-            *out = if place == NOBODY { NOBODY } else { *members.get(place as usize).ok_or_else(outside)? };
+        let sizes = starts.windows(2).map(|pair| pair[1] - pair[0]);
+        let size_of_each = sizes.flat_map(|size| std::iter::repeat_n(size, size * NEAR));
+        for ((out, place), size) in out.iter_mut().zip(places).zip(size_of_each) {
+            *out = match place {
+                u32::MAX => NOBODY,
+                place if (place as usize) < size => place as u16,
+                _ => return Err(Lost::Failed("it named somebody outside of a leaf".to_owned())),
+            };
         }
         Ok(())
     }

@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_worker_has_room_for_a_full_leaf_as_bytes() {
-        for dim in crate::programs::BYTES {
+        for dim in index::BYTES {
             // As rows and as columns: 64 panels of whole steps, a kilobyte each.
             let bytes = 2 * 64 * dim.div_ceil(64) * 1_024;
             assert!(bytes <= LEAF_PANELS * dim * size_of::<Float16>(), "{dim}");

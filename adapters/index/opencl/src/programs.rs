@@ -3,8 +3,8 @@
 //! All shapes find the same, bit by bit: every product is one chain of fma in the order of the values, or of whole
 //! numbers. Which one is the right one for a device is a question of speed alone.
 
+use index::BYTES;
 use std::env;
-use std::ops::RangeInclusive;
 
 const COMMON: &str = include_str!("kernels/common.cl");
 const TILE: &str = include_str!("kernels/tile.cl");
@@ -17,9 +17,6 @@ const WHOLE: &str = include_str!("kernels/whole.cl");
 
 /// Names the shape, where it is not to be that of the device's type.
 const VARIABLE: &str = "GAMEDAY_OPENCL_TIER";
-
-/// Values of rows that leaves may be multiplied of by bytes.
-pub(crate) const BYTES: RangeInclusive<usize> = 32..=1_040;
 
 /// Work-items of a group in the shape for GPUs.
 pub(crate) const GROUP: usize = 64;

@@ -17,14 +17,15 @@ use crate::engine::{BuildError, Progress};
 use crate::tile::{LANES, Lane, Micro, Panels, ROWS, Tier, Tile, WIDE, on_tier};
 use std::ops::Range;
 
+pub use grid::BYTES;
 pub(crate) use grid::Grid;
 
 /// Members of a leaf, at most: what a packed key can number.
 pub(crate) const LEAF: usize = 1 << INDEX_BITS;
 /// Neighbours found for each member.
 pub(crate) const NEAR: usize = 4;
-/// No neighbour.
-pub(crate) const NOBODY: u32 = u32::MAX;
+/// The place of no member.
+pub(crate) const NOBODY: u16 = u16::MAX;
 const INDEX: u32 = (1 << INDEX_BITS) - 1;
 /// Keys from here on say infinity: a filling row, or values that overflow.
 const FAR: u32 = 0x7f80_0000;
@@ -57,13 +58,13 @@ impl Leaves {
     }
 }
 
-/// For each member of each leaf up to four nearest other members: rows of `NEAR` numbers, nearest first, with
-/// [`NOBODY`] where there are fewer.
+/// For each member of each leaf up to four nearest other members, as places in the leaf: rows of `NEAR` of them, nearest
+/// first, with [`NOBODY`] where there are fewer.
 pub(crate) fn neighbours(
     rows: Rows<'_>,
     leaves: &Leaves,
     progress: &mut Progress<'_>,
-) -> Result<Vec<u32>, BuildError> {
+) -> Result<Vec<u16>, BuildError> {
     let tier = Tier::detect();
     let mut out = vec![NOBODY; leaves.members.len() * NEAR];
     let mut rest = out.as_mut_slice();
@@ -101,31 +102,33 @@ struct Scratch {
     #[cfg(target_arch = "x86_64")]
     bytes: matrix::Bytes,
     columns: Vec<Lists>,
+    keys: Vec<u32>,
 }
 
 #[cfg_attr(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "a function compiled for a detected instruction set")
 )]
-fn leaf(tier: Tier, rows: Rows<'_>, members: &[u32], scratch: &mut Scratch, out: &mut [u32]) {
+fn leaf(tier: Tier, rows: Rows<'_>, members: &[u32], scratch: &mut Scratch, out: &mut [u16]) {
     let grid = Grid::of(tier, rows, members);
+    scratch.keys.resize(out.len(), 0);
     match tier {
         // SAFETY: the tier exists only where all that it needs was detected.
         #[cfg(target_arch = "x86_64")]
         Tier::Amx if grid.scale > 0.0 => unsafe {
-            scratch.bytes.pairs(rows, members, &grid, &mut scratch.columns, out);
+            scratch.bytes.pairs(rows, members, &grid, &mut scratch.columns, &mut scratch.keys);
         },
         _ => {
-            let Scratch { panels, columns, .. } = scratch;
+            let Scratch { panels, columns, keys, .. } = scratch;
             let each = members.iter().map(|&at| rows.row(at));
             panels.fill_rounded(tier, rows.dim, each, Some(&grid.origin), grid.scale);
             columns.clear();
             columns.resize(panels.count(), NONE);
-            pairs(tier, panels, columns, out);
+            pairs(tier, panels, columns, keys);
         }
     }
-    for near in out {
-        *near = if *near < FAR { members[(*near & INDEX) as usize] } else { NOBODY };
+    for (near, &key) in out.iter_mut().zip(&scratch.keys) {
+        *near = if key < FAR { (key & INDEX) as u16 } else { NOBODY };
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
-    fn found(dim: usize, data: &[f32], leaves: &Leaves) -> Vec<u32> {
+    fn found(dim: usize, data: &[f32], leaves: &Leaves) -> Vec<u16> {
         let mut heard = |_| ControlFlow::Continue(());
         neighbours(Rows { dim, data }, leaves, &mut Progress::new(&mut heard)).unwrap()
     }
@@ -255,7 +258,8 @@ mod tests {
                 let others = members.iter().copied().filter(|&other| other != this);
                 let mut exact: Vec<f64> = others.map(distance).collect();
                 exact.sort_by(f64::total_cmp);
-                let near: Vec<u32> = out.next().unwrap().iter().copied().filter(|&at| at != NOBODY).collect();
+                let near = out.next().unwrap().iter().filter(|&&at| at != NOBODY);
+                let near: Vec<u32> = near.map(|&at| members[usize::from(at)]).collect();
                 assert_eq!(near.len(), exact.len().min(NEAR), "of {} members", members.len());
                 for (exact, &near) in exact.iter().zip(&near) {
                     assert!(near != this && members.contains(&near));
@@ -306,11 +310,12 @@ mod tests {
                 exact.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
                 exact.truncate(NEAR);
                 let there = found.iter().filter(|&&near| near != NOBODY);
+                let there = there.map(|&near| members[usize::from(near)]);
                 assert_eq!(there.clone().count(), exact.len());
                 all += exact.len();
                 hits += there.clone().filter(|near| exact.contains(near)).count();
                 for (near, exact) in there.zip(&exact) {
-                    assert!(distance(near) <= distance(exact) * 1.03, "{n} x {dim}");
+                    assert!(distance(&near) <= distance(exact) * 1.03, "{n} x {dim}");
                 }
             }
         }

@@ -75,7 +75,7 @@ impl Found {
     fn of(
         n: usize,
         leaves: &Leaves,
-        near: Vec<u32>,
+        near: Vec<u16>,
         progress: &mut Progress<'_>,
     ) -> Result<Self, BuildError> {
         let mut starts = vec![0; n + 1];
@@ -87,11 +87,14 @@ impl Found {
         }
         let mut numbers = vec![0; starts[n]];
         let mut lens = vec![0u32; n];
-        for (&member, near) in leaves.members.iter().zip(near.chunks_exact(NEAR)) {
-            let (start, len) = (starts[member as usize], &mut lens[member as usize]);
-            for &near in near.iter().filter(|&&near| near != NOBODY) {
-                numbers[start + *len as usize] = near;
-                *len += 1;
+        let mut places = near.chunks_exact(NEAR);
+        for members in leaves.iter() {
+            for (&member, places) in members.iter().zip(&mut places) {
+                let (start, len) = (starts[member as usize], &mut lens[member as usize]);
+                for &place in places.iter().filter(|&&place| place != NOBODY) {
+                    numbers[start + *len as usize] = members[usize::from(place)];
+                    *len += 1;
+                }
             }
         }
         drop(near);
@@ -150,7 +153,7 @@ mod tests {
         let n = CHUNK + 5;
         let members: Vec<u32> = (0..n as u32).chain(0..n as u32).collect();
         let leaves = Leaves { starts: vec![0, n, 2 * n], members };
-        let near: Vec<u32> =
+        let near: Vec<u16> =
             [[7, NOBODY, NOBODY, NOBODY].repeat(n), [7, 3, NOBODY, NOBODY].repeat(n)].concat();
         let mut heard = |_| ControlFlow::Continue(());
         let found = Found::of(n, &leaves, near, &mut Progress::new(&mut heard)).unwrap();

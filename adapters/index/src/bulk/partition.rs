@@ -104,21 +104,51 @@ impl Buckets {
         seed: u64,
         progress: &mut Progress<'_>,
     ) -> Result<Leaves, BuildError> {
-        let mut members = vec![Vec::new(); self.count];
+        let Leaves { starts, mut members } = self.members();
+        let mut sizes = vec![Vec::new(); starts.len() - 1];
+        let mut rest = members.as_mut_slice();
+        let items: Vec<_> = starts
+            .windows(2)
+            .zip(&mut sizes)
+            .map(|(pair, sizes)| {
+                let (bucket, behind) = std::mem::take(&mut rest).split_at_mut(pair[1] - pair[0]);
+                rest = behind;
+                (bucket, sizes)
+            })
+            .collect();
+        crew::each(
+            items.into_iter().enumerate(),
+            progress,
+            Panels::default,
+            |panels, (at, (bucket, sizes))| {
+                let mut draw = Draw::new(seed ^ (at as u64) << 32, *b"parts   ");
+                let parts = cut(rows, bucket.to_vec(), &mut draw, panels);
+                // Back to where they were: what thousands of lists held would stay with the allocator.
+                *sizes = parts.iter().map(Vec::len).collect();
+                bucket.iter_mut().zip(parts.iter().flatten()).for_each(|(to, member)| *to = *member);
+            },
+        )?;
+        Ok(gather(&members, sizes.into_iter().flatten()))
+    }
+
+    /// The rows of each bucket, in ascending order.
+    fn members(self) -> Leaves {
+        let mut starts = vec![0; self.count + 1];
+        for &bucket in &self.of {
+            starts[bucket as usize + 1] += 1;
+        }
+        for bucket in 0..self.count {
+            starts[bucket + 1] += starts[bucket];
+        }
+        let (mut ends, mut members) = (starts.clone(), vec![0; self.of.len()]);
         for (row, of) in (0..).zip(self.of.chunks_exact(self.f)) {
             for &bucket in of {
-                members[bucket as usize].push(row);
+                let end = &mut ends[bucket as usize];
+                members[*end] = row;
+                *end += 1;
             }
         }
-        drop(self.of);
-        let mut parts = vec![Vec::new(); members.len()];
-        let items = members.into_iter().zip(&mut parts).enumerate();
-        let items: Vec<_> = items.map(|(bucket, (members, parts))| (bucket, members, parts)).collect();
-        crew::each(items.into_iter(), progress, Panels::default, |panels, (bucket, members, parts)| {
-            let mut draw = Draw::new(seed ^ (bucket as u64) << 32, *b"parts   ");
-            *parts = cut(rows, members, &mut draw, panels);
-        })?;
-        Ok(gather(parts.into_iter().flatten()))
+        Leaves { starts, members }
     }
 }
 
@@ -180,9 +210,9 @@ fn together(mut parts: Vec<Vec<u32>>, centres: Rows<'_>) -> Vec<Vec<u32>> {
     filled
 }
 
-/// One list of leaves, the small ones put together in their order.
-fn gather(parts: impl Iterator<Item = Vec<u32>>) -> Leaves {
-    let mut leaves = Leaves { starts: vec![0], members: Vec::new() };
+/// One list of leaves of parts of such sizes, the small ones put together in their order.
+fn gather(mut members: &[u32], sizes: impl Iterator<Item = usize>) -> Leaves {
+    let mut leaves = Leaves { starts: vec![0], members: Vec::with_capacity(members.len()) };
     let mut small: Vec<u32> = Vec::new();
     let close = |leaves: &mut Leaves, members: &mut Vec<u32>| {
         members.sort_unstable();
@@ -193,11 +223,13 @@ fn gather(parts: impl Iterator<Item = Vec<u32>>) -> Leaves {
         }
         members.clear();
     };
-    for mut part in parts {
-        if part.len() >= SMALL {
-            close(&mut leaves, &mut part);
+    for size in sizes {
+        let (part, behind) = members.split_at(size);
+        members = behind;
+        if size >= SMALL {
+            close(&mut leaves, &mut part.to_vec());
         } else {
-            small.append(&mut part);
+            small.extend_from_slice(part);
             if small.len() > LEAF / 2 {
                 close(&mut leaves, &mut small);
             }

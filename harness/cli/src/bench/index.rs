@@ -33,6 +33,7 @@ Examples:
   gameday bench index --json last.json            keep the figures
   gameday bench index --baseline last.json        ends with 1 if a rebuild got slower or recall fell
   gameday bench index --data wordnet-384 --peer hnswlib --rounds 9
+  gameday bench index --rounds 1 --searches 9     queries a second rather than builds
   gameday bench index --scale --peer none         how build time grows from 10k to 1M vectors
 
 A build is timed from vectors in memory to a synced file, in a process of its own, whatever it
@@ -62,6 +63,9 @@ pub(crate) struct Index {
     /// How often each is built [default: 5; with --quick 3, with --scale 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
+    /// How often the files of a round are searched, each time read anew and in another order
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    searches: u32,
     /// Few settings, and a small data set unless --data names others
     #[arg(long, conflicts_with = "scale")]
     quick: bool,
@@ -181,6 +185,7 @@ impl Index {
             sets: self.sets(),
             contenders,
             rounds,
+            searches: self.searches,
             threads,
             quick: self.quick,
             limit: self.limit,

@@ -20,7 +20,7 @@ fn builds(result: &mut serde_json::Value) -> &mut Vec<serde_json::Value> {
 #[test]
 fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
     let desk = Desk::new();
-    let first = desk.gameday(&format!("{SMALL} --json last.json"));
+    let first = desk.gameday(&format!("{SMALL} --searches 2 --json last.json"));
     assert_eq!(first.code, 0, "{}{}", first.stdout, first.stderr);
     assert!(
         first.stdout.contains("gameday-cpu") && first.stdout.contains("wrote the same bytes in every round")
@@ -32,6 +32,7 @@ fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
     assert_eq!(contender["searcher"], "gameday");
     let best = contender["searches"].as_array().unwrap().last().unwrap();
     assert!(best["recall"][0].as_f64().unwrap() > 0.95, "{best}");
+    assert_eq!(best["qps"].as_array().unwrap().len(), 4, "two builds, each searched twice");
     assert!(contender["builds"][0]["peak_bytes"].as_u64().unwrap() > 1 << 20);
 
     let folder = fs::read_dir(desk.path("runs/bench")).unwrap().next().unwrap().unwrap().path();
@@ -57,7 +58,7 @@ fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
     assert!(slower.stdout.contains(word), "{}", slower.stdout);
 
     changed(&desk, "slow.json", "better.json", |r| {
-        r["sets"][0]["contenders"][0]["searches"][0]["recall"] = [1.0, 1.0].into();
+        r["sets"][0]["contenders"][0]["searches"][0]["recall"] = [1.0; 4].into();
     });
     let worse = desk.gameday(&format!("{SMALL} --baseline better.json"));
     assert_eq!(worse.code, 1, "{}{}", worse.stdout, worse.stderr);
@@ -148,6 +149,7 @@ const IDLE_ENGINE: &str = "#!/bin/sh
 say() { printf '\\000'; printf \"$1\"; }
 take() { head -c $1 >/dev/null; }
 say '\\005\\000\\000\\000\\000\\000\\000\\000'; printf 'idle!'
+take 13; say '\\000\\000\\000\\000\\000\\000\\000\\000'
 take 4105; say '\\000\\000\\000\\000\\000\\000\\000\\000'
 take 4233; say '\\000\\006\\000\\000\\000\\000\\000\\000'; head -c 1536 /dev/zero
 take 273; say '\\000\\002\\000\\000\\000\\000\\000\\000'; head -c 512 /dev/zero

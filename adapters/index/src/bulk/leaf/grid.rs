@@ -12,9 +12,9 @@ use crate::distance::{AHEAD, prefetch};
 use crate::tile::{Form, LANES, Micro, Tier, on_tier};
 use std::ops::RangeInclusive;
 
-/// Values of rows that are rounded. Of fewer the errors do not level out, and floats are as fast; the square of 127 times
-/// the greatest number is the last below 2^24.
-const DIMS: RangeInclusive<usize> = 32..=1_040;
+/// Values of rows that leaves may compare rounded, as bytes. Of fewer the errors do not level out, and floats are as fast;
+/// the square of 127 times the greatest number is the last below 2^24.
+pub const BYTES: RangeInclusive<usize> = 32..=1_040;
 /// Steps of the grid that values of an ordinary row are away from the origin in the mean, at least.
 const FINE: f64 = 6.0;
 
@@ -29,7 +29,7 @@ pub(crate) struct Grid {
 impl Grid {
     pub(crate) fn of(tier: Tier, rows: Rows<'_>, members: &[u32]) -> Self {
         let origin = rows.centre(members.iter().copied());
-        let scale = if DIMS.contains(&rows.dim) { scale(tier, rows, members, &origin) } else { 0.0 };
+        let scale = if BYTES.contains(&rows.dim) { scale(tier, rows, members, &origin) } else { 0.0 };
         Self { origin, scale }
     }
 }
