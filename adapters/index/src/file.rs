@@ -57,7 +57,8 @@ pub struct ChecksumError(String);
 /// When it returns, the file and its name are on disk. One writer to a path at a time.
 ///
 /// # Errors
-/// The file system refused; `path` then holds the old bytes, or the new ones if only the last sync failed.
+/// At `path` is something that is no regular file, such as a device; or the file system refused: `path` then holds the old
+/// bytes, or the new ones if only the last sync failed.
 pub fn save(index: &Index, path: &Path) -> Result<Checksum, SaveError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
@@ -70,6 +71,13 @@ pub fn save(index: &Index, path: &Path) -> Result<Checksum, SaveError> {
 }
 
 fn replace(index: &Index, temporary: &Path, path: &Path) -> io::Result<Checksum> {
+    // Whoever may rename into /dev would take the device away from everybody.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is something that is no regular file",
+        ));
+    }
     let mut to = Summed { file: File::create(temporary)?, digest: Sha256::new() };
     index.write(&mut to)?;
     to.file.sync_all()?;

@@ -66,6 +66,19 @@ fn another_byte_is_another_checksum() {
     assert!(matches!(load(&path, checksum, &IndexSpec::hnsw()), Err(LoadError::Io { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let index = Data::clustered(100, 4, 1, 3).build(&IndexSpec::hnsw());
+    let said = save(&index, &path).unwrap_err().to_string();
+    assert!(said.contains("socket") && said.contains("no regular file"), "{said}");
+    assert!(!fs::symlink_metadata(&path).unwrap().is_file(), "as for a device, such as /dev/null");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
 #[test]
 fn a_failed_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
