@@ -29,11 +29,14 @@ inline void meet(float16 dots, float16 norms, uint this, uint panel, uint16 row[
 
 // Writes the four least keys of a row that has met all columns; `above` is its place in the list of its own column.
 inline void finish(uint16 row[4], __global const uint* above, __global uint* restrict out) {
-    uint least = take_least(row), taken = 0;
+    uint least = 0, taken = 0, used = 1;
+    #pragma nounroll
     for (uint q = 0; q < 4; q++) {
+        if (used) least = take_least(row);
         uint key = taken < 4 ? above[taken * 16] : NONE;
-        if (key <= least) taken++;
-        else { key = least; least = take_least(row); }
+        used = key > least;
+        if (used) key = least;
+        else taken++;
         out[q] = key < FAR ? key & INDEX : NONE;
     }
 }
