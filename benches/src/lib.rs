@@ -110,6 +110,10 @@ impl Host for NullHost {
         (role == Role::Object).then(|| Arc::new(NullHost) as Arc<dyn System>)
     }
 
+    fn routes(&self) -> harness::ports::Routes {
+        harness::ports::Routes::default()
+    }
+
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         Ok(())
     }

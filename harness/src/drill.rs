@@ -1,7 +1,8 @@
 //! The drill loop: the only part of this crate with effects.
 //!
-//! Phases, in order: launch, seed, settle, storm, read-back, quality, undo, second read-back, teardown. Load stops
-//! with the storm; what users would read is read *before* any undo, because undo would resurrect what was lost.
+//! Phases, in order: launch, seed, settle, storm, read-back, quality, restart, undo, last read-back, teardown. Load
+//! stops with the storm; what users would read is read *before* any undo, because undo would resurrect what was lost,
+//! and once more after a restart of every copy that they read, because a process may answer from memory for long.
 //! Undo and teardown happen whatever came before, and a debt is written to the journal before the act that makes it.
 //! The drill concludes nothing: verdicts are made from the journal.
 
@@ -9,6 +10,7 @@ mod backups;
 mod load;
 mod quality;
 mod readback;
+mod restart;
 mod seed;
 mod stop;
 mod storm;
@@ -112,7 +114,7 @@ pub async fn drill(
     let ending = match (&played, &torn_down) {
         (Err(Break::Environment(_)), _) | (_, Err(_)) => Ending::Environment,
         (Err(_), _) => Ending::Aborted,
-        (Ok(()), Ok(())) => Ending::Complete,
+        (Ok(_), Ok(())) => Ending::Complete,
     };
     recorded?;
     if let Err(e) = torn_down {
@@ -123,7 +125,8 @@ pub async fn drill(
 }
 
 impl Stage {
-    async fn play(&self) -> Result<(), Break> {
+    /// Answers with the copies that users read at the end.
+    async fn play(&self) -> Result<Vec<readback::Copy>, Break> {
         self.enter(Phase::Launch)?;
         self.intend("stack", StepKind::Setup, Vec::new(), vec![Act::Teardown])?;
         let launched = timeout(LAUNCH_LIMIT.std(), self.host.launch()).await;
@@ -135,7 +138,7 @@ impl Stage {
         self.enter(Phase::Settle)?;
         let golden = self.baseline().await?;
         let mut watch = watch::Watch::start(self, &golden);
-        let load = load::Load::start(self);
+        let load = load::Load::start(self, &watch.tell);
         let backups = backups::Backups::start(self);
         if self.settle(&mut watch).await? {
             self.enter(Phase::Storm)?;
@@ -150,16 +153,23 @@ impl Stage {
         let (ledgers, ()) = tokio::join!(load.finish(), watch.finish());
         backups.finish().await;
         self.enter(Phase::ReadBack)?;
-        let survivors = self.read_back(1).await?;
+        let routes = self.host.routes();
+        self.journal.record(EventKind::Routes(routes.clone()))?;
+        let copies = self.plan.copies(&routes);
+        let read = self.read_users(&copies, &routes, &ledgers).await?;
         self.read_copies().await?;
         self.enter(Phase::Quality)?;
-        self.quality_after(&ledgers, &survivors).await
+        self.quality_after(3, &ledgers, &read).await?;
+        self.enter(Phase::Restart)?;
+        let again = self.restart(&copies, &ledgers, &read).await?;
+        self.quality_after(4, &ledgers, &again).await?;
+        Ok(copies)
     }
 
-    /// Undo, and a second read-back if the drill was played to here.
-    async fn close(&self, played: &Result<(), Break>) -> io::Result<()> {
+    /// Undo, and a last read-back if the drill was played to here.
+    async fn close(&self, played: &Result<Vec<readback::Copy>, Break>) -> io::Result<()> {
         let why = match played {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(Break::Stopped(why)) => Some(why.clone()),
             Err(Break::Environment(e)) => Some(e.to_string()),
             Err(Break::Journal(e)) => {
@@ -172,9 +182,9 @@ impl Stage {
         // Debts are paid even if they can no longer be recorded.
         let paid = self.pay_debts().await;
         recorded.and(paid)?;
-        if played.is_ok() {
+        if let Ok(copies) = played {
             self.enter(Phase::SecondReadBack)?;
-            self.read_back(2).await?;
+            self.read_undone(copies).await?;
         }
         self.enter(Phase::Teardown)
     }

@@ -14,13 +14,14 @@ use std::collections::BTreeMap;
 use crate::{
     act::Act,
     journal::{Acted, Began, Ending, Event, EventKind, JournalError, Phase, Quality, touched},
-    ledger::{Account, Ledger, Survivors},
+    ledger::Ledger,
     plan::{Plan, StepKind},
+    ports::Routes,
     topology::{NodeId, Role, State},
 };
 
 pub use outage::{Outage, ProbeRecord, Window};
-pub use stores::{Copy, Dangling};
+pub use stores::{Copy, CopyFacts, Dangling, Readout};
 
 /// The facts of one drill.
 #[derive(Debug)]
@@ -39,8 +40,15 @@ pub struct Facts {
     pub services: Vec<ServiceFacts>,
     /// One for each store.
     pub stores: Vec<StoreFacts>,
-    /// Passes over the frozen queries, by number.
+    /// Passes over the frozen queries: 1 and 2 before the fault, and of pass 3, after recovery, that of the copy that
+    /// answered worst.
     pub quality: BTreeMap<u8, (u64, Quality)>,
+    /// Passes 3 and 4, of every copy that users are routed to: by number and region.
+    pub quality_after: BTreeMap<(u8, String), (u64, Quality)>,
+    /// Where users were routed to when the load had stopped, and the event that says so.
+    pub routes: Option<(u64, Routes)>,
+    /// When the harness itself stood still: from, to.
+    pub stalls: Vec<(u64, u64)>,
     /// The best recall of any pass before the fault, those that were made anew among them.
     pub best_before: f64,
     /// Each region's own copy of a store, where all are compared: the last attempt to read it.
@@ -124,15 +132,14 @@ pub struct StoreFacts {
     pub store: Role,
     /// Every write to it.
     pub ledger: Ledger,
-    /// Its account after recovery, before any undo; `None` if it was never read in full.
-    pub account: Option<Account>,
-    /// The same after the undo.
-    pub second: Option<Account>,
-    /// Why the first read-back broke off.
-    pub unread: Option<String>,
-    /// The events of the first read-back.
-    pub evidence: Vec<u64>,
-    passes: [Survivors; 2],
+    /// What each copy that users were routed to was found to hold; none before the load has stopped.
+    pub copies: Vec<CopyFacts>,
+    /// Its writes as probes, in the order in which they were due: a write is a question too.
+    pub writes: Vec<ProbeRecord>,
+    /// What they show about the time after the first fault, where a service with an RTO uses the store.
+    pub outage: Option<Outage>,
+    /// Writes that failed after the storm began and before the first fault struck.
+    pub bad_before: u64,
 }
 
 impl Facts {
@@ -170,11 +177,10 @@ impl Facts {
         let store = |(store, _): (Role, u64)| StoreFacts {
             store,
             ledger: Ledger::default(),
-            account: None,
-            second: None,
-            unread: None,
-            evidence: Vec::new(),
-            passes: Default::default(),
+            copies: Vec::new(),
+            writes: Vec::new(),
+            outage: None,
+            bad_before: 0,
         };
         Facts {
             services: plan.services.iter().map(service).collect(),
@@ -186,6 +192,9 @@ impl Facts {
             phase_seqs: Vec::new(),
             steps: Vec::new(),
             quality: BTreeMap::new(),
+            quality_after: BTreeMap::new(),
+            routes: None,
+            stalls: Vec::new(),
             best_before: 0.0,
             copies: Vec::new(),
             dangling: Vec::new(),

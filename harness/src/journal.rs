@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     act::{Act, Outcome},
     plan::StepKind,
-    ports::CountsAs,
+    ports::{CountsAs, Routes},
     scenario::{Scenario, WorldName},
     topology::{NodeId, Role},
 };
@@ -24,7 +24,7 @@ pub use read::{JournalError, Reader};
 pub use write::{Journal, Observer, digest};
 
 /// The version of the format below.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -70,8 +70,12 @@ pub enum EventKind {
         /// Which service.
         service: String,
     },
+    /// The load has stopped: where users are routed from here on, and so whose copies are read back.
+    Routes(Routes),
     /// One page of what a store holds after recovery.
     ReadBack(ReadBack),
+    /// A job was taken up anew from what is stored.
+    Resumed(Resumed),
     /// The answers to the frozen query set.
     Quality(Box<Quality>),
     /// Something worth telling the reader: a node's address, a backup's name.
@@ -127,6 +131,8 @@ pub enum Phase {
     ReadBack,
     /// The frozen queries are asked again.
     Quality,
+    /// Every copy that users are routed to is restarted, and read back again.
+    Restart,
     /// Debts are paid.
     Undo,
     /// Everything is read once more, to report divergence.
@@ -144,8 +150,9 @@ impl std::fmt::Display for Phase {
             Phase::Storm => "storm",
             Phase::ReadBack => "read-back",
             Phase::Quality => "quality",
+            Phase::Restart => "restart",
             Phase::Undo => "undo",
-            Phase::SecondReadBack => "second read-back",
+            Phase::SecondReadBack => "last read-back",
             Phase::Teardown => "teardown",
         })
     }
@@ -240,14 +247,14 @@ pub enum Acked {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadBack {
-    /// 1 before any undo, 2 after.
+    /// Which reading: [`ReadBack::USERS`], [`ReadBack::RESTARTED`], [`ReadBack::UNDONE`] or [`ReadBack::COPIES`].
     pub pass: u8,
     /// Which store.
     pub store: Option<Role>,
-    /// Whose copy, where every region's copy is compared; the one that the router offers, if not given.
+    /// Whose copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Copies that differ are read again: which attempt this is.
+    /// A copy that lags behind is read again: which attempt this is. The last one counts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: u32,
     /// Keys whose value is the seeded one, as inclusive ranges.
@@ -265,6 +272,33 @@ pub struct ReadBack {
     /// On the last page: whether everything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<ReadEnd>,
+}
+
+impl ReadBack {
+    /// What users read after recovery, before any undo.
+    pub const USERS: u8 = 1;
+    /// The same after every copy was restarted.
+    pub const RESTARTED: u8 = 2;
+    /// The same after the undo.
+    pub const UNDONE: u8 = 3;
+    /// Every region's copy, where all of them take writes; before any undo.
+    pub const COPIES: u8 = 4;
+}
+
+/// How a job was taken up anew.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumed {
+    /// Which store keeps its checkpoints.
+    pub store: Role,
+    /// Of which region.
+    pub region: String,
+    /// The step that it was resumed from; 0 is the start of the job. Absent if it could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Why it could not be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -285,8 +319,11 @@ pub enum ReadEnd {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quality {
-    /// 1 and 2 before the fault, 3 after recovery.
+    /// 1 and 2 before the fault, 3 after recovery, 4 after the restart of every copy.
     pub pass: u8,
+    /// Whose copy was asked; that of the router's home, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Neighbours asked for.
     pub k: u32,
     /// For each query, how many of the exact neighbours among everything acknowledged were returned.

@@ -6,6 +6,7 @@
 
 mod conduct;
 mod data;
+mod durable;
 mod quality;
 mod rto;
 mod users;
@@ -22,7 +23,7 @@ pub(crate) use users::had;
 /// One conclusion.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was judged: `rto`, `rpo`, `integrity`, `references`, `convergence`, `quality`, `availability`,
+    /// What was judged: `rto`, `rto_writes`, `rpo`, `integrity`, `durable`, `references`, `convergence`, `quality`, `availability`,
     /// `latency_p99`, `steady`, `effect`, `recovery`, `conduct`.
     pub objective: String,
     /// Of whom: a service, a store, a fault.

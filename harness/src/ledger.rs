@@ -6,7 +6,7 @@
 //! answered. Everything else is a loss, and is counted once per key:
 //! `acked = intact + lost + corrupt`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
@@ -86,6 +86,23 @@ pub struct Account {
     pub newest_loss_us: Option<u64>,
     /// Whether a newer write survived while an older one was lost: a time span then understates the harm.
     pub scattered: bool,
+}
+
+impl Account {
+    /// Whether something is wrong here that was right there: a record lost or damaged, or one too many.
+    pub fn worse_than(&self, before: &Account) -> bool {
+        !self.harm().is_subset(&before.harm()) || !self.excess().is_subset(&before.excess())
+    }
+
+    /// Keys that are lost or damaged.
+    pub fn harm(&self) -> BTreeSet<u64> {
+        self.lost.iter().chain(&self.corrupt).copied().collect()
+    }
+
+    /// Keys that should not be there, or not twice.
+    pub fn excess(&self) -> BTreeSet<u64> {
+        self.unexpected.iter().chain(&self.duplicate).copied().collect()
+    }
 }
 
 /// What a key should read as.
@@ -179,6 +196,11 @@ impl Ledger {
             }
         }
         expect
+    }
+
+    /// The number of the newest acknowledged write; 0 if there was none.
+    pub fn newest_acked(&self) -> u64 {
+        self.entries.iter().filter(|e| e.outcome == Acked::Ok).map(|e| e.ver).max().unwrap_or(0)
     }
 
     /// The records that a store must hold now: key and write number. Keys with a write of unknown outcome, or with

@@ -16,9 +16,10 @@ use crate::{
     act::{Act, EngineChoice},
     corpus::Corpus,
     diagnose::Problem,
+    ports::Routes,
     scenario::{Priority, Probe, Scenario},
     time::Dur,
-    topology::{Role, Topology},
+    topology::{NodeId, Role, Topology},
 };
 
 pub use nodes::NodeRefs;
@@ -154,6 +155,79 @@ impl Plan {
         stores.filter(|(r, n)| *n > 0 || self.scenario.load.of(*r).is_some()).collect()
     }
 
+    /// Which region's copies of the stores users read, by the routes at that moment, in launch order: every region to
+    /// which a service that uses the store is sent. A store that no service uses, and the job of the workers, which
+    /// has one home, are read at the router's home.
+    pub fn copies(&self, routes: &Routes) -> Vec<(Role, String)> {
+        let stores = self.stores();
+        let users = |role: Role| {
+            self.services.iter().filter(move |s| s.uses.contains(&role)).filter_map(|s| routes.services.get(&s.name))
+        };
+        let read = |role: Role, region: &String| match role != Role::Gpu && users(role).next().is_some() {
+            true => users(role).any(|r| r == region),
+            false => routes.homes.get(&role) == Some(region),
+        };
+        let mut copies: Vec<(Role, String)> = Vec::new();
+        for node in &self.topology.nodes {
+            let copy = (node.role, node.region.clone());
+            let stored = stores.iter().any(|(role, _)| *role == node.role);
+            if stored && read(node.role, &node.region) && !copies.contains(&copy) {
+                copies.push(copy);
+            }
+        }
+        copies
+    }
+
+    /// The nodes that are restarted to prove that what these copies hold is stored, in launch order. Workers keep nothing;
+    /// the store of their checkpoints is the object store beside them.
+    pub fn restarted(&self, copies: &[(Role, String)]) -> Vec<NodeId> {
+        let keeps = |copy: &(Role, String), n: &NodeId| {
+            let role = if copy.0 == Role::Gpu { Role::Object } else { copy.0 };
+            n.region == copy.1 && n.role == role
+        };
+        self.topology.nodes.iter().filter(|n| copies.iter().any(|c| keeps(c, n))).cloned().collect()
+    }
+
+    /// The shortest RTO of the services that use a role.
+    pub fn rto_of(&self, role: Role) -> Option<Dur> {
+        self.services.iter().filter(|s| s.uses.contains(&role)).filter_map(|s| s.objectives.rto).min()
+    }
+
+    /// The stores whose writes are judged as questions: those with load that a service with an RTO uses.
+    pub fn judged_writes(&self) -> Vec<Role> {
+        let stores = self.stores().into_iter().map(|(role, _)| role);
+        let load = &self.scenario.load;
+        stores.filter(|r| load.of(*r).is_some() && self.rto_of(*r).is_some()).collect()
+    }
+
+    /// The longest that recovery is waited for after the last fault, in microseconds: until every RTO has surely been
+    /// missed, and a stable window that began in time has been seen to its end.
+    pub fn patience_us(&self) -> u64 {
+        let services = self
+            .services
+            .iter()
+            .map(|s| s.objectives.rto_us() + s.objectives.stable_for.us() + s.probe.timeout.us());
+        let stable_us = |role| self.writes_stable_for(role).map_or(0, Dur::us);
+        let rto_us = |role| self.rto_of(role).map_or(0, Dur::us);
+        let writes = self.judged_writes();
+        let writes =
+            writes.into_iter().map(|r| rto_us(r) + stable_us(r) + self.write_timeout(r).us());
+        services.chain(writes).max().unwrap_or(0)
+    }
+
+    /// How long writes to a store must stay good: as long as the most patient of the services that use it asks for.
+    pub fn writes_stable_for(&self, role: Role) -> Option<Dur> {
+        let users = self.services.iter().filter(|s| s.uses.contains(&role) && s.objectives.rto.is_some());
+        users.map(|s| s.objectives.stable_for).max()
+    }
+
+    /// A write without an answer after this long is of unknown outcome, and bad. Shorter than the RTO of whoever uses the
+    /// store: what may wait for longer would never be seen to be gone.
+    pub fn write_timeout(&self, role: Role) -> Dur {
+        let half = self.rto_of(role).map(|rto| Dur::from_millis((rto.us() / 2000).max(1)));
+        half.map_or(WRITE_LIMIT, |half| half.min(WRITE_LIMIT))
+    }
+
     /// The roles present, each once, in launch order.
     pub fn roles(&self) -> Vec<Role> {
         let mut roles: Vec<Role> = self.topology.nodes.iter().map(|n| n.role).collect();
@@ -169,9 +243,7 @@ impl Plan {
             _ => 0,
         };
         let last_us = self.cues.iter().map(fixed).max().unwrap_or(0);
-        let patience =
-            |s: &ServicePlan| s.objectives.rto_us() + s.objectives.stable_for.us() + s.probe.timeout.us();
-        let patience_us = self.services.iter().map(patience).max().unwrap_or(0);
+        let patience_us = self.patience_us();
         // One second more, so that a limit that is just met is seen to be met.
         Dur::from_millis((last_us + patience_us) / 1000 + 1000)
     }
@@ -224,6 +296,9 @@ fn compile_cues(scenario: &Scenario, topology: &Topology, problems: &mut Vec<Pro
     }
     cues
 }
+
+/// A write waits no longer than this for its answer.
+const WRITE_LIMIT: Dur = Dur::from_secs(2);
 
 /// A fault must strike within this long, or it did not take effect.
 pub const FAULT_LIMIT: Dur = Dur::from_secs(60);

@@ -3,7 +3,7 @@
 //! Every world, simulated or real, implements both and passes [`crate::contract`]. The ledger asks exactly one
 //! question of a failed write: could it have happened? [`PortError`] is that question's answer, and nothing else.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,15 @@ pub trait Host: Send + Sync + Debug {
         self.system(role)
     }
 
+    /// Where the router sends users and writers at this moment.
+    fn routes(&self) -> Routes;
+
+    /// Whether the effect of an act, which was seen before, is still there; `None` where this world cannot tell.
+    async fn holds(&self, act: &Act) -> Option<bool> {
+        let _ = act;
+        None
+    }
+
     /// Ends and removes everything that the run started. May be called at any time, and more than once.
     async fn teardown(&self) -> Result<(), EnvironmentError>;
 
@@ -133,6 +142,16 @@ pub trait Host: Send + Sync + Debug {
     async fn unsafe_to_continue(&self) -> EnvironmentError {
         std::future::pending().await
     }
+}
+
+/// Where the router sends whom.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routes {
+    /// By role: the region of the newest writer, whose copy of a store counts where no service uses it.
+    pub homes: BTreeMap<Role, String>,
+    /// By service: the region that its users are sent to.
+    pub services: BTreeMap<String, String>,
 }
 
 /// One product, as its users reach it: through links and router. The caller sets time limits by dropping calls.
@@ -151,6 +170,13 @@ pub trait System: Send + Sync + Debug {
     async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
         let _ = (query, k);
         Err(PortError::Definite("this store cannot search".into()))
+    }
+
+    /// Takes up the job anew, as workers do that know nothing but what is stored: finds the newest checkpoint that can
+    /// be resumed from, and computes the step after it. Answers with the step that it resumed from; 0 is the start of
+    /// the job. Only workers can.
+    async fn resume_job(&self) -> Result<u64, PortError> {
+        Err(PortError::Definite("this store keeps no job".into()))
     }
 
     /// What a model answers to an input. Only workers can.

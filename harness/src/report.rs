@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::BufRead};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    facts::{Facts, ServiceFacts, StepFacts, StoreFacts},
+    facts::{CopyFacts, Facts, ServiceFacts, StepFacts, StoreFacts},
     journal::{JournalError, Reader},
     judge::{self, Finding, recall},
     ledger::Latency,
@@ -147,6 +147,9 @@ pub struct ServiceReport {
     pub why: Option<String>,
     /// How late the harness was with a probe, at worst.
     pub harness_lag_us: u64,
+    /// The longest span after t0 in which nothing was asked: what is shorter may have gone unseen.
+    #[serde(default)]
+    pub resolution_us: u64,
     /// The same outage on each fault's own clock: until t5, by the fault's name.
     pub per_fault_us: BTreeMap<String, u64>,
 }
@@ -156,6 +159,13 @@ pub struct ServiceReport {
 pub struct StoreReport {
     /// Which.
     pub store: Role,
+    /// Whose copy: that of a region to which users were routed. Empty if it was never read back.
+    #[serde(default)]
+    pub region: String,
+    /// For how long after the first fault it took no writes, until it did for good, in microseconds; 0 if none failed, absent
+    /// if it never did again or if no service with an RTO uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_writes_us: Option<u64>,
     /// Writes of the load that were acknowledged.
     pub writes_ok: u64,
     /// Writes that surely did not happen.
@@ -238,7 +248,7 @@ impl Report {
             scenario_sha256: began.scenario_sha256.clone(),
             objectives: objectives(&facts.plan),
             services: services.map(|(plan, s)| service(facts, plan, s)).collect(),
-            ledger: facts.stores.iter().map(|s| store(facts, s)).collect(),
+            ledger: facts.stores.iter().flat_map(|s| stores(facts, s)).collect(),
             quality: quality(facts),
             builds: builds::builds(facts),
             findings,
@@ -305,27 +315,39 @@ fn service(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts) -> ServiceReport
         latency_p99_us: had.and_then(|h| h.p99_us),
         why: s.why.clone(),
         harness_lag_us: outage.map_or(0, |o| o.lag_us),
+        resolution_us: outage.map_or(0, |o| o.resolution_us),
         per_fault_us: per_fault.unwrap_or_default(),
     }
 }
 
-fn store(facts: &Facts, s: &StoreFacts) -> StoreReport {
+/// One for each copy that users were routed to.
+fn stores(facts: &Facts, s: &StoreFacts) -> Vec<StoreReport> {
+    let none = CopyFacts::default();
+    let unread = s.copies.is_empty().then_some(&none);
+    s.copies.iter().chain(unread).map(|copy| store(facts, s, copy)).collect()
+}
+
+fn store(facts: &Facts, s: &StoreFacts, copy: &CopyFacts) -> StoreReport {
     let [writes_ok, writes_failed, writes_unknown] = s.ledger.outcomes();
     let none = crate::ledger::Account::default();
-    let account = s.account.as_ref().unwrap_or(&none);
-    let diverged = s.account.as_ref().zip(s.second.as_ref()).map(|(first, second)| {
-        let bad = |a: &crate::ledger::Account| a.lost.iter().chain(&a.corrupt).copied().collect();
-        let (a, b): (std::collections::BTreeSet<u64>, std::collections::BTreeSet<u64>) =
-            (bad(first), bad(second));
-        a.symmetric_difference(&b).count() as u64
-    });
+    let first = copy.users.account.as_ref();
+    let account = first.unwrap_or(&none);
+    let diverged = first.zip(copy.undone.account.as_ref());
+    let diverged = diverged.map(|(a, b)| a.harm().symmetric_difference(&b.harm()).count() as u64);
+    let writes = s.outage.as_ref();
+    let since = |at: u64| at.saturating_sub(facts.t0_us().unwrap_or(0));
     StoreReport {
         store: s.store,
+        region: copy.region.clone(),
+        no_writes_us: writes.and_then(|o| match o.bad {
+            0 if o.asked > 0 => Some(0),
+            _ => o.recovered.map(|w| since(w.late_us)),
+        }),
         writes_ok,
         writes_failed,
         writes_unknown,
         latency: s.ledger.latency(),
-        read_back: s.account.is_some(),
+        read_back: first.is_some(),
         acked: account.acked,
         intact: account.intact,
         lost: account.lost.len() as u64,
@@ -333,7 +355,7 @@ fn store(facts: &Facts, s: &StoreFacts) -> StoreReport {
         recovered: account.recovered.len() as u64,
         unexpected: account.unexpected.len() as u64,
         duplicate: account.duplicate.len() as u64,
-        rpo_us: s.account.as_ref().zip(facts.last_t0_us()).map(|(a, t0)| judge::rpo_actual_us(a, t0)),
+        rpo_us: first.zip(facts.last_t0_us()).map(|(a, t0)| judge::rpo_actual_us(a, t0)),
         scattered_loss: account.scattered,
         diverged_after_undo: diverged,
     }

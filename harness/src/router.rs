@@ -129,6 +129,16 @@ impl Router {
         }
     }
 
+    /// Everything that is decided at this moment.
+    pub fn snapshot(&self) -> crate::ports::Routes {
+        let routes = self.routes();
+        let home = |role: &Role| Some((*role, (*self.able(&routes, *role).first()?).clone()));
+        crate::ports::Routes {
+            homes: routes.writers.keys().filter_map(home).collect(),
+            services: routes.services.clone(),
+        }
+    }
+
     /// The region that takes the n-th write of a role; `None` while nobody does.
     pub fn writer(&self, role: Role, n: u64) -> Option<String> {
         let routes = self.routes();

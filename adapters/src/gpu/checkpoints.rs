@@ -40,20 +40,21 @@ impl Checkpoints {
         }
     }
 
-    /// The bytes stored for a step.
-    pub(super) async fn get(&self, step: u64) -> Result<Option<Bytes>, S3Error> {
-        self.0.get(&name(PREFIX, step)).await
+    /// What is stored for a step, and whether it matches its checksum. A checkpoint without one is none: nobody resumes
+    /// from it.
+    pub(super) async fn stored(&self, step: u64) -> Result<Option<(Bytes, bool)>, S3Error> {
+        let (body, digest) = (name(PREFIX, step), name(DIGESTS, step));
+        let (body, digest) = tokio::try_join!(self.0.get(&body), self.0.get(&digest))?;
+        Ok(body.zip(digest).map(|(body, digest)| {
+            let matches = hex(&body).as_bytes() == digest;
+            (body, matches)
+        }))
     }
 
     /// The checkpoint of a step, if what is stored matches its checksum.
     pub(super) async fn valid(&self, step: u64) -> Result<Option<Checkpoint>, S3Error> {
-        let digest = name(DIGESTS, step);
-        let (body, digest) = tokio::try_join!(self.get(step), self.0.get(&digest))?;
-        let (Some(body), Some(digest)) = (body, digest) else { return Ok(None) };
-        if hex(&body).as_bytes() != digest {
-            return Ok(None);
-        }
-        Ok(Checkpoint::parse(&body).filter(|c| c.step == step))
+        let matching = self.stored(step).await?.filter(|(_, matches)| *matches);
+        Ok(matching.and_then(|(body, _)| Checkpoint::parse(&body)).filter(|c| c.step == step))
     }
 
     /// The steps that have an object, in order, and how many objects have other names.

@@ -6,23 +6,20 @@
 use std::collections::BTreeMap;
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
-use super::Stage;
+use super::{Stage, watch::Update};
 use crate::{
     clock::Tick,
     journal::{Acked, EventKind, Wrote},
     ledger::Ledger,
     ports::{PortError, System},
-    time::{Dur, Rate},
+    time::Rate,
     topology::Role,
 };
-
-/// A write without an answer after this long is of unknown outcome.
-const WRITE_LIMIT: Dur = Dur::from_secs(2);
 
 /// The load on all stores.
 #[derive(Debug)]
@@ -33,14 +30,17 @@ pub(super) struct Load {
 
 impl Load {
     /// Starts one schedule a store.
-    pub(super) fn start(stage: &Stage) -> Load {
+    pub(super) fn start(stage: &Stage, tell: &mpsc::UnboundedSender<Update>) -> Load {
+        let judged = stage.plan.judged_writes();
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         for (store, count) in stage.plan.stores() {
             let mut ledger = Ledger::default();
             ledger.seeded(count);
             let rate = stage.plan.scenario.load.of(store);
-            let task = tokio::spawn(run(stage.clone(), store, rate, ledger, stopped.clone()));
+            let place = judged.iter().position(|r| *r == store).map(|i| stage.plan.services.len() + i);
+            let tell = place.map(|place| (place, tell.clone()));
+            let task = tokio::spawn(run(stage.clone(), store, rate, (ledger, tell), stopped.clone()));
             tasks.push((store, task));
         }
         Load { stop, tasks }
@@ -67,7 +67,7 @@ async fn run(
     stage: Stage,
     store: Role,
     rate: Option<Rate>,
-    mut ledger: Ledger,
+    (mut ledger, tell): (Ledger, Option<Tell>),
     mut stopped: watch::Receiver<bool>,
 ) -> Ledger {
     let (Some(rate), Some(system)) = (rate, stage.host.system(store)) else { return ledger };
@@ -77,26 +77,36 @@ async fn run(
         tokio::select! {
             biased;
             _ = stopped.wait_for(|s| *s) => break,
-            Some(done) = under_way.join_next() => keep(&mut ledger, done),
+            Some(done) = under_way.join_next() => keep(&mut ledger, tell.as_ref(), done),
             tick = schedule.tick() => {
                 under_way.spawn(write(stage.clone(), system.clone(), store, tick));
             }
         }
     }
     while let Some(done) = under_way.join_next().await {
-        keep(&mut ledger, done);
+        keep(&mut ledger, tell.as_ref(), done);
     }
     ledger
 }
 
-fn keep(ledger: &mut Ledger, done: Result<Wrote, tokio::task::JoinError>) {
-    ledger.wrote(&done.expect("write tasks do not panic"));
+/// Where the storm hears of the end of every write, and under which number.
+type Tell = (usize, mpsc::UnboundedSender<Update>);
+
+fn keep(ledger: &mut Ledger, tell: Option<&Tell>, done: Result<Wrote, tokio::task::JoinError>) {
+    let wrote = done.expect("write tasks do not panic");
+    ledger.wrote(&wrote);
+    if let Some((service, tell)) = tell {
+        let Wrote { done_us, due_us, outcome, .. } = wrote;
+        let update = Update { service: *service, done_us, due_us, good: outcome == Acked::Ok };
+        // Nobody listens any more once the storm is over.
+        let _ = tell.send(update);
+    }
 }
 
 async fn write(stage: Stage, system: std::sync::Arc<dyn System>, store: Role, tick: Tick) -> Wrote {
     let op = stage.corpus.operation(store, tick.n + 1);
     let sent_us = stage.clock.now_us();
-    let outcome = match timeout(WRITE_LIMIT.std(), system.write(op)).await {
+    let outcome = match timeout(stage.plan.write_timeout(store).std(), system.write(op)).await {
         Ok(Ok(())) => Acked::Ok,
         Ok(Err(PortError::Definite(_))) => Acked::Fail,
         Ok(Err(PortError::Indefinite(_))) | Err(_) => Acked::Info,

@@ -1,4 +1,4 @@
-//! The frozen query set: asked twice before the fault and once after recovery, and the golden queries of probes.
+//! The frozen query set: asked twice before the fault, after recovery and after the restart, and the golden queries of probes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,13 +7,14 @@ use std::{
 
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{Break, Stage};
+use super::{Break, Stage, readback::Readings};
 use crate::{
     corpus::{Neighbours, count_hits, exact_neighbours},
     journal::{EventKind, Quality},
     judge::unsteady,
     ledger::{Ledger, Survivors},
     plan::SETTLE_LIMIT,
+    ports::System,
     time::Dur,
     topology::Role,
 };
@@ -93,12 +94,14 @@ impl Stage {
         truth: &[Neighbours],
     ) -> Result<(Quality, Vec<Vec<u64>>), Break> {
         let k = self.k();
-        let answers = self.ask_all(queries, self.plan.most_neighbours()).await;
+        let system = self.host.system(Role::Vector);
+        let answers = self.ask_all(system, queries, self.plan.most_neighbours()).await;
         let hits: Vec<u32> = count(truth, &answers, k);
         let failed = failures(&answers);
         let whole: Vec<Vec<u64>> = answers.into_iter().map(Option::unwrap_or_default).collect();
         let answers = whole.iter().map(|a| first(a, k)).collect();
-        let quality = Quality { pass, k: self.k_journal(), hits_stored: hits.clone(), hits, answers, failed };
+        let k = self.k_journal();
+        let quality = Quality { pass, region: None, k, hits_stored: hits.clone(), hits, answers, failed };
         self.journal.record(EventKind::Quality(Box::new(quality.clone())))?;
         Ok((quality, whole))
     }
@@ -118,29 +121,41 @@ impl Stage {
         Golden(golden.map(|((vector, neighbours), _)| GoldenQuery { vector, neighbours }).collect())
     }
 
-    /// Asks the frozen queries after recovery. The truth is everything that was acknowledged; records of unknown
-    /// outcome are left aside.
+    /// Asks the frozen queries after recovery, of every copy that users are routed to.
     pub(super) async fn quality_after(
         &self,
+        pass: u8,
         ledgers: &BTreeMap<Role, Ledger>,
-        survivors: &BTreeMap<Role, Survivors>,
+        read: &Readings,
     ) -> Result<(), Break> {
-        let (Some(ledger), true) = (ledgers.get(&Role::Vector), self.host.system(Role::Vector).is_some())
-        else {
-            return Ok(());
-        };
+        let Some(ledger) = ledgers.get(&Role::Vector) else { return Ok(()) };
+        for ((_, region), survivors) in read.iter().filter(|((role, _), _)| *role == Role::Vector) {
+            self.quality_of(pass, region, ledger, survivors).await?;
+        }
+        Ok(())
+    }
+
+    /// The truth is everything that was acknowledged; records of unknown outcome are left aside.
+    async fn quality_of(
+        &self,
+        pass: u8,
+        region: &str,
+        ledger: &Ledger,
+        survivors: &Survivors,
+    ) -> Result<(), Break> {
         let (certain, aside) = ledger.certain();
         let aside: BTreeSet<u64> = aside.into_iter().collect();
         let queries = self.queries();
         let k = self.k();
         // Records left aside may take places in an answer; as many more are asked for, within reason.
-        let answers = self.ask_all(&queries, k + aside.len().min(k)).await;
+        let system = self.host.system_in(region, Role::Vector);
+        let answers = self.ask_all(system, &queries, k + aside.len().min(k)).await;
         let truth = exact_neighbours(&self.corpus, &queries, &certain, k);
         let without =
             |a: &Vec<u64>| a.iter().copied().filter(|key| !aside.contains(key)).collect::<Vec<u64>>();
         let judged: Vec<Option<Vec<u64>>> = answers.iter().map(|a| a.as_ref().map(without)).collect();
         let hits = count(&truth, &judged, k);
-        let stored = survivors.get(&Role::Vector).filter(|s| s.complete()).map(Survivors::records);
+        let stored = Some(survivors).filter(|s| s.complete()).map(Survivors::records);
         let hits_stored = match stored {
             Some(stored) if stored == certain => hits.clone(),
             Some(stored) => count(&exact_neighbours(&self.corpus, &queries, &stored, k), &answers, k),
@@ -149,7 +164,8 @@ impl Stage {
         };
         let failed = failures(&answers);
         let answers = answers.into_iter().map(Option::unwrap_or_default).collect();
-        let quality = Quality { pass: 3, k: self.k_journal(), hits, hits_stored, answers, failed };
+        let (k, region) = (self.k_journal(), Some(region.to_owned()));
+        let quality = Quality { pass, region, k, hits, hits_stored, answers, failed };
         Ok(self.journal.record(EventKind::Quality(Box::new(quality)))?)
     }
 
@@ -166,9 +182,14 @@ impl Stage {
     }
 
     /// The answer to each query, in order; `None` for one that failed.
-    async fn ask_all(&self, queries: &[Vec<f32>], k: usize) -> Vec<Option<Vec<u64>>> {
+    async fn ask_all(
+        &self,
+        system: Option<Arc<dyn System>>,
+        queries: &[Vec<f32>],
+        k: usize,
+    ) -> Vec<Option<Vec<u64>>> {
         let mut answers: Vec<Option<Vec<u64>>> = vec![None; queries.len()];
-        let Some(system) = self.host.system(Role::Vector) else { return answers };
+        let Some(system) = system else { return answers };
         let mut under_way: JoinSet<(usize, Option<Vec<u64>>)> = JoinSet::new();
         let deadline_us = self.clock.now_us().saturating_add(PASS_LIMIT.us());
         for (i, query) in queries.iter().enumerate() {

@@ -1,4 +1,8 @@
-//! Reading every store back, a page at a time, at the strongest consistency, values compared.
+//! Reading the stores back, a page at a time, at the strongest consistency, values compared.
+//!
+//! What is read are the copies that users are routed to, not the one that happens to be the primary. A copy that follows
+//! another one may lag behind for a moment after the load has stopped: it is read again until nothing is missing, within
+//! a limit, and the last reading counts.
 
 use std::{collections::BTreeMap, io};
 
@@ -7,8 +11,8 @@ use tokio::time::timeout;
 use super::Stage;
 use crate::{
     journal::{EventKind, ReadBack, ReadEnd},
-    ledger::Survivors,
-    ports::{Page, Reading},
+    ledger::{Ledger, Survivors},
+    ports::{Page, Reading, Routes},
     scenario::Pattern,
     time::Dur,
     topology::Role,
@@ -21,28 +25,75 @@ const PAGE_LIMIT: Dur = Dur::from_secs(30);
 /// One store may take this long.
 const STORE_LIMIT: Dur = Dur::from_secs(1800);
 
-/// Copies of active regions must agree within this long after the load has stopped.
-const CONVERGE_LIMIT: Dur = Dur::from_secs(15);
+/// Copies that follow another one must agree with it within this long after the load has stopped.
+pub(super) const CONVERGE_LIMIT: Dur = Dur::from_secs(15);
 /// Copies that differ are read again after this long.
 const READ_AGAIN: Dur = Dur::from_millis(500);
 
+/// A store in a region: what users are routed to.
+pub(super) type Copy = (Role, String);
+
+/// What each copy was found to hold.
+pub(super) type Readings = BTreeMap<Copy, Survivors>;
+
 /// What is read.
 #[derive(Clone, Debug)]
-struct What {
-    pass: u8,
-    store: Role,
-    region: Option<String>,
+pub(super) struct What {
+    pub(super) pass: u8,
+    pub(super) store: Role,
+    pub(super) region: String,
     attempt: u32,
 }
 
+impl What {
+    pub(super) fn new(pass: u8, copy: &Copy) -> What {
+        What { pass, store: copy.0, region: copy.1.clone(), attempt: 0 }
+    }
+}
+
 impl Stage {
-    pub(super) async fn read_back(&self, pass: u8) -> io::Result<BTreeMap<Role, Survivors>> {
-        let mut all = BTreeMap::new();
-        for (store, _) in self.plan.stores() {
-            let what = What { pass, store, region: None, attempt: 0 };
-            all.insert(store, self.read_store(&what).await?);
+    /// Every copy that users are routed to, before any undo.
+    pub(super) async fn read_users(
+        &self,
+        copies: &[Copy],
+        routes: &Routes,
+        ledgers: &BTreeMap<Role, Ledger>,
+    ) -> io::Result<Readings> {
+        let mut all = Readings::new();
+        for copy in copies {
+            let follows = routes.homes.get(&copy.0) != Some(&copy.1);
+            let ledger = ledgers.get(&copy.0);
+            let whole = |s: &Survivors| {
+                !follows || !s.complete() || ledger.is_none_or(|l| l.account(s).lost.is_empty())
+            };
+            all.insert(copy.clone(), self.read_until(What::new(ReadBack::USERS, copy), whole).await?);
         }
         Ok(all)
+    }
+
+    /// The same copies after the undo, once.
+    pub(super) async fn read_undone(&self, copies: &[Copy]) -> io::Result<()> {
+        for copy in copies {
+            self.read_until(What::new(ReadBack::UNDONE, copy), |_| true).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a copy again and again until it is as wanted, or the limit is reached.
+    pub(super) async fn read_until(
+        &self,
+        mut what: What,
+        wanted: impl Fn(&Survivors) -> bool,
+    ) -> io::Result<Survivors> {
+        let deadline_us = self.clock.now_us().saturating_add(CONVERGE_LIMIT.us());
+        loop {
+            let found = self.read_store(&what).await?;
+            if wanted(&found) || self.clock.now_us() > deadline_us {
+                return Ok(found);
+            }
+            what.attempt += 1;
+            self.clock.until(self.clock.now_us().saturating_add(READ_AGAIN.us())).await;
+        }
     }
 
     /// Where every region takes writes, reads the copy of each, again and again until they agree or the limit is
@@ -53,10 +104,10 @@ impl Stage {
         }
         for (store, _) in self.plan.stores().into_iter().filter(|(s, _)| s.replicates()) {
             let deadline_us = self.clock.now_us().saturating_add(CONVERGE_LIMIT.us());
-            for attempt in 1.. {
+            for attempt in 0.. {
                 let mut copies = Vec::new();
                 for region in &self.plan.topology.regions {
-                    let what = What { pass: 1, store, region: Some(region.clone()), attempt };
+                    let what = What { pass: ReadBack::COPIES, store, region: region.clone(), attempt };
                     copies.push(self.read_store(&what).await?);
                 }
                 let agree = copies.windows(2).all(|w| w[0].differing(&w[1]).is_empty());
@@ -106,12 +157,9 @@ impl Stage {
     }
 
     async fn page(&self, what: &What, after: Option<u64>) -> Result<Page, String> {
-        let store = what.store;
-        let system = match &what.region {
-            Some(region) => self.host.system_in(region, store),
-            None => self.host.system(store),
-        };
-        let system = system.ok_or_else(|| format!("no {store} store is there"))?;
+        let What { store, region, .. } = what;
+        let system = self.host.system_in(region, *store);
+        let system = system.ok_or_else(|| format!("no {store} store is there in {region}"))?;
         match timeout(PAGE_LIMIT.std(), system.survivors(after, PAGE)).await {
             Ok(Ok(page)) => Ok(page),
             Ok(Err(e)) => Err(e.to_string()),
@@ -131,6 +179,7 @@ fn in_order(page: &Page, after: Option<u64>) -> bool {
 /// Seeded values as ranges, the rest one by one. `last`: the last key of the page before.
 fn compact(what: &What, page: &Page, last: &mut Option<u64>, end: Option<ReadEnd>) -> ReadBack {
     let What { pass, store, region, attempt } = what.clone();
+    let region = Some(region);
     let mut event = ReadBack { pass, store: Some(store), region, attempt, end, ..ReadBack::default() };
     for (key, reading) in &page.items {
         if *last == Some(*key) {

@@ -1,7 +1,7 @@
 //! The storm: faults and recovery steps on their timetable, while load and probes go on.
 //!
 //! One loop owns the state of all steps and services; steps run as tasks and report back. The storm ends when every
-//! service has been good for long enough after the last fault, or when every limit has surely been missed.
+//! service, and every store that takes writes, has been good for long enough after the last fault, or when every limit has surely been missed.
 
 mod services;
 mod steps;
@@ -12,7 +12,7 @@ use steps::Steps;
 use super::{Break, Stage, watch::Watch};
 use crate::{
     journal::EventKind,
-    plan::{ServicePlan, Trigger},
+    plan::Trigger,
     time::Dur,
 };
 
@@ -87,9 +87,7 @@ impl Stage {
             _ => None,
         });
         let base_us = fixed.max().unwrap_or(start_us).max(steps.last_strike_us());
-        let patience =
-            |s: &ServicePlan| s.objectives.rto_us() + s.objectives.stable_for.us() + s.probe.timeout.us();
-        base_us + self.plan.services.iter().map(patience).max().unwrap_or(0) + MARGIN.us()
+        base_us + self.plan.patience_us() + MARGIN.us()
     }
 
     fn abort_reason(&self, services: &Services, start_us: u64, now_us: u64) -> Option<String> {

@@ -26,7 +26,7 @@ const INFERENCES: u64 = 64;
 /// How one probe ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Update {
-    /// Which service, by its place in the plan.
+    /// Which service, by its place in the plan; behind them, whose writes, by its place in `Plan::judged_writes`.
     pub(super) service: usize,
     /// When the answer came, or the deadline passed.
     pub(super) done_us: u64,
@@ -41,8 +41,10 @@ pub(super) struct Update {
 pub(super) struct Watch {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    /// The end of every probe, in order of their ends.
+    /// The end of every probe and of every write, in order of their ends.
     pub(super) updates: mpsc::UnboundedReceiver<Update>,
+    /// For the load, whose writes are questions too.
+    pub(super) tell: mpsc::UnboundedSender<Update>,
 }
 
 impl Watch {
@@ -52,7 +54,8 @@ impl Watch {
         let (send, updates) = mpsc::unbounded_channel();
         let services = 0..stage.plan.services.len();
         let task = |s| tokio::spawn(run(stage.clone(), s, golden.clone(), send.clone(), stopped.clone()));
-        Watch { stop, tasks: services.map(task).collect(), updates }
+        let tasks = services.map(task).collect();
+        Watch { stop, tasks, updates, tell: send }
     }
 
     /// Stops the schedules and waits for questions under way.

@@ -1,9 +1,8 @@
 //! The fold: what each event adds to the facts, and what can be said once all are there.
 
-use super::{EVIDENCE_MAX, Facts, Outage, ProbeRecord, StepFacts, StoreFacts};
+use super::{Facts, Outage, ProbeRecord, StepFacts, StoreFacts, outage::Asked};
 use crate::{
-    journal::{Acted, Event, EventKind, Phase, Probed},
-    ledger::Survivors,
+    journal::{Acked, Acted, Event, EventKind, Phase, Probed, ReadBack},
     topology::Role,
 };
 
@@ -49,6 +48,9 @@ impl Facts {
             EventKind::Wrote(w) => {
                 if let Some(store) = self.store_mut(w.store) {
                     store.ledger.wrote(&w);
+                    let good = w.outcome == Acked::Ok;
+                    let (n, due_us, sent_us, done_us) = (w.ver, w.due_us, w.sent_us, w.done_us);
+                    store.writes.push(ProbeRecord { n, due_us, sent_us, done_us, good, seq });
                 }
             }
             EventKind::Seeded { store, count } => {
@@ -61,21 +63,25 @@ impl Facts {
                     s.detected_us.get_or_insert(at_us);
                 }
             }
-            EventKind::ReadBack(page) if page.region.is_some() => self.copy(&page, seq),
+            EventKind::Routes(routes) => self.routed(routes, seq),
+            EventKind::ReadBack(page) if page.pass == ReadBack::COPIES => self.copy(&page, seq),
             EventKind::ReadBack(page) => {
-                let pass = usize::from(page.pass == 2);
-                if let Some(store) = page.store.and_then(|role| self.store_mut(role)) {
-                    store.passes[pass].page(&page);
-                    if pass == 0 && (store.evidence.len() < EVIDENCE_MAX || page.end.is_some()) {
-                        store.evidence.push(seq);
-                    }
+                if let Some(copy) = self.copy_mut(page.store, page.region.as_deref()) {
+                    copy.page(&page, seq);
+                }
+            }
+            EventKind::Resumed(resumed) => {
+                if let Some(copy) = self.copy_mut(Some(resumed.store), Some(&resumed.region)) {
+                    copy.resumed = Some((seq, resumed));
                 }
             }
             EventKind::Quality(q) => {
                 if q.pass < 3 {
                     self.best_before = self.best_before.max(crate::judge::recall(&q.hits, q.k));
+                    self.quality.insert(q.pass, (seq, *q));
+                } else if let Some(region) = q.region.clone() {
+                    self.quality_after.insert((q.pass, region), (seq, *q));
                 }
-                self.quality.insert(q.pass, (seq, *q));
             }
             EventKind::Noted(note) => self.notes.push(note),
             // The first reason is the cause; what failed afterwards is told with it.
@@ -132,21 +138,28 @@ impl Facts {
         }
     }
 
-    fn store_mut(&mut self, role: Role) -> Option<&mut StoreFacts> {
+    /// Of the copies that answered after recovery, the one that answered worst stands for pass 3.
+    fn worst_quality(&mut self) {
+        let after = self.quality_after.iter().filter(|((pass, _), _)| *pass == 3).map(|(_, q)| q);
+        let good = |q: &&(u64, crate::journal::Quality)| {
+            (std::cmp::Reverse(q.1.failed), q.1.hits.iter().map(|h| u64::from(*h)).sum::<u64>())
+        };
+        if let Some(worst) = after.min_by_key(good).cloned() {
+            self.quality.insert(3, worst);
+        }
+    }
+
+    pub(super) fn store_mut(&mut self, role: Role) -> Option<&mut StoreFacts> {
         self.stores.iter_mut().find(|s| s.store == role)
     }
 
     pub(super) fn finish(&mut self) {
         for store in &mut self.stores {
-            let read = |s: &Survivors| s.complete().then(|| store.ledger.account(s));
-            (store.account, store.second) = (read(&store.passes[0]), read(&store.passes[1]));
-            store.unread = match &store.passes[0].end {
-                Some(crate::journal::ReadEnd::Incomplete(why)) => Some(why.clone()),
-                Some(crate::journal::ReadEnd::Complete) => None,
-                None => Some("it was never read back".into()),
-            };
+            store.copies.iter_mut().for_each(|copy| copy.finish(&store.ledger));
+            store.writes.sort_by_key(|w| w.n);
         }
         self.dangling = self.references();
+        self.worst_quality();
         let (t0_us, struck_us, watched_us) = (self.t0_us(), self.last_strike_us(), self.watched_until_us());
         let storm_us = self.entered_us(Phase::Storm).unwrap_or(u64::MAX);
         for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
@@ -156,17 +169,42 @@ impl Facts {
             let usual = |p: &&ProbeRecord| p.good && p.done_us < t0_us;
             let usual_us = s.probes.iter().filter(usual).map(|p| p.done_us.saturating_sub(p.due_us)).max();
             let grace_us = usual_us.unwrap_or(0).saturating_add(2 * plan.probe.every.us());
+            let (stalls, timeout_us) = (&self.stalls, plan.probe.timeout.us());
             let before = |p: &&ProbeRecord| {
                 !p.good
+                    && !p.void(timeout_us, stalls)
                     && p.due_us >= storm_us
                     && (p.done_us < t0_us || p.due_us.saturating_add(grace_us) < t0_us)
             };
             s.bad_before = s.probes.iter().filter(before).count() as u64;
-            let stable_us = plan.objectives.stable_for.us();
-            let outage = Outage::of(&s.probes, t0_us, struck_us.unwrap_or(u64::MAX), watched_us, stable_us);
+            let asked = Asked {
+                t0_us,
+                struck_us: struck_us.unwrap_or(u64::MAX),
+                watched_us,
+                stable_us: plan.objectives.stable_for.us(),
+                timeout_us: plan.probe.timeout.us(),
+                stalls: &self.stalls,
+            };
+            let outage = Outage::of(&s.probes, &asked);
             s.why = outage.first_bad.and_then(|n| s.first_bad.get(&n).cloned());
             s.detected_us = s.detected_us.filter(|at| *at >= t0_us);
             s.outage = Some(outage);
+        }
+        for s in &mut self.stores {
+            let (Some(t0_us), Some(stable)) = (t0_us, self.plan.writes_stable_for(s.store)) else { continue };
+            let asked = Asked {
+                t0_us,
+                struck_us: struck_us.unwrap_or(u64::MAX),
+                watched_us,
+                stable_us: stable.us(),
+                timeout_us: self.plan.write_timeout(s.store).us(),
+                stalls: &self.stalls,
+            };
+            let before = |w: &&ProbeRecord| {
+                !w.good && !w.void(asked.timeout_us, &self.stalls) && w.due_us >= storm_us && w.done_us < t0_us
+            };
+            s.bad_before = s.writes.iter().filter(before).count() as u64;
+            s.outage = Some(Outage::of(&s.writes, &asked));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! them.
 
 use super::Facts;
-use crate::journal::{Ending, EventKind, Phase};
+use crate::journal::{Ending, EventKind, Phase, ReadBack};
 
 impl Facts {
     /// What cannot follow in a journal of a drill.
@@ -18,12 +18,22 @@ impl Facts {
                 "a store filled with another number of records"
             }
             EventKind::ReadBack(page)
-                if phase != Some(if page.pass == 1 { Phase::ReadBack } else { Phase::SecondReadBack }) =>
+                if phase
+                    != Some(match page.pass {
+                        ReadBack::RESTARTED => Phase::Restart,
+                        ReadBack::UNDONE => Phase::SecondReadBack,
+                        _ => Phase::ReadBack,
+                    }) =>
             {
                 "a read-back in another phase"
             }
             EventKind::Quality(q)
-                if phase != Some(if q.pass < 3 { Phase::Settle } else { Phase::Quality }) =>
+                if phase
+                    != Some(match q.pass {
+                        4 => Phase::Restart,
+                        3 => Phase::Quality,
+                        _ => Phase::Settle,
+                    }) =>
             {
                 "queries in another phase"
             }
@@ -48,8 +58,8 @@ impl Facts {
     }
 
     fn all_phases(&self) -> bool {
-        use Phase::{Launch, Quality, ReadBack, SecondReadBack, Seed, Settle, Teardown, Undo};
-        let all = [Launch, Seed, Settle, ReadBack, Quality, Undo, SecondReadBack, Teardown];
+        use Phase::{Launch, Quality, ReadBack, Restart, SecondReadBack, Seed, Settle, Teardown, Undo};
+        let all = [Launch, Seed, Settle, ReadBack, Quality, Restart, Undo, SecondReadBack, Teardown];
         all.iter().all(|p| self.entered_us(*p).is_some())
     }
 }

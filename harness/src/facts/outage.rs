@@ -2,7 +2,15 @@
 //!
 //! A probe is good if it was answered in time and rightly. Recovery is the first good answer that starts a window of
 //! `stable_for` without a bad probe; it is awarded only once that window has been seen to its end. The truth lies
-//! between the last bad probe and the first good answer: both are kept, and the late end is judged.
+//! between the *sending* of the last bad probe and the *answer* of the first good one: both are kept.
+//!
+//! The harness may be the slow one. That widens what is known, and does not void it: what counts is when probes were
+//! really sent, not when they were due. A probe that ran out of time while the harness itself stood still says nothing,
+//! and is left out; the longest span in which nothing was asked is the *resolution*, and a relapse shorter than it may
+//! have gone unseen.
+//!
+//! The law, tested as a property below: for an outage that begins at t0, and any relapse longer than the resolution,
+//! under any pattern of stalls, what is known always contains the truth.
 
 /// One probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +29,18 @@ pub struct ProbeRecord {
     pub seq: u64,
 }
 
+impl ProbeRecord {
+    /// Bad for want of an answer alone, while the harness stood still for a part of its life: perhaps the answer was there
+    /// and nobody read it.
+    pub(crate) fn void(&self, timeout_us: u64, stalls: &[(u64, u64)]) -> bool {
+        !self.good && self.done_us.saturating_sub(self.sent_us) >= timeout_us && self.stalled(stalls)
+    }
+
+    fn stalled(&self, stalls: &[(u64, u64)]) -> bool {
+        stalls.iter().any(|(from, to)| *from <= self.done_us && *to >= self.sent_us)
+    }
+}
+
 /// The span in which the true moment lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
@@ -30,6 +50,23 @@ pub struct Window {
     pub late_us: u64,
 }
 
+/// What is asked of the probes of one service.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The first fault was issued.
+    pub(super) t0_us: u64,
+    /// The last fault had struck.
+    pub(super) struck_us: u64,
+    /// Watching stopped.
+    pub(super) watched_us: u64,
+    /// How long it must stay good.
+    pub(super) stable_us: u64,
+    /// How long an answer is waited for.
+    pub(super) timeout_us: u64,
+    /// When the harness stood still: from, to.
+    pub(super) stalls: &'a [(u64, u64)],
+}
+
 /// What the probes of one service show about the time after the first fault.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outage {
@@ -37,6 +74,8 @@ pub struct Outage {
     pub t1_us: Option<u64>,
     /// Its number.
     pub first_bad: Option<u64>,
+    /// When the last bad one was sent.
+    pub last_bad_us: Option<u64>,
     /// t4: the first good answer after it.
     pub t4_us: Option<u64>,
     /// t5: the start of the first stable window, seen to its end.
@@ -45,12 +84,14 @@ pub struct Outage {
     pub pending_us: Option<u64>,
     /// Bad probes after the first fault.
     pub bad: u64,
-    /// All probes after the first fault.
+    /// All probes after the first fault that say something.
     pub asked: u64,
+    /// Probes that ran out of time while the harness stood still.
+    pub void: u64,
+    /// The longest span after t0 between two probes that were sent and say something.
+    pub resolution_us: u64,
     /// How late the harness itself sent a probe, at worst, while it mattered.
     pub lag_us: u64,
-    /// Probes of the schedule that are missing while it mattered.
-    pub missing: u64,
     /// The schedule's period.
     pub period_us: u64,
     /// The last probe that was answered or given up.
@@ -60,40 +101,37 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// From probes in the order of their numbers. `t0_us`: the first fault was issued; `struck_us`: the last one had
-    /// struck; `watched_us`: watching stopped.
-    pub(super) fn of(
-        probes: &[ProbeRecord],
-        t0_us: u64,
-        struck_us: u64,
-        watched_us: u64,
-        stable_us: u64,
-    ) -> Outage {
+    /// From probes in the order of their numbers.
+    pub(super) fn of(probes: &[ProbeRecord], asked: &Asked<'_>) -> Outage {
+        let Asked { t0_us, watched_us, timeout_us, stalls, .. } = *asked;
         let counts = |p: &&ProbeRecord| p.done_us >= t0_us && p.due_us <= watched_us;
-        let after: Vec<ProbeRecord> = probes.iter().filter(counts).copied().collect();
+        let (void, after): (Vec<ProbeRecord>, Vec<ProbeRecord>) =
+            probes.iter().filter(counts).copied().partition(|p| p.void(timeout_us, stalls));
         let first_bad = after.iter().find(|p| !p.good);
         let until = after.iter().map(|p| p.due_us).max().unwrap_or(t0_us).min(watched_us);
         let mut outage = Outage {
             t1_us: first_bad.map(|p| p.due_us),
             first_bad: first_bad.map(|p| p.n),
+            last_bad_us: after.iter().filter(|p| !p.good).map(|p| p.sent_us).max(),
             t4_us: None,
             recovered: None,
             pending_us: None,
             bad: after.iter().filter(|p| !p.good).count() as u64,
             asked: after.len() as u64,
+            void: void.len() as u64,
+            resolution_us: 0,
             lag_us: 0,
-            missing: 0,
             period_us: period(probes),
             watched_until_us: until,
             evidence: Vec::new(),
         };
-        outage.recovery(&after, struck_us, stable_us, until);
+        outage.recovery(&after, asked.struck_us, asked.stable_us, until);
         if outage.bad == 0 {
             // That nothing failed is proved from the first probe to the last.
             outage.evidence.extend(after.first().map(|p| p.seq));
             outage.evidence.extend(after.last().filter(|_| after.len() > 1).map(|p| p.seq));
         }
-        outage.doubt(&after, t0_us, until, stable_us);
+        outage.resolve(&after, t0_us, asked.stable_us);
         outage
     }
 
@@ -114,7 +152,7 @@ impl Outage {
                 let run = &after[start + next..];
                 let run = &run[..relapse.unwrap_or(run.len())];
                 let late_us = run.iter().map(|p| p.done_us).min().unwrap_or(good.done_us).max(struck_us);
-                let before = after[..start + next].iter().rev().find(|p| !p.good);
+                let before = after[..start + next].iter().filter(|p| !p.good).max_by_key(|p| p.sent_us);
                 let early_us = before.map_or(late_us, |p| p.sent_us).min(late_us);
                 self.recovered = Some(Window { early_us, late_us });
                 self.evidence.extend(before.map(|p| p.seq));
@@ -129,26 +167,22 @@ impl Outage {
         }
     }
 
-    /// Whether the harness itself was too slow, or lost probes, inside the interval that decides.
-    fn doubt(&mut self, after: &[ProbeRecord], t0_us: u64, until: u64, stable_us: u64) {
-        let end_us = self.recovered.map_or(until, |w| w.late_us.saturating_add(stable_us));
+    /// The longest span in which nothing was asked, from the fault to the end of the window that decides, and how late the
+    /// harness was at worst.
+    fn resolve(&mut self, after: &[ProbeRecord], t0_us: u64, stable_us: u64) {
+        let end_us = self.recovered.map_or(self.watched_until_us, |w| w.late_us.saturating_add(stable_us));
+        let end_us = end_us.min(self.watched_until_us).max(t0_us);
         let deciding = || after.iter().filter(|p| p.due_us >= t0_us && p.due_us <= end_us);
         self.lag_us = deciding().map(|p| p.sent_us.saturating_sub(p.due_us)).max().unwrap_or(0);
-        let (first, last) = (deciding().map(|p| p.n).min(), deciding().map(|p| p.n).max());
-        if let (Some(first), Some(last)) = (first, last) {
-            self.missing = (last - first).saturating_add(1).saturating_sub(deciding().count() as u64);
-        }
+        let mut sent: Vec<u64> = after.iter().map(|p| p.sent_us.clamp(t0_us, end_us)).collect();
+        sent.extend([t0_us, end_us]);
+        sent.sort_unstable();
+        self.resolution_us = sent.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
     }
 
-    /// Whether the harness can vouch for its own timing.
-    pub fn doubtful(&self) -> Option<String> {
-        if self.lag_us > self.period_us.saturating_mul(2) {
-            let (lag, period) = (crate::time::human_us(self.lag_us), crate::time::human_us(self.period_us));
-            return Some(format!(
-                "the harness itself was {lag} late with a probe, more than twice the period of {period}"
-            ));
-        }
-        (self.missing > 0).then(|| format!("{} probes of the schedule are missing", self.missing))
+    /// Whether a stall of the harness lies across a moment.
+    pub fn stalled_at(stalls: &[(u64, u64)], at_us: u64) -> Option<(u64, u64)> {
+        stalls.iter().copied().find(|(from, to)| *from <= at_us && *to >= at_us)
     }
 }
 
@@ -160,79 +194,4 @@ fn period(probes: &[ProbeRecord]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Probes every 10 us; `g` good, `b` bad, answered after 1 us.
-    fn outage(pattern: &str, t0_us: u64, stable_us: u64) -> Outage {
-        let record = |(n, c): (usize, char)| {
-            let due_us = n as u64 * 10;
-            ProbeRecord {
-                n: n as u64,
-                due_us,
-                sent_us: due_us,
-                done_us: due_us + 1,
-                good: c == 'g',
-                seq: n as u64,
-            }
-        };
-        let probes: Vec<ProbeRecord> = pattern.chars().enumerate().map(record).collect();
-        Outage::of(&probes, t0_us, t0_us, pattern.len() as u64 * 10, stable_us)
-    }
-
-    #[test]
-    fn recovery_is_the_start_of_the_first_stable_window() {
-        let o = outage("ggbbbggggggg", 15, 40);
-        assert_eq!(o.t1_us, Some(20));
-        assert_eq!(o.recovered, Some(Window { early_us: 40, late_us: 51 }));
-        assert_eq!((o.bad, o.missing), (3, 0));
-    }
-
-    #[test]
-    fn a_relapse_starts_the_wait_anew() {
-        let o = outage("ggbbggbgggggg", 15, 40);
-        assert_eq!((o.t4_us, o.recovered), (Some(41), Some(Window { early_us: 60, late_us: 71 })));
-        assert_eq!(outage("ggbgbgbgbgbgb", 15, 40).recovered, None);
-    }
-
-    #[test]
-    fn a_window_that_was_not_seen_to_its_end_is_pending() {
-        let o = outage("ggbbggg", 15, 40);
-        assert_eq!((o.recovered, o.pending_us), (None, Some(41)));
-    }
-
-    #[test]
-    fn nothing_bad_is_no_outage() {
-        let o = outage("gggggggg", 15, 40);
-        assert_eq!((o.t1_us, o.recovered, o.bad), (None, None, 0));
-    }
-
-    #[test]
-    fn no_recovery_is_awarded_before_the_last_fault_has_struck() {
-        let record = |n: u64, good| ProbeRecord {
-            n,
-            due_us: n * 10,
-            sent_us: n * 10,
-            done_us: n * 10 + 1,
-            good,
-            seq: n,
-        };
-        let probes: Vec<_> = (0..20).map(|n| record(n, n != 2)).collect();
-        let o = Outage::of(&probes, 15, 100, 200, 40);
-        assert_eq!(o.recovered.unwrap().late_us, 101);
-        assert_eq!(Outage::of(&probes, 15, u64::MAX, 200, 40).recovered, None);
-    }
-
-    #[test]
-    fn a_slow_harness_is_doubted() {
-        let mut probes: Vec<_> = Vec::new();
-        for n in 0..20u64 {
-            let due_us = n * 10;
-            let sent_us = if n == 5 { due_us + 50 } else { due_us };
-            probes.push(ProbeRecord { n, due_us, sent_us, done_us: sent_us + 1, good: n != 4, seq: n });
-        }
-        assert!(Outage::of(&probes, 15, 15, 200, 40).doubtful().unwrap().contains("late"));
-        probes.retain(|p| p.n != 5);
-        assert!(Outage::of(&probes, 15, 15, 200, 40).doubtful().unwrap().contains("missing"));
-    }
-}
+mod tests;

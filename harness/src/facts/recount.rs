@@ -24,11 +24,13 @@ impl Facts {
         // As many neighbours as the drill looked for: only there do ties count.
         let most = self.plan.most_neighbours();
         let mut seeded = None;
-        for (pass, (seq, said)) in &self.quality {
+        let before = self.quality.iter().filter(|(pass, _)| **pass < 3).map(|(_, q)| q);
+        for (seq, said) in before.chain(self.quality_after.values()) {
+            let pass = said.pass;
             let wrong = |what: &str| {
                 Err(format!("event {seq}: {what} of pass {pass} do not follow from its answers"))
             };
-            if *pass < 3 {
+            if pass < 3 {
                 let truth = seeded.get_or_insert_with(|| {
                     let records: Vec<(u64, u64)> = (0..corpus.vectors).map(|key| (key, 0)).collect();
                     exact_neighbours(&corpus, &queries, &records, most)
@@ -51,7 +53,9 @@ impl Facts {
             if hits != said.hits {
                 return wrong("the hits");
             }
-            let stored = Some(&store.passes[0]).filter(|s| s.complete()).map(Survivors::records);
+            let copy = store.copies.iter().find(|c| Some(&c.region) == said.region.as_ref());
+            let read = copy.map(|c| if pass == 3 { &c.users.survivors } else { &c.restarted.survivors });
+            let stored = read.filter(|s| s.complete()).map(Survivors::records);
             let hits = match stored {
                 Some(stored) if stored != certain => {
                     let truth = exact_neighbours(&corpus, &queries, &stored, k);

@@ -63,6 +63,12 @@ fn steady(facts: &Facts) -> Finding {
             .measured(measured)
             .because(Unknown, "what was bad before the fault proves nothing about it");
     }
+    if let Some(store) = facts.stores.iter().find(|s| s.bad_before > 0) {
+        let measured = format!("{} bad writes to {} before the first fault", store.bad_before, store.store);
+        return finding
+            .measured(measured)
+            .because(Unknown, "what was bad before the fault proves nothing about it");
+    }
     match (facts.entered_us(Phase::Settle), facts.entered_us(Phase::Storm)) {
         (Some(settle), Some(storm)) => {
             let took = human_us(storm.saturating_sub(settle));

@@ -1,22 +1,50 @@
 //! RPO, integrity and references: what became of every acknowledged record.
 
-use super::Finding;
+use super::{Finding, durable};
 use crate::{
-    facts::{Facts, StoreFacts},
+    act::Act,
+    facts::{CopyFacts, Facts, StepFacts, StoreFacts},
     journal::Phase,
     ledger::Account,
+    plan::StepKind,
     scenario::Pattern,
     time::{Dur, human_us},
     topology::{LinkState, NodeId, NodeState, Role},
-    verdict::Verdict::{Fail, Pass, Unknown},
+    verdict::Verdict::{self, Fail, Pass, Unknown},
 };
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut all: Vec<Finding> = facts.stores.iter().filter_map(|s| rpo(facts, s)).collect();
-    all.extend(facts.stores.iter().map(|s| integrity(facts, s)));
+    let mut all: Vec<Finding> = Vec::new();
+    for store in &facts.stores {
+        if store.copies.is_empty() {
+            all.push(unread(store));
+        }
+        all.extend(store.copies.iter().filter_map(|copy| rpo(facts, store, copy)));
+    }
+    for store in &facts.stores {
+        all.extend(store.copies.iter().map(|copy| integrity(facts, store, copy)));
+    }
+    for store in &facts.stores {
+        all.extend(store.copies.iter().map(|copy| durable::finding(facts, store, copy)));
+    }
     all.extend(references(facts));
     all.extend(convergence(facts));
     all
+}
+
+/// The store, and where users of several regions read it, whose copy.
+pub(super) fn subject(store: &StoreFacts, copy: &CopyFacts) -> String {
+    match store.copies.len() {
+        1 => store.store.word().to_owned(),
+        _ => format!("{} in {}", store.store, copy.region),
+    }
+}
+
+fn unread(store: &StoreFacts) -> Finding {
+    Finding::new("integrity", store.store.word(), "read back as users are routed to it").because(
+        Unknown,
+        "it was never read back: the drill was broken off before, or the router knew no region for it",
+    )
 }
 
 /// The strictest RPO of anybody who uses the store.
@@ -33,13 +61,28 @@ pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
     }
 }
 
-fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
+/// When nothing that happened to a store could explain a loss any more: every recovery step that touched it had ended, or,
+/// where none did, the last fault had ended.
+fn settled_us(facts: &Facts, store: Role) -> u64 {
+    let touches = |s: &&StepFacts| s.nodes().iter().any(|n| n.role == store) || s.planned.iter().any(anywhere);
+    let steps = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery);
+    let ended = |s: &StepFacts| s.acts.last().and(s.ended_us).unwrap_or(u64::MAX);
+    let faults = facts.faults().map(|f| f.lifted_us.or(f.ended_us).unwrap_or(u64::MAX)).max();
+    steps.filter(touches).map(ended).max().unwrap_or(0).max(faults.unwrap_or(0))
+}
+
+/// A user's command may touch anything.
+fn anywhere(act: &Act) -> bool {
+    matches!(act, Act::Command { .. })
+}
+
+fn rpo(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Option<Finding> {
     let limit = limit(facts, store.store)?;
     let t0_us = facts.t0_us()?;
-    let finding = Finding::new("rpo", store.store.word(), format!("at most {limit}"));
-    let finding = finding.evidence(store.evidence.iter().copied());
-    let Some(account) = &store.account else {
-        let why = store.unread.as_deref().unwrap_or("it was never read back");
+    let finding = Finding::new("rpo", &subject(store, copy), format!("at most {limit}"));
+    let finding = finding.evidence(copy.users.evidence.iter().copied());
+    let Some(account) = &copy.users.account else {
+        let why = copy.users.why_unread();
         return Some(finding.because(Unknown, format!("the store could not be read back in full: {why}")));
     };
     let (lost, corrupt) = (account.lost.len(), account.corrupt.len());
@@ -53,13 +96,22 @@ fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
         human_us(actual_us),
         account.acked,
     ));
+    if let Some(newest) = account.newest_loss_us.filter(|at| *at > settled_us(facts, store.store)) {
+        let why = format!(
+            "a write acknowledged {} after the first fault is gone or damaged, when every fault and every recovery of \
+             the store had ended: no objective allows that",
+            human_us(newest.saturating_sub(t0_us))
+        );
+        return Some(finding.because(Fail, why));
+    }
     let missed = if limit.us() == 0 { lost + corrupt > 0 } else { beyond || actual_us > limit.us() };
     Some(if missed {
         finding.because(Fail, "acknowledged records of more than the allowed span are gone or damaged")
     } else if exercised == 0 {
         finding.because(
             Unknown,
-            "no write was acknowledged in the window before the fault, so nothing could be lost",
+            "no write was acknowledged in the window before the fault, so nothing could be lost; write more, or begin \
+             the faults later",
         )
     } else if facts.entered_us(Phase::Storm).is_none() {
         finding.because(Unknown, "there was no storm")
@@ -68,12 +120,12 @@ fn rpo(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
     })
 }
 
-fn integrity(facts: &Facts, store: &StoreFacts) -> Finding {
+fn integrity(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Finding {
     let finding =
-        Finding::new("integrity", store.store.word(), "no refused write, no stranger, no record twice");
-    let finding = finding.evidence(store.evidence.iter().copied());
-    let Some(account) = &store.account else {
-        let why = store.unread.as_deref().unwrap_or("it was never read back");
+        Finding::new("integrity", &subject(store, copy), "no refused write, no stranger, no record twice");
+    let finding = finding.evidence(copy.users.evidence.iter().copied());
+    let Some(account) = &copy.users.account else {
+        let why = copy.users.why_unread();
         return finding.because(Unknown, format!("the store could not be read back in full: {why}"));
     };
     let (unexpected, duplicate) = (account.unexpected.len(), account.duplicate.len());
@@ -84,29 +136,53 @@ fn integrity(facts: &Facts, store: &StoreFacts) -> Finding {
         return finding
             .because(Fail, format!("{corrupt} acknowledged records have values that no write had"));
     }
-    let bad =
-        |a: &Account| a.lost.iter().chain(&a.corrupt).copied().collect::<std::collections::BTreeSet<u64>>();
-    if let Some(second) = &store.second
-        && unexpected + duplicate == 0
-        && !bad(second).is_subset(&bad(account))
-    {
-        return finding
-            .because(Unknown, "records that were there before the undo were gone or damaged after it");
-    }
     if unexpected + duplicate > 0 {
-        finding
-            .because(Fail, "the store holds records that it refused, that nobody wrote, or that it has twice")
-    } else {
-        finding.because(Pass, "the store holds nothing that it should not")
+        let keys = some(account.excess());
+        let why = "the store holds records that it refused, that nobody wrote, or that it has twice";
+        return finding.because(Fail, format!("{why}: {keys}"));
     }
+    match undone(copy, account) {
+        None => finding.because(Pass, "the store holds nothing that it should not"),
+        Some((verdict, why)) => {
+            finding.evidence(copy.undone.evidence.iter().copied()).because(verdict, why)
+        }
+    }
+}
+
+/// What is wrong with the reading after the undo. It is planned where the drill was played to its end, and never ignored.
+fn undone(copy: &CopyFacts, first: &Account) -> Option<(Verdict, String)> {
+    let Some(second) = &copy.undone.account else {
+        return Some((Unknown, format!("it could not be read in full after the undo: {}", copy.undone.why_unread())));
+    };
+    let strangers: std::collections::BTreeSet<u64> = second.excess().difference(&first.excess()).copied().collect();
+    if !strangers.is_empty() {
+        let why = "records that nobody wrote, or that are there twice, were found after the undo";
+        return Some((Fail, format!("{why}: {}", some(strangers))));
+    }
+    let worse: std::collections::BTreeSet<u64> = second.harm().difference(&first.harm()).copied().collect();
+    (!worse.is_empty()).then(|| {
+        let why = "records that were there before the undo were gone or damaged after it";
+        (Unknown, format!("{why}: {}", some(worse)))
+    })
+}
+
+/// The first few of some keys, and how many more there are.
+pub(super) fn some(keys: impl IntoIterator<Item = u64>) -> String {
+    const SHOWN: usize = 8;
+    let keys: Vec<u64> = keys.into_iter().collect();
+    let first: Vec<String> = keys.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = keys.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("key {}{more}", first.join(", "))
 }
 
 fn references(facts: &Facts) -> impl Iterator<Item = Finding> {
     facts.dangling.iter().map(|d| {
-        let finding = Finding::new("references", d.what, "every reference finds its target");
+        let subject = d.region.as_ref().map_or(d.what.to_owned(), |region| format!("{} in {region}", d.what));
+        let finding = Finding::new("references", &subject, "every reference finds its target");
         // The last page of each store that was read says that all of it was.
-        let ends = facts.stores.iter().filter(|s| d.what.contains(s.store.word()));
-        let finding = finding.evidence(ends.filter_map(|s| s.evidence.last().copied()));
+        let ends = facts.stores.iter().filter(|s| d.what.contains(s.store.word())).flat_map(|s| &s.copies);
+        let finding = finding.evidence(ends.filter_map(|c| c.users.evidence.last().copied()));
         match &d.gone {
             None => finding.because(Unknown, "the stores could not both be read back in full"),
             Some(gone) if gone.is_empty() => {

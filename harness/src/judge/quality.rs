@@ -18,7 +18,7 @@ use crate::{
 const BASELINE_MIN: f64 = 0.8;
 
 /// Two passes that differ by more than this measured two things.
-const BASELINES_APART: f64 = 0.01;
+pub(super) const BASELINES_APART: f64 = 0.01;
 
 const RESAMPLES: usize = 1000;
 
@@ -63,10 +63,15 @@ pub fn recall(hits: &[u32], k: u32) -> f64 {
     hits.iter().map(|h| f64::from(*h)).sum::<f64>() / (hits.len() as f64 * f64::from(k))
 }
 
-/// The ratios of the last pass to the better of the first two: end to end, and index only.
+/// The ratios of the pass after recovery to the better of the two before: end to end, and index only; of the copy that
+/// answered worst.
 pub(crate) fn ratios(facts: &Facts) -> Option<(Ratio, Ratio)> {
+    ratios_of(facts, &facts.quality.get(&3)?.1)
+}
+
+fn ratios_of(facts: &Facts, after: &Quality) -> Option<(Ratio, Ratio)> {
     let pass = |n: u8| facts.quality.get(&n).map(|(_, q)| q);
-    let (first, second, after) = (pass(1)?, pass(2)?, pass(3)?);
+    let (first, second) = (pass(1)?, pass(2)?);
     let before = |hits: fn(&Quality) -> &[u32]| -> Vec<f64> {
         hits(first).iter().zip(hits(second)).map(|(a, b)| f64::from(*a.max(b))).collect()
     };
@@ -88,53 +93,71 @@ pub(crate) fn unsteady(first: &Quality, second: &Quality) -> Option<String> {
     apart.then(|| format!("recall was {one:.3} and then {two:.3} before the fault"))
 }
 
-pub(super) fn findings(facts: &Facts) -> Option<Finding> {
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let users = facts.plan.services.iter().filter_map(|s| s.objectives.quality);
     let limit = users.chain(facts.plan.objectives.quality).max_by(f64::total_cmp);
-    let unanswered = facts.quality.get(&3).map_or(0, |(_, q)| q.failed);
-    if limit.is_none() && unanswered > 0 {
-        let finding = Finding::new("quality", "vector", "every query answered after recovery");
-        return Some(finding.because(Unknown, format!("{unanswered} queries got no answer after recovery")));
+    let after: Vec<&(u64, Quality)> =
+        facts.quality_after.iter().filter(|((pass, _), _)| *pass == 3).map(|(_, q)| q).collect();
+    let Some(limit) = limit else {
+        return after.into_iter().filter_map(|(seq, q)| unanswered(*seq, q)).collect();
+    };
+    if after.is_empty() {
+        return vec![finding(facts, limit, "vector", None)];
     }
-    let limit = limit?;
+    let several = after.len() > 1;
+    let subject = |q: &Quality| match q.region.as_ref().filter(|_| several) {
+        Some(region) => format!("vector in {region}"),
+        None => "vector".into(),
+    };
+    after.into_iter().map(|q| finding(facts, limit, &subject(&q.1), Some(q))).collect()
+}
+
+fn unanswered(seq: u64, after: &Quality) -> Option<Finding> {
+    let failed = after.failed;
+    let finding = Finding::new("quality", "vector", "every query answered after recovery").evidence([seq]);
+    (failed > 0).then(|| finding.because(Unknown, format!("{failed} queries got no answer after recovery")))
+}
+
+fn finding(facts: &Facts, limit: f64, subject: &str, after: Option<&(u64, Quality)>) -> Finding {
     let required = format!("at least {limit} of the recall before, as a lower 95% bound");
-    let finding = Finding::new("quality", "vector", required);
-    let finding = finding.evidence(facts.quality.values().map(|(seq, _)| *seq));
-    let Some(((_, before), (_, after))) = facts.quality.get(&1).zip(facts.quality.get(&3)) else {
-        return Some(finding.because(Unknown, "the queries were not asked both before and after"));
+    let finding = Finding::new("quality", subject, required);
+    let before = facts.quality.iter().filter(|(pass, _)| **pass < 3).map(|(_, (seq, _))| *seq);
+    let finding = finding.evidence(before.chain(after.map(|(seq, _)| *seq)));
+    let Some(((_, before), (_, after))) = facts.quality.get(&1).zip(after) else {
+        return finding.because(Unknown, "the queries were not asked both before and after");
     };
     let baseline = recall(&before.hits, before.k);
     let Some((_, again)) = facts.quality.get(&2) else {
-        return Some(finding.because(Unknown, "the queries were asked only once before the fault"));
+        return finding.because(Unknown, "the queries were asked only once before the fault");
     };
     if let Some(why) = unsteady(before, again) {
-        return Some(finding.because(Unknown, format!("{why}: not a steady baseline")));
+        return finding.because(Unknown, format!("{why}: not a steady baseline"));
     }
     let least = baseline.min(recall(&again.hits, again.k));
     if facts.best_before - least > BASELINES_APART {
         let best = facts.best_before;
         let why =
             format!("recall was {best:.3} and fell to {least:.3} before the fault: not a steady baseline");
-        return Some(finding.because(Unknown, why));
+        return finding.because(Unknown, why);
     }
     if baseline < BASELINE_MIN {
         let why = format!(
             "recall was {baseline:.3} before the fault, under {BASELINE_MIN}: there was nothing to lose"
         );
-        return Some(finding.because(Unknown, why));
+        return finding.because(Unknown, why);
     }
     if after.failed > 0 {
         let why = format!("{} of {} queries got no answer after recovery", after.failed, after.hits.len());
-        return Some(finding.because(Unknown, why));
+        return finding.because(Unknown, why);
     }
-    let Some((end_to_end, index_only)) = ratios(facts) else {
-        return Some(finding.because(Unknown, "the two passes do not have the same queries"));
+    let Some((end_to_end, index_only)) = ratios_of(facts, after) else {
+        return finding.because(Unknown, "the two passes do not have the same queries");
     };
     let finding = finding.measured(format!(
         "end to end {:.4} (lower bound {:.4}), index only {:.4} (lower bound {:.4})",
         end_to_end.point, end_to_end.lower, index_only.point, index_only.lower
     ));
-    Some(if end_to_end.lower >= limit && index_only.lower >= limit {
+    if end_to_end.lower >= limit && index_only.lower >= limit {
         finding.because(
             Pass,
             format!(
@@ -154,7 +177,7 @@ pub(super) fn findings(facts: &Facts) -> Option<Finding> {
                 recall(&after.hits, after.k)
             ),
         )
-    })
+    }
 }
 
 #[cfg(test)]

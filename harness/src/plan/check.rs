@@ -99,9 +99,29 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
             problem(out, "objectives.rpo", message, &hint);
         }
     }
+    load(s, out);
     if all.clone().any(|o| o.quality.is_some()) && !s.stack.roles.contains(&Role::Vector) {
         let hint = "add the role `vector`, or remove `quality`";
         problem(out, "objectives.quality", "quality is recall, and no vector store is in the stack", hint);
+    }
+}
+
+/// A write is a question, too: whether a store takes writes again is judged like the answers of a probe.
+fn load(s: &Scenario, out: &mut Vec<Problem>) {
+    for role in &s.stack.roles {
+        let Some(period) = s.load.of(*role).map(|rate| rate.period()) else { continue };
+        let period_us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+        let users = s.service.iter().filter(|v| v.uses.contains(role));
+        let judged = users.map(|v| objectives::resolve(Some(&v.objectives), &s.objectives));
+        let judged: Vec<_> = judged.filter(|o| o.rto.is_some()).collect();
+        let rto_us = judged.iter().map(|o| o.rto_us()).min().unwrap_or(u64::MAX);
+        let stable_us = judged.iter().map(|o| o.stable_for.us()).max().unwrap_or(u64::MAX);
+        let most_us = (rto_us / 20).min(stable_us / 5);
+        if period_us > most_us {
+            let message = format!("a write every {} is too rare to see whether `{role}` takes writes again", human(period_us));
+            let hint = format!("write at least every {}: a twentieth of the RTO, and a fifth of `stable_for`", human(most_us));
+            problem(out, format!("load.{role}"), message, &hint);
+        }
     }
 }
 
@@ -197,6 +217,12 @@ fn service(s: &Scenario, i: usize, service: &Service, out: &mut Vec<Problem>) {
         problem(out, format!("{path}.probe.timeout"), format!("{timeout} is out of range"), "from 1ms to 1m");
     }
     let rto = objectives::resolve(Some(&service.objectives), &s.objectives).rto;
+    if let Some(rto) = rto
+        && timeout >= rto
+    {
+        let hint = format!("wait for at most {}: an answer that may take as long as the RTO never shows that it was missed", human(rto.us() / 2));
+        problem(out, format!("{path}.probe.timeout"), format!("a timeout of {timeout} is not shorter than the RTO of {rto}"), &hint);
+    }
     if let Some(rto) = rto
         && every.us().saturating_mul(20) > rto.us()
     {

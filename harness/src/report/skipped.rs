@@ -45,12 +45,14 @@ pub(super) fn skipped(facts: &Facts) -> Vec<Skipped> {
             say(format!("{} of {}", unset.join(", "), s.name), "no objective is set; not judged".into());
         }
     }
-    for s in facts.stores.iter().filter(|s| s.account.is_none()) {
-        let why = s.unread.as_deref().unwrap_or("it was never read back");
-        say(format!("account of {}", s.store), why.into());
+    for s in facts.stores.iter().filter(|s| s.copies.is_empty()) {
+        say(format!("account of {}", s.store), "it was never read back".into());
     }
-    for s in facts.stores.iter().filter(|s| s.account.is_some() && s.second.is_none()) {
-        say(format!("second read-back of {}", s.store), "it was not read in full after the undo".into());
+    for (s, copy) in facts.stores.iter().flat_map(|s| s.copies.iter().map(move |c| (s, c))) {
+        let readings = [("account", &copy.users), ("reading after the restart", &copy.restarted), ("reading after the undo", &copy.undone)];
+        for (what, reading) in readings.into_iter().filter(|(_, r)| r.account.is_none()) {
+            say(format!("{what} of {} in {}", s.store, copy.region), reading.why_unread().into());
+        }
     }
     if !facts.quality.contains_key(&3) {
         let why = if facts.quality.is_empty() {

@@ -151,6 +151,17 @@ impl System for SimWorkers {
         self.store.ask(false, |w| Ok(page(w))).await
     }
 
+    async fn resume_job(&self) -> Result<u64, PortError> {
+        let newest = |w: &mut World| {
+            let kept = w.nodes.get(&self.object).into_iter().flat_map(|n| n.checkpoints.iter().rev());
+            kept.into_iter().find(|(_, reading)| matches!(reading, Reading::Ver(_))).map_or(0, |(step, _)| *step)
+        };
+        let from = self.store.ask(false, |w| Ok(newest(w))).await?;
+        let taken = self.taken(from).await?;
+        sleep(taken.late + STEP).await;
+        Ok(from)
+    }
+
     async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {
         let taken = self.taken(u64::from(input.first().map_or(0, |x| x.to_bits()))).await?;
         sleep(2 * taken.late).await;

@@ -1,0 +1,77 @@
+//! The proof that what was read back is stored: every copy that users are routed to is restarted, one after the other,
+//! and read back again, before any undo.
+//!
+//! A process answers from memory for as long as it lives: files that rotted meanwhile are found by whoever loads them
+//! next. Workers hold no state, so their job is taken up anew from its newest checkpoint instead.
+
+use std::{collections::BTreeMap, io};
+
+use tokio::time::timeout;
+
+use super::{
+    LAUNCH_LIMIT, Stage,
+    readback::{Copy, Readings, What},
+};
+use crate::{
+    act::Act,
+    journal::{EventKind, ReadBack, Resumed},
+    ledger::{Ledger, Survivors},
+    plan::StepKind,
+    time::Dur,
+    topology::{NodeId, Role},
+};
+
+/// A job must be taken up, and go on by one step, within this long.
+const RESUME_LIMIT: Dur = Dur::from_secs(60);
+
+impl Stage {
+    /// Restarts the copies in the order of launch, then reads all of them.
+    pub(super) async fn restart(
+        &self,
+        copies: &[Copy],
+        ledgers: &BTreeMap<Role, Ledger>,
+        before: &Readings,
+    ) -> io::Result<Readings> {
+        for node in self.plan.restarted(copies) {
+            self.restart_node(&node).await?;
+        }
+        for (store, region) in copies.iter().filter(|(store, _)| *store == Role::Gpu) {
+            let resumed = self.resume(*store, region).await;
+            self.journal.record(EventKind::Resumed(resumed))?;
+        }
+        let mut all = Readings::new();
+        for copy in copies {
+            let ledger = ledgers.get(&copy.0);
+            let first = before.get(copy).filter(|s| s.complete());
+            // A copy that was just started may still load, or follow: it has a while to be what it was.
+            let as_before = |s: &Survivors| {
+                first.is_none() || s.complete() && ledger.zip(first).is_none_or(|(l, f)| !l.account(s).worse_than(&l.account(f)))
+            };
+            let what = What::new(ReadBack::RESTARTED, copy);
+            all.insert(copy.clone(), self.read_until(what, as_before).await?);
+        }
+        Ok(all)
+    }
+
+    async fn restart_node(&self, node: &NodeId) -> io::Result<()> {
+        let (step, act) = (format!("restart-{}", node.slug()), Act::Restart { node: node.clone() });
+        self.intend(&step, StepKind::Setup, vec![act.clone()], Vec::new())?;
+        let acted = self.perform(&step, &act, LAUNCH_LIMIT).await;
+        self.journal.record(EventKind::Acted(acted))
+    }
+
+    async fn resume(&self, store: Role, region: &str) -> Resumed {
+        let answer = match self.host.system_in(region, store) {
+            None => Err("no workers are there".to_owned()),
+            Some(system) => match timeout(RESUME_LIMIT.std(), system.resume_job()).await {
+                Ok(answer) => answer.map_err(|e| e.to_string()),
+                Err(_) => Err(format!("the job did not go on within {RESUME_LIMIT}")),
+            },
+        };
+        let (from, why) = match answer {
+            Ok(step) => (Some(step), None),
+            Err(why) => (None, Some(why)),
+        };
+        Resumed { store, region: region.into(), from, why }
+    }
+}
