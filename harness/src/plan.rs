@@ -161,7 +161,10 @@ impl Plan {
     pub fn copies(&self, routes: &Routes) -> Vec<(Role, String)> {
         let stores = self.stores();
         let users = |role: Role| {
-            self.services.iter().filter(move |s| s.uses.contains(&role)).filter_map(|s| routes.services.get(&s.name))
+            self.services
+                .iter()
+                .filter(move |s| s.uses.contains(&role))
+                .filter_map(|s| routes.services.get(&s.name))
         };
         let read = |role: Role, region: &String| match role != Role::Gpu && users(role).next().is_some() {
             true => users(role).any(|r| r == region),
@@ -210,9 +213,18 @@ impl Plan {
         let stable_us = |role| self.writes_stable_for(role).map_or(0, Dur::us);
         let rto_us = |role| self.rto_of(role).map_or(0, Dur::us);
         let writes = self.judged_writes();
-        let writes =
-            writes.into_iter().map(|r| rto_us(r) + stable_us(r) + self.write_timeout(r).us());
+        let writes = writes.into_iter().map(|r| rto_us(r) + stable_us(r) + self.write_timeout(r).us());
         services.chain(writes).max().unwrap_or(0)
+    }
+
+    /// How long answers may be waited for once load and probes have stopped, in microseconds.
+    pub fn drain_us(&self) -> u64 {
+        let probes = self.services.iter().map(|s| s.probe.timeout.us() + s.probe.every.us());
+        let writes = self.stores().into_iter().map(|(role, _)| {
+            let period = self.scenario.load.of(role).map_or(0, |r| r.period().as_micros());
+            self.write_timeout(role).us() + u64::try_from(period).unwrap_or(u64::MAX)
+        });
+        probes.chain(writes).max().unwrap_or(0)
     }
 
     /// How long writes to a store must stay good: as long as the most patient of the services that use it asks for.

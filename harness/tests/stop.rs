@@ -111,12 +111,12 @@ fn stopped_after(ms: u64, scenario: &str) -> (Ending, Vec<u8>) {
 
 #[test]
 fn stopping_at_any_moment_pays_every_debt_and_never_passes() {
-    at_any_moment(SCENARIO, 9000, 75);
+    at_any_moment(SCENARIO, 12_000, 75);
 }
 
 #[test]
 fn so_it_does_with_two_regions() {
-    at_any_moment(REGIONS, 12_000, 200);
+    at_any_moment(REGIONS, 18_000, 200);
 }
 
 fn at_any_moment(scenario: &str, until_ms: u64, step: usize) {

@@ -147,7 +147,8 @@ impl System for GpuSystem {
         if self.truth.agrees(next.step, &next.bytes()).await {
             return Ok(state.step);
         }
-        let why = format!("step {} came out wrong when the job was taken up from step {}", next.step, state.step);
+        let why =
+            format!("step {} came out wrong when the job was taken up from step {}", next.step, state.step);
         Err(PortError::Definite(why))
     }
 

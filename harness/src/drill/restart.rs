@@ -45,7 +45,9 @@ impl Stage {
             let first = before.get(copy).filter(|s| s.complete());
             // A copy that was just started may still load, or follow: it has a while to be what it was.
             let as_before = |s: &Survivors| {
-                first.is_none() || s.complete() && ledger.zip(first).is_none_or(|(l, f)| !l.account(s).worse_than(&l.account(f)))
+                first.is_none()
+                    || s.complete()
+                        && ledger.zip(first).is_none_or(|(l, f)| !l.account(s).worse_than(&l.account(f)))
             };
             let what = What::new(ReadBack::RESTARTED, copy);
             all.insert(copy.clone(), self.read_until(what, as_before).await?);

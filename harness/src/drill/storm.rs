@@ -10,11 +10,7 @@ use services::Services;
 use steps::Steps;
 
 use super::{Break, Stage, watch::Watch};
-use crate::{
-    journal::EventKind,
-    plan::Trigger,
-    time::Dur,
-};
+use crate::{journal::EventKind, plan::Trigger, time::Dur};
 
 /// The storm ends so long after its limits, so that a limit just met is seen to be met.
 const MARGIN: Dur = Dur::from_secs(1);

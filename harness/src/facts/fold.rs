@@ -162,6 +162,7 @@ impl Facts {
         self.worst_quality();
         let (t0_us, struck_us, watched_us) = (self.t0_us(), self.last_strike_us(), self.watched_until_us());
         let storm_us = self.entered_us(Phase::Storm).unwrap_or(u64::MAX);
+        let drain_us = self.plan.drain_us();
         for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
             s.probes.sort_by_key(|p| p.n);
             let Some(t0_us) = t0_us else { continue };
@@ -183,6 +184,7 @@ impl Facts {
                 watched_us,
                 stable_us: plan.objectives.stable_for.us(),
                 timeout_us: plan.probe.timeout.us(),
+                drain_us,
                 stalls: &self.stalls,
             };
             let outage = Outage::of(&s.probes, &asked);
@@ -198,10 +200,14 @@ impl Facts {
                 watched_us,
                 stable_us: stable.us(),
                 timeout_us: self.plan.write_timeout(s.store).us(),
+                drain_us,
                 stalls: &self.stalls,
             };
             let before = |w: &&ProbeRecord| {
-                !w.good && !w.void(asked.timeout_us, &self.stalls) && w.due_us >= storm_us && w.done_us < t0_us
+                !w.good
+                    && !w.void(asked.timeout_us, &self.stalls)
+                    && w.due_us >= storm_us
+                    && w.done_us < t0_us
             };
             s.bad_before = s.writes.iter().filter(before).count() as u64;
             s.outage = Some(Outage::of(&s.writes, &asked));

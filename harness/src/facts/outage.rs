@@ -63,6 +63,8 @@ pub(super) struct Asked<'a> {
     pub(super) stable_us: u64,
     /// How long an answer is waited for.
     pub(super) timeout_us: u64,
+    /// When watching had stopped, answers were waited for so long.
+    pub(super) drain_us: u64,
     /// When the harness stood still: from, to.
     pub(super) stalls: &'a [(u64, u64)],
 }
@@ -90,6 +92,8 @@ pub struct Outage {
     pub void: u64,
     /// The longest span after t0 between two probes that were sent and say something.
     pub resolution_us: u64,
+    /// Probes of the schedule that are missing after t0: a drill asks every one, however late.
+    pub missing: u64,
     /// How late the harness itself sent a probe, at worst, while it mattered.
     pub lag_us: u64,
     /// The schedule's period.
@@ -120,6 +124,7 @@ impl Outage {
             asked: after.len() as u64,
             void: void.len() as u64,
             resolution_us: 0,
+            missing: 0,
             lag_us: 0,
             period_us: period(probes),
             watched_until_us: until,
@@ -131,7 +136,11 @@ impl Outage {
             outage.evidence.extend(after.first().map(|p| p.seq));
             outage.evidence.extend(after.last().filter(|_| after.len() > 1).map(|p| p.seq));
         }
-        outage.resolve(&after, t0_us, asked.stable_us);
+        let numbers = || after.iter().chain(&void).map(|p| p.n);
+        let span =
+            numbers().max().zip(numbers().min()).map_or(0, |(last, first)| (last - first).saturating_add(1));
+        outage.missing = span.saturating_sub(numbers().count() as u64);
+        outage.resolve(&after, t0_us, asked);
         outage
     }
 
@@ -167,14 +176,15 @@ impl Outage {
         }
     }
 
-    /// The longest span in which nothing was asked, from the fault to the end of the window that decides, and how late the
-    /// harness was at worst.
-    fn resolve(&mut self, after: &[ProbeRecord], t0_us: u64, stable_us: u64) {
-        let end_us = self.recovered.map_or(self.watched_until_us, |w| w.late_us.saturating_add(stable_us));
-        let end_us = end_us.min(self.watched_until_us).max(t0_us);
-        let deciding = || after.iter().filter(|p| p.due_us >= t0_us && p.due_us <= end_us);
-        self.lag_us = deciding().map(|p| p.sent_us.saturating_sub(p.due_us)).max().unwrap_or(0);
-        let mut sent: Vec<u64> = after.iter().map(|p| p.sent_us.clamp(t0_us, end_us)).collect();
+    /// The longest span in which nothing was asked, from the fault to the end of watching, and how late the harness was at
+    /// worst. Questions that were under way when watching stopped were waited for, and nothing was asked meanwhile.
+    fn resolve(&mut self, after: &[ProbeRecord], t0_us: u64, asked: &Asked<'_>) {
+        let end_us = asked.watched_us.saturating_sub(asked.drain_us).max(self.watched_until_us).max(t0_us);
+        self.lag_us = after.iter().map(|p| p.sent_us.saturating_sub(p.due_us)).max().unwrap_or(0);
+        // A good answer that was read late says that the service was there at some time since it was asked; it may have
+        // hung before, for longer than any answer is waited for.
+        let asked_us = |p: &ProbeRecord| p.sent_us.max(p.done_us.saturating_sub(asked.timeout_us));
+        let mut sent: Vec<u64> = after.iter().map(|p| asked_us(p).clamp(t0_us, end_us)).collect();
         sent.extend([t0_us, end_us]);
         sent.sort_unstable();
         self.resolution_us = sent.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);

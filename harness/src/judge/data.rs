@@ -1,5 +1,7 @@
 //! RPO, integrity and references: what became of every acknowledged record.
 
+use std::collections::BTreeSet;
+
 use super::{Finding, durable};
 use crate::{
     act::Act,
@@ -62,13 +64,22 @@ pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
 }
 
 /// When nothing that happened to a store could explain a loss any more: every recovery step that touched it had ended, or,
-/// where none did, the last fault had ended.
+/// where none did, every fault was over. A fault that holds is never over.
 fn settled_us(facts: &Facts, store: Role) -> u64 {
-    let touches = |s: &&StepFacts| s.nodes().iter().any(|n| n.role == store) || s.planned.iter().any(anywhere);
+    let touches =
+        |s: &&StepFacts| s.nodes().iter().any(|n| n.role == store) || s.planned.iter().any(anywhere);
     let steps = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery);
-    let ended = |s: &StepFacts| s.acts.last().and(s.ended_us).unwrap_or(u64::MAX);
-    let faults = facts.faults().map(|f| f.lifted_us.or(f.ended_us).unwrap_or(u64::MAX)).max();
-    steps.filter(touches).map(ended).max().unwrap_or(0).max(faults.unwrap_or(0))
+    let ended = |s: &StepFacts| s.ended_us.unwrap_or(u64::MAX);
+    let struck_us = facts.faults().map(ended).max().unwrap_or(u64::MAX);
+    if let Some(recovered_us) = steps.filter(touches).map(ended).max() {
+        return recovered_us.max(struck_us);
+    }
+    let holds = |f: &StepFacts| {
+        let cue = facts.plan.cues.iter().find(|c| c.name == f.name);
+        cue.is_some_and(|c| c.undo.iter().any(|act| !matches!(act, Act::Discard { .. })))
+    };
+    let over = |f: &StepFacts| if holds(f) { f.lifted_us.unwrap_or(u64::MAX) } else { ended(f) };
+    facts.faults().map(over).max().unwrap_or(u64::MAX)
 }
 
 /// A user's command may touch anything.
@@ -141,25 +152,30 @@ fn integrity(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Finding {
         let why = "the store holds records that it refused, that nobody wrote, or that it has twice";
         return finding.because(Fail, format!("{why}: {keys}"));
     }
-    match undone(copy, account) {
+    match undone(copy) {
         None => finding.because(Pass, "the store holds nothing that it should not"),
-        Some((verdict, why)) => {
-            finding.evidence(copy.undone.evidence.iter().copied()).because(verdict, why)
-        }
+        Some((verdict, why)) => finding.evidence(copy.undone.evidence.iter().copied()).because(verdict, why),
     }
 }
 
 /// What is wrong with the reading after the undo. It is planned where the drill was played to its end, and never ignored.
-fn undone(copy: &CopyFacts, first: &Account) -> Option<(Verdict, String)> {
+fn undone(copy: &CopyFacts) -> Option<(Verdict, String)> {
+    // What was worse after the restart already is judged there.
+    let before = [&copy.users, &copy.restarted].into_iter().filter_map(|r| r.account.as_ref());
+    let known = |keys: fn(&Account) -> BTreeSet<u64>| before.clone().flat_map(keys).collect();
+    let (harm, excess): (BTreeSet<u64>, BTreeSet<u64>) = (known(Account::harm), known(Account::excess));
     let Some(second) = &copy.undone.account else {
-        return Some((Unknown, format!("it could not be read in full after the undo: {}", copy.undone.why_unread())));
+        return Some((
+            Unknown,
+            format!("it could not be read in full after the undo: {}", copy.undone.why_unread()),
+        ));
     };
-    let strangers: std::collections::BTreeSet<u64> = second.excess().difference(&first.excess()).copied().collect();
+    let strangers: BTreeSet<u64> = second.excess().difference(&excess).copied().collect();
     if !strangers.is_empty() {
         let why = "records that nobody wrote, or that are there twice, were found after the undo";
         return Some((Fail, format!("{why}: {}", some(strangers))));
     }
-    let worse: std::collections::BTreeSet<u64> = second.harm().difference(&first.harm()).copied().collect();
+    let worse: BTreeSet<u64> = second.harm().difference(&harm).copied().collect();
     (!worse.is_empty()).then(|| {
         let why = "records that were there before the undo were gone or damaged after it";
         (Unknown, format!("{why}: {}", some(worse)))

@@ -4,6 +4,8 @@
 //! restarted, asked again, and compared with its first reading: nothing may be worse. What was never loaded was never
 //! proved.
 
+use std::collections::BTreeSet;
+
 use super::{
     Finding,
     data::{some, subject},
@@ -25,7 +27,8 @@ pub(super) fn finding(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Fi
     };
     let finding = Finding::new("durable", &subject(store, copy), required);
     if facts.entered_us(Phase::Restart).is_none() {
-        return finding.because(Unknown, "it was never restarted: the drill was broken off before; play it to its end");
+        return finding
+            .because(Unknown, "it was never restarted: the drill was broken off before; play it to its end");
     }
     let restarts = restarts(facts, store.store, &copy.region);
     let finding = finding.evidence(restarts.iter().flat_map(|s| s.evidence.iter().copied()));
@@ -44,7 +47,10 @@ pub(super) fn finding(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Fi
     }
     let finding = finding.evidence(copy.restarted.evidence.iter().copied());
     let Some(before) = &copy.users.account else {
-        return finding.because(Unknown, "the reading before the restart is missing, so there is nothing to compare with");
+        return finding.because(
+            Unknown,
+            "the reading before the restart is missing, so there is nothing to compare with",
+        );
     };
     let Some(after) = &copy.restarted.account else {
         let why = copy.restarted.why_unread();
@@ -52,8 +58,8 @@ pub(super) fn finding(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Fi
             .measured("not readable")
             .because(Fail, format!("it could be read in full before its restart, and not after it: {why}"));
     };
-    let worse: std::collections::BTreeSet<u64> = after.harm().difference(&before.harm()).copied().collect();
-    let more: std::collections::BTreeSet<u64> = after.excess().difference(&before.excess()).copied().collect();
+    let worse: BTreeSet<u64> = after.harm().difference(&before.harm()).copied().collect();
+    let more: BTreeSet<u64> = after.excess().difference(&before.excess()).copied().collect();
     let finding = finding.measured(format!("{} records worse, {} too many", worse.len(), more.len()));
     if !worse.is_empty() {
         let why = "acknowledged records were there before the restart, and gone or damaged after it";
@@ -65,7 +71,9 @@ pub(super) fn finding(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Fi
     }
     match store.store {
         Role::Vector => index(facts, copy, finding),
-        Role::Gpu => finding.because(Pass, "every checkpoint was there again, and the job went on from the newest"),
+        Role::Gpu => {
+            finding.because(Pass, "every checkpoint was there again, and the job went on from the newest")
+        }
         Role::Object | Role::Feature => finding.because(Pass, "everything was there again after the restart"),
     }
 }
@@ -83,7 +91,11 @@ fn restarts<'a>(facts: &'a Facts, role: Role, region: &str) -> Vec<&'a crate::fa
 /// What is wrong with how the job was taken up anew.
 fn job(store: &StoreFacts, copy: &CopyFacts, finding: &Finding) -> Option<Finding> {
     let Some((seq, resumed)) = &copy.resumed else {
-        return Some(finding.clone().because(Unknown, "nobody tried to take up the job anew; play the drill to its end"));
+        return Some(
+            finding
+                .clone()
+                .because(Unknown, "nobody tried to take up the job anew; play the drill to its end"),
+        );
     };
     let finding = finding.clone().evidence([*seq]);
     let newest = store.ledger.newest_acked();
@@ -109,7 +121,8 @@ fn index(facts: &Facts, copy: &CopyFacts, finding: Finding) -> Finding {
         return finding.because(Unknown, "the queries were not asked before the restart");
     };
     let Some((again_seq, after)) = pass(4) else {
-        return finding.because(Unknown, "the queries were not asked after the restart; play the drill to its end");
+        return finding
+            .because(Unknown, "the queries were not asked after the restart; play the drill to its end");
     };
     let finding = finding.evidence([*seq, *again_seq]);
     if after.failed > before.failed {
@@ -121,5 +134,6 @@ fn index(facts: &Facts, copy: &CopyFacts, finding: Finding) -> Finding {
         let why = format!("recall was {was:.3} before the restart and is {is:.3} after it");
         return finding.because(Fail, why);
     }
-    finding.because(Pass, "every record was there again after the restart, and queries were answered as before")
+    finding
+        .because(Pass, "every record was there again after the restart, and queries were answered as before")
 }

@@ -145,7 +145,13 @@ impl Case<'_> {
     /// A relapse that is as long as this may have gone unseen.
     fn too_coarse(&self) -> Option<String> {
         let most_us = self.limit.us().min(self.stable_for.us() / 2);
-        let resolution_us = self.outage.resolution_us;
+        let Outage { resolution_us, missing, .. } = *self.outage;
+        if missing > 0 {
+            return Some(format!(
+                "{missing} of the schedule's {}s are missing in the journal",
+                self.question
+            ));
+        }
         (resolution_us > most_us).then(|| {
             format!(
                 "nothing was asked for {}, and a pass needs a {} at least every {}{}",

@@ -49,7 +49,7 @@ pub(crate) struct Had {
 impl Had {
     /// The share of good answers, those that were asked late or never counted as bad.
     pub(crate) fn availability(&self) -> Option<f64> {
-        let due = self.asked + self.late;
+        let due = self.asked.saturating_add(self.late);
         (due > 0).then(|| self.good as f64 / due as f64)
     }
 
@@ -66,25 +66,24 @@ pub(crate) fn had(facts: &Facts, service: &ServiceFacts) -> Option<Had> {
     let (period_us, timeout_us) = (plan.probe.every.us(), plan.probe.timeout.us());
     let due = |p: &&ProbeRecord| (from_us..=to_us).contains(&p.due_us);
     let probes: Vec<&ProbeRecord> = service.probes.iter().filter(due).collect();
-    let late = |p: &ProbeRecord| {
-        p.sent_us.saturating_sub(p.due_us) > period_us || p.void(timeout_us, &facts.stalls)
-    };
+    let late =
+        |p: &ProbeRecord| p.sent_us.saturating_sub(p.due_us) > period_us || p.void(timeout_us, &facts.stalls);
     let prompt: Vec<&ProbeRecord> = probes.iter().copied().filter(|p| !late(p)).collect();
     let mut took: Vec<u64> =
         prompt.iter().filter(|p| p.good).map(|p| p.done_us.saturating_sub(p.due_us)).collect();
     let p99_prompt_us = p99(&mut took.clone());
     took.extend(probes.iter().filter(|p| late(p)).map(|p| p.done_us.saturating_sub(p.due_us)));
-    let mut never = 0;
+    let mut never = 0u64;
     for pair in probes.windows(2) {
         let missing = pair[1].n.saturating_sub(pair[0].n).saturating_sub(1);
-        never += missing;
+        never = missing.saturating_add(never);
         let gap_us = pair[1].done_us.saturating_sub(pair[0].due_us);
         took.extend(std::iter::repeat_n(gap_us, usize::try_from(missing).unwrap_or(0).min(MISSING_MAX)));
     }
     Some(Had {
         good: prompt.iter().filter(|p| p.good).count() as u64,
         asked: prompt.len() as u64,
-        late: never + (probes.len() - prompt.len()) as u64,
+        late: ((probes.len() - prompt.len()) as u64).saturating_add(never),
         p99_us: p99(&mut took),
         p99_prompt_us,
         ends: [probes.first(), probes.last()].map(|p| p.map(|p| p.seq)),

@@ -118,8 +118,14 @@ fn load(s: &Scenario, out: &mut Vec<Problem>) {
         let stable_us = judged.iter().map(|o| o.stable_for.us()).max().unwrap_or(u64::MAX);
         let most_us = (rto_us / 20).min(stable_us / 5);
         if period_us > most_us {
-            let message = format!("a write every {} is too rare to see whether `{role}` takes writes again", human(period_us));
-            let hint = format!("write at least every {}: a twentieth of the RTO, and a fifth of `stable_for`", human(most_us));
+            let message = format!(
+                "a write every {} is too rare to see whether `{role}` takes writes again",
+                human(period_us)
+            );
+            let hint = format!(
+                "write at least every {}: a twentieth of the RTO, and a fifth of `stable_for`",
+                human(most_us)
+            );
             problem(out, format!("load.{role}"), message, &hint);
         }
     }
@@ -220,8 +226,16 @@ fn service(s: &Scenario, i: usize, service: &Service, out: &mut Vec<Problem>) {
     if let Some(rto) = rto
         && timeout >= rto
     {
-        let hint = format!("wait for at most {}: an answer that may take as long as the RTO never shows that it was missed", human(rto.us() / 2));
-        problem(out, format!("{path}.probe.timeout"), format!("a timeout of {timeout} is not shorter than the RTO of {rto}"), &hint);
+        let hint = format!(
+            "wait for at most {}: an answer that may take as long as the RTO never shows that it was missed",
+            human(rto.us() / 2)
+        );
+        problem(
+            out,
+            format!("{path}.probe.timeout"),
+            format!("a timeout of {timeout} is not shorter than the RTO of {rto}"),
+            &hint,
+        );
     }
     if let Some(rto) = rto
         && every.us().saturating_mul(20) > rto.us()

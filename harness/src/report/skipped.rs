@@ -49,7 +49,11 @@ pub(super) fn skipped(facts: &Facts) -> Vec<Skipped> {
         say(format!("account of {}", s.store), "it was never read back".into());
     }
     for (s, copy) in facts.stores.iter().flat_map(|s| s.copies.iter().map(move |c| (s, c))) {
-        let readings = [("account", &copy.users), ("reading after the restart", &copy.restarted), ("reading after the undo", &copy.undone)];
+        let readings = [
+            ("account", &copy.users),
+            ("reading after the restart", &copy.restarted),
+            ("reading after the undo", &copy.undone),
+        ];
         for (what, reading) in readings.into_iter().filter(|(_, r)| r.account.is_none()) {
             say(format!("{what} of {} in {}", s.store, copy.region), reading.why_unread().into());
         }

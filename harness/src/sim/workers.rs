@@ -154,7 +154,9 @@ impl System for SimWorkers {
     async fn resume_job(&self) -> Result<u64, PortError> {
         let newest = |w: &mut World| {
             let kept = w.nodes.get(&self.object).into_iter().flat_map(|n| n.checkpoints.iter().rev());
-            kept.into_iter().find(|(_, reading)| matches!(reading, Reading::Ver(_))).map_or(0, |(step, _)| *step)
+            kept.into_iter()
+                .find(|(_, reading)| matches!(reading, Reading::Ver(_)))
+                .map_or(0, |(step, _)| *step)
         };
         let from = self.store.ask(false, |w| Ok(newest(w))).await?;
         let taken = self.taken(from).await?;

@@ -28,12 +28,27 @@ fn read(events: Events) {
 
 fn page(seeded: Vec<(u64, u64)>) -> EventKind {
     let (store, end) = (Some(Role::Vector), Some(ReadEnd::Complete));
-    EventKind::ReadBack(ReadBack { pass: 1, store, region: Some("east".into()), seeded, end, ..ReadBack::default() })
+    EventKind::ReadBack(ReadBack {
+        pass: 1,
+        store,
+        region: Some("east".into()),
+        seeded,
+        end,
+        ..ReadBack::default()
+    })
 }
 
 fn quality(pass: u8, n: usize) -> EventKind {
     let (hits, answers) = (vec![9; n], Vec::new());
-    let q = harness::journal::Quality { pass, region: None, k: 10, hits_stored: hits.clone(), hits, answers, failed: 0 };
+    let q = harness::journal::Quality {
+        pass,
+        region: None,
+        k: 10,
+        hits_stored: hits.clone(),
+        hits,
+        answers,
+        failed: 0,
+    };
     EventKind::Quality(Box::new(q))
 }
 

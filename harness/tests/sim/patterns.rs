@@ -75,7 +75,7 @@ fn wrong_results_of_one_worker_are_masked_and_of_all_are_found() {
     };
     passes(&wrong("east/gpu/1"));
     let all = wrong("east/gpu").replace("rto = \"10m\"", "rto = \"5s\"");
-    fails(&all, &["rto inference", "rpo gpu"]);
+    fails(&all, &["rto inference", "rpo gpu", "durable gpu"]);
 }
 
 #[test]

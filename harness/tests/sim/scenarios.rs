@@ -251,5 +251,5 @@ rto = "10s"
 stable_for = "1s"
 "#;
     // Load would soon overwrite all of it.
-    pattern("hot-standby", &["object", "feature"], more).replace("feature = \"100/s\"", "feature = \"2/s\"")
+    pattern("hot-standby", &["object", "feature"], more).replace("feature = \"100/s\"", "feature = \"5/s\"")
 }

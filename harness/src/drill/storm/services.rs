@@ -42,9 +42,10 @@ impl Services {
             detected: false,
             down_us: None,
         };
-        let services = plan.services.iter().map(|s| {
-            (s.objectives.stable_for.us(), s.probe.timeout.us() + 2 * s.probe.every.us())
-        });
+        let services = plan
+            .services
+            .iter()
+            .map(|s| (s.objectives.stable_for.us(), s.probe.timeout.us() + 2 * s.probe.every.us()));
         let writes = plan.judged_writes().into_iter().map(|role| {
             let period_us = plan.scenario.load.of(role).map_or(0, |r| r.period().as_micros() as u64);
             let stable_us = plan.writes_stable_for(role).map_or(0, crate::time::Dur::us);
