@@ -7,6 +7,7 @@
 
 mod backups;
 mod load;
+mod pulse;
 mod quality;
 mod readback;
 mod seed;
@@ -31,6 +32,7 @@ use crate::{
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
     time::Dur,
+    urgency::{self, Urgency},
 };
 
 /// The stack must run within this long.
@@ -134,6 +136,8 @@ impl Stage {
         self.seed().await?;
         self.enter(Phase::Settle)?;
         let golden = self.baseline().await?;
+        self.tell_urgency().await?;
+        let pulse = pulse::Pulse::start(&self.journal, self.clock);
         let mut watch = watch::Watch::start(self, &golden);
         let load = load::Load::start(self);
         let backups = backups::Backups::start(self);
@@ -148,12 +152,25 @@ impl Stage {
         }
         // Probes end with the load: what the harness does from here on must not count as recovery.
         let (ledgers, ()) = tokio::join!(load.finish(), watch.finish());
+        pulse.finish().await;
         backups.finish().await;
         self.enter(Phase::ReadBack)?;
         let survivors = self.read_back(1).await?;
         self.read_copies().await?;
         self.enter(Phase::Quality)?;
         self.quality_after(&ledgers, &survivors).await
+    }
+
+    /// How urgently the kernel runs those who keep time: a busy machine delays the others.
+    async fn tell_urgency(&self) -> io::Result<()> {
+        if self.clock.is_simulated() {
+            return Ok(());
+        }
+        let sends = tokio::spawn(async { urgency::own() }).await.unwrap_or(Urgency::Usual);
+        let times = urgency::allowed();
+        self.journal.record(EventKind::Noted(format!(
+            "probes are timed by threads that run {times}, and sent by threads that run {sends}"
+        )))
     }
 
     /// Undo, and a second read-back if the drill was played to here.

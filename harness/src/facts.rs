@@ -49,6 +49,8 @@ pub struct Facts {
     pub state: State,
     /// What refers to something that is gone, where the stores concerned were read in full.
     pub dangling: Vec<Dangling>,
+    /// Spans in which the harness itself stood still, in the order in which it found them.
+    pub stalls: Vec<(u64, u64)>,
     /// Notes of the drill.
     pub notes: Vec<String>,
     /// Why it was given up.
@@ -189,6 +191,7 @@ impl Facts {
             best_before: 0.0,
             copies: Vec::new(),
             dangling: Vec::new(),
+            stalls: Vec::new(),
             notes: Vec::new(),
             aborted: None,
             odd: None,

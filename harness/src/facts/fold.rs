@@ -77,6 +77,7 @@ impl Facts {
                 }
                 self.quality.insert(q.pass, (seq, *q));
             }
+            EventKind::Stalled { from_us, to_us } => self.stalls.push((from_us, to_us)),
             EventKind::Noted(note) => self.notes.push(note),
             // The first reason is the cause; what failed afterwards is told with it.
             EventKind::Aborted(why) => {
