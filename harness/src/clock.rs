@@ -181,3 +181,36 @@ impl Sleep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ticks_come_at_their_time_and_none_is_skipped() {
+        let clock = Clock::real();
+        let mut schedule = clock.metronome(Duration::from_millis(5));
+        for n in 0..20 {
+            let tick = schedule.tick().await;
+            assert_eq!(tick.n, n);
+            assert!(clock.now_us() + 1000 >= tick.due_us, "tick {n} came too early");
+        }
+        // Whoever looks away for a while gets all that he missed.
+        thread::sleep(Duration::from_millis(50));
+        let before_us = clock.now_us();
+        for n in 20..28 {
+            assert_eq!(schedule.tick().await.n, n);
+        }
+        assert!(clock.now_us() - before_us < 40_000);
+    }
+
+    #[tokio::test]
+    async fn a_schedule_with_a_long_period_ends_at_once() {
+        let clock = Clock::real();
+        let mut schedule = clock.metronome(Duration::from_secs(3600));
+        schedule.tick().await;
+        let over = schedule.ticks.as_ref().map(|t| Arc::downgrade(&t._sleeper.over)).unwrap();
+        drop(schedule);
+        assert_eq!(over.strong_count(), 0, "the thread has ended, and let go of what it held");
+    }
+}

@@ -176,17 +176,13 @@ mod tests {
         assert_eq!(sends, urgency::allowed());
         let helpers = runtime.block_on(async {
             let helpers: Vec<_> = (0..8).map(|_| tokio::task::spawn_blocking(urgency::own)).collect();
-            futures(helpers).await
+            let mut found = Vec::new();
+            for helper in helpers {
+                found.push(helper.await.unwrap());
+            }
+            found
         });
         assert_eq!(helpers, [urgency::Urgency::Usual; 8]);
-    }
-
-    async fn futures<T>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T> {
-        let mut all = Vec::new();
-        for task in tasks {
-            all.push(task.await.unwrap());
-        }
-        all
     }
 
     #[test]
