@@ -8,6 +8,7 @@
 
 mod backups;
 mod load;
+mod pulse;
 mod quality;
 mod readback;
 mod restart;
@@ -33,6 +34,7 @@ use crate::{
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
     time::Dur,
+    urgency::{self, Urgency},
 };
 
 /// The stack must run within this long.
@@ -137,6 +139,8 @@ impl Stage {
         self.seed().await?;
         self.enter(Phase::Settle)?;
         let golden = self.baseline().await?;
+        self.tell_urgency().await?;
+        let pulse = pulse::Pulse::start(&self.journal, self.clock);
         let mut watch = watch::Watch::start(self, &golden);
         let load = load::Load::start(self, &watch.tell);
         let backups = backups::Backups::start(self);
@@ -151,6 +155,7 @@ impl Stage {
         }
         // Probes end with the load: what the harness does from here on must not count as recovery.
         let (ledgers, ()) = tokio::join!(load.finish(), watch.finish());
+        pulse.finish().await;
         backups.finish().await;
         self.enter(Phase::ReadBack)?;
         let routes = self.host.routes();
@@ -164,6 +169,18 @@ impl Stage {
         let again = self.restart(&copies, &ledgers, &read).await?;
         self.quality_after(4, &ledgers, &again).await?;
         Ok(copies)
+    }
+
+    /// How urgently the kernel runs those who keep time: a busy machine delays the others.
+    async fn tell_urgency(&self) -> io::Result<()> {
+        if self.clock.is_simulated() {
+            return Ok(());
+        }
+        let sends = tokio::spawn(async { urgency::own() }).await.unwrap_or(Urgency::Usual);
+        let times = urgency::allowed();
+        self.journal.record(EventKind::Noted(format!(
+            "probes are timed by threads that run {times}, and sent by threads that run {sends}"
+        )))
     }
 
     /// Undo, and a last read-back if the drill was played to here.

@@ -47,8 +47,6 @@ pub struct Facts {
     pub quality_after: BTreeMap<(u8, String), (u64, Quality)>,
     /// Where users were routed to when the load had stopped, and the event that says so.
     pub routes: Option<(u64, Routes)>,
-    /// When the harness itself stood still: from, to.
-    pub stalls: Vec<(u64, u64)>,
     /// The best recall of any pass before the fault, those that were made anew among them.
     pub best_before: f64,
     /// Each region's own copy of a store, where all are compared: the last attempt to read it.
@@ -57,6 +55,8 @@ pub struct Facts {
     pub state: State,
     /// What refers to something that is gone, where the stores concerned were read in full.
     pub dangling: Vec<Dangling>,
+    /// Spans in which the harness itself stood still, in the order in which it found them.
+    pub stalls: Vec<(u64, u64)>,
     /// Notes of the drill.
     pub notes: Vec<String>,
     /// Why it was given up.
@@ -194,10 +194,10 @@ impl Facts {
             quality: BTreeMap::new(),
             quality_after: BTreeMap::new(),
             routes: None,
-            stalls: Vec::new(),
             best_before: 0.0,
             copies: Vec::new(),
             dangling: Vec::new(),
+            stalls: Vec::new(),
             notes: Vec::new(),
             aborted: None,
             odd: None,

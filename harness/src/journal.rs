@@ -78,6 +78,13 @@ pub enum EventKind {
     Resumed(Resumed),
     /// The answers to the frozen query set.
     Quality(Box<Quality>),
+    /// The harness itself stood still: what was sent or answered in this span may bear a stamp that is too late.
+    Stalled {
+        /// It surely ran until here.
+        from_us: u64,
+        /// It ran again.
+        to_us: u64,
+    },
     /// Something worth telling the reader: a node's address, a backup's name.
     Noted(String),
     /// The drill was given up.

@@ -5,7 +5,8 @@
 //!      --drill(plan, host, journal)--> events --Facts::of--> Facts --judge--> Findings --> Report
 //! ```
 //!
-//! Everything but [`drill`] is pure: no clock, no files, no network. The outside world is behind [`ports`].
+//! Everything but [`drill`], and the [`clock`], [`journal`] and [`urgency`] of its threads, is pure: no clock, no files,
+//! no network. The outside world is behind [`ports`].
 
 pub mod act;
 pub mod clock;
@@ -29,4 +30,5 @@ pub mod scenario;
 pub mod sim;
 pub mod time;
 pub mod topology;
+pub mod urgency;
 pub mod verdict;

@@ -1,13 +1,14 @@
 //! The two hidden subcommands of the `gameday` binary: a node, and the watchdog.
 //!
-//! A node's configuration is a file and not an argument, since it holds a secret. Nodes are niced, so that the
-//! harness, whose clock decides, is not the victim of an index build.
+//! A node's configuration is a file and not an argument, since it holds a secret. Nodes are less urgent than the harness,
+//! whose clock decides: it must not be the victim of an index build.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use harness::urgency::{self, Urgency};
 use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Guarded, watch};
@@ -18,8 +19,11 @@ use crate::{features, gpu, s3, vectordb};
 pub(crate) const NODE: &str = "__node";
 /// The word that makes the binary a watchdog; the run's id and its folder follow.
 pub(crate) const WATCHDOG: &str = "__watchdog";
-/// How much less urgent than the harness a node is.
-const NICE: i32 = 5;
+/// The nice value of a node where the harness is as any other program.
+const BEHIND: i32 = 5;
+/// The same where the harness is real-time, and so before every node anyway: a stack that waits for the compilers of
+/// this machine would be judged for them.
+const BEFORE_OTHERS: i32 = -5;
 /// The exit code of a node or watchdog that could not do its work.
 const FAILED: u8 = 3;
 
@@ -87,7 +91,8 @@ fn node(config: &Path) -> Done {
     let config: NodeConfig = serde_json::from_slice(&std::fs::read(config)?)?;
     // Threads inherit it from this one, so it comes before the runtime. A node that is not niced is a node all the
     // same.
-    let _ = rustix::process::nice(NICE);
+    let real_time = urgency::allowed() == Urgency::RealTime;
+    let _ = rustix::process::nice(if real_time { BEFORE_OTHERS } else { BEHIND });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = match config {
         NodeConfig::Vector(config) => runtime.block_on(vectordb::serve(config)).map_err(Into::into),

@@ -61,7 +61,7 @@ impl Stage {
         }
         let queries = self.queries();
         let records: Vec<(u64, u64)> = (0..self.corpus.vectors).map(|k| (k, 0)).collect();
-        let truth = exact_neighbours(&self.corpus, &queries, &records, self.plan.most_neighbours());
+        let truth = self.exact(&queries, records, self.plan.most_neighbours()).await;
         let deadline_us = self.clock.now_us().saturating_add(SETTLE_LIMIT.us());
         for _ in 1..BASELINES {
             let (first, second, answers) = self.two_passes(&queries, &truth).await?;
@@ -150,7 +150,7 @@ impl Stage {
         // Records left aside may take places in an answer; as many more are asked for, within reason.
         let system = self.host.system_in(region, Role::Vector);
         let answers = self.ask_all(system, &queries, k + aside.len().min(k)).await;
-        let truth = exact_neighbours(&self.corpus, &queries, &certain, k);
+        let truth = self.exact(&queries, certain.clone(), k).await;
         let without =
             |a: &Vec<u64>| a.iter().copied().filter(|key| !aside.contains(key)).collect::<Vec<u64>>();
         let judged: Vec<Option<Vec<u64>>> = answers.iter().map(|a| a.as_ref().map(without)).collect();
@@ -158,7 +158,7 @@ impl Stage {
         let stored = Some(survivors).filter(|s| s.complete()).map(Survivors::records);
         let hits_stored = match stored {
             Some(stored) if stored == certain => hits.clone(),
-            Some(stored) => count(&exact_neighbours(&self.corpus, &queries, &stored, k), &answers, k),
+            Some(stored) => count(&self.exact(&queries, stored, k).await, &answers, k),
             // Not read in full: the finding that judges the index is then unknown for that reason.
             None => hits.clone(),
         };
@@ -167,6 +167,13 @@ impl Stage {
         let (k, region) = (self.k_journal(), Some(region.to_owned()));
         let quality = Quality { pass, region, k, hits, hits_stored, answers, failed };
         Ok(self.journal.record(EventKind::Quality(Box::new(quality)))?)
+    }
+
+    /// The exact neighbours of each query. Found beside the runtime: links, followers and monitors live on it.
+    async fn exact(&self, queries: &[Vec<f32>], records: Vec<(u64, u64)>, k: usize) -> Vec<Neighbours> {
+        let (corpus, queries) = (self.corpus.clone(), queries.to_vec());
+        let search = move || exact_neighbours(&corpus, &queries, &records, k);
+        tokio::task::spawn_blocking(search).await.expect("a search does not panic")
     }
 
     fn queries(&self) -> Vec<Vec<f32>> {

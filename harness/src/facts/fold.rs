@@ -83,6 +83,7 @@ impl Facts {
                     self.quality_after.insert((q.pass, region), (seq, *q));
                 }
             }
+            EventKind::Stalled { from_us, to_us } => self.stalls.push((from_us, to_us)),
             EventKind::Noted(note) => self.notes.push(note),
             // The first reason is the cause; what failed afterwards is told with it.
             EventKind::Aborted(why) => {

@@ -50,6 +50,10 @@ impl Facts {
             {
                 "more hits than answers"
             }
+            EventKind::Stalled { from_us, to_us } if from_us > to_us => "a stall that ends before it begins",
+            EventKind::Stalled { .. } if !matches!(phase, Some(Phase::Settle | Phase::Storm)) => {
+                "a stall while nobody watched for one"
+            }
             EventKind::Ended(Ending::Complete) if !self.open.is_empty() => "an end with debts",
             EventKind::Ended(Ending::Complete) if !self.all_phases() => "an end without all phases",
             _ => return None,

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness::urgency::{self, Urgency};
 use rustix::{
     fs::{Access, access, statvfs},
     process::{Pid, Resource, Signal, getrlimit, kill_process},
@@ -176,21 +177,35 @@ fn open_files() -> Check {
     check("open files", level, format!("at most {limit} for a process"), "raise it: ulimit -n 4096")
 }
 
-/// A probe that is sent late is the harness's fault: so the machine's own lateness is worth knowing.
+/// A probe that is sent late is the harness's fault: so it is worth knowing how late a thread like those that keep time is.
 fn clock() -> Check {
     const NAPS: u32 = 200;
     let nap = Duration::from_millis(1);
-    let late = |_| {
+    let late = move |_| {
         let from = Instant::now();
         thread::sleep(nap);
         from.elapsed().saturating_sub(nap)
     };
-    let mut late: Vec<Duration> = (0..NAPS).map(late).collect();
-    late.sort();
+    let naps = move || {
+        let urgency = urgency::raise();
+        let mut late: Vec<Duration> = (0..NAPS).map(late).collect();
+        late.sort();
+        (urgency, late)
+    };
+    let remedy = "the machine is busy: short outages will be measured coarsely";
+    let Ok((urgency, late)) = thread::spawn(naps).join() else {
+        return check("clock", Level::Poor, "no thread can be started", remedy);
+    };
     let (p99, worst) = (late[late.len() * 99 / 100], late[late.len() - 1]);
     let level = if p99 < Duration::from_millis(5) { Level::Ok } else { Level::Poor };
-    let found = format!("monotonic; a nap ends {p99:.1?} late (p99), {worst:.1?} at worst");
-    check("clock", level, found, "the machine is busy: short outages will be measured coarsely")
+    let more = match urgency {
+        Urgency::Usual => " (CAP_SYS_NICE or `ulimit -r 1` makes them real-time)",
+        Urgency::Nice | Urgency::RealTime => "",
+    };
+    let found = format!(
+        "monotonic; a nap ends {p99:.1?} late (p99), {worst:.1?} at worst; threads that keep time run {urgency}{more}"
+    );
+    check("clock", level, found, remedy)
 }
 
 /// What a usual graph needs of the OpenCL engine.

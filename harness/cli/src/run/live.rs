@@ -1,13 +1,23 @@
 //! A drill in real time, against whatever host it is given.
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use harness::{
     clock::Clock,
     drill::{drill, stop},
     journal::{Began, FORMAT, Journal, Observer},
     ports::{EnvironmentError, Host, WorldCard},
+    urgency,
 };
+use tokio::runtime::Runtime;
 
 use super::{
     folder::{Folder, disk_failed},
@@ -45,9 +55,7 @@ pub(super) fn play(
     observer: Option<Observer>,
     signals: &Signals,
 ) -> Result<(), Failure> {
-    let workers = machine::cores().max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
-    let runtime = runtime.map_err(|e| {
+    let runtime = runtime().map_err(|e| {
         Failure::environment(format!("no thread can be started: {e}"), "see `gameday doctor`")
     })?;
     let path = folder.journal();
@@ -66,6 +74,31 @@ pub(super) fn play(
     });
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     played
+}
+
+/// The runtime of one drill. Its workers send the probes and read the answers, so they are urgent; its other threads wait
+/// for files or compute, and are not. Two workers more than cores: one that waits for the disk, before a fault, must
+/// not keep a probe waiting.
+fn runtime() -> io::Result<Runtime> {
+    const WORKER: &str = "gameday-worker";
+    let workers = machine::cores().max(2) + 2;
+    let named = AtomicUsize::new(0);
+    // The workers are the first to be named.
+    let name = move || match named.fetch_add(1, Ordering::Relaxed) {
+        n if n < workers => WORKER.to_owned(),
+        _ => "gameday-helper".to_owned(),
+    };
+    let started = || {
+        if thread::current().name() == Some(WORKER) {
+            urgency::raise();
+        }
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name_fn(name)
+        .on_thread_start(started)
+        .enable_all()
+        .build()
 }
 
 fn journal_failed(folder: &Folder, e: &io::Error) -> Failure {
@@ -134,6 +167,22 @@ mod tests {
             let said: Vec<&str> = judged.report.timeline.iter().map(|m| m.what.as_str()).collect();
             assert!(said.contains(&"undo") && said.contains(&"teardown"), "{phase}: {said:?}");
         }
+    }
+
+    #[test]
+    fn who_sends_is_urgent_and_who_computes_is_not() {
+        let runtime = runtime().unwrap();
+        let sends = runtime.block_on(async { tokio::spawn(async { urgency::own() }).await.unwrap() });
+        assert_eq!(sends, urgency::allowed());
+        let helpers = runtime.block_on(async {
+            let helpers: Vec<_> = (0..8).map(|_| tokio::task::spawn_blocking(urgency::own)).collect();
+            let mut found = Vec::new();
+            for helper in helpers {
+                found.push(helper.await.unwrap());
+            }
+            found
+        });
+        assert_eq!(helpers, [urgency::Urgency::Usual; 8]);
     }
 
     #[test]
