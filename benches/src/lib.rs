@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use harness::{
     act::Act,
     diagnose::{Loaded, load},
-    ports::{Effect, EnvironmentError, Host, Page, PortError, Reading, System, Write},
+    ports::{Effect, EnvironmentError, Host, Page, PortError, Reading, Routes, System, Write},
     topology::Role,
 };
 
@@ -108,6 +108,10 @@ impl Host for NullHost {
 
     fn system(&self, role: Role) -> Option<Arc<dyn System>> {
         (role == Role::Object).then(|| Arc::new(NullHost) as Arc<dyn System>)
+    }
+
+    fn routes(&self) -> Routes {
+        Routes::default()
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {

@@ -6,6 +6,7 @@
 //! The drill concludes nothing: verdicts are made from the journal.
 
 mod backups;
+mod inventory;
 mod load;
 mod quality;
 mod readback;
@@ -27,9 +28,10 @@ use crate::{
     act::{Act, Outcome},
     clock::Clock,
     corpus::Corpus,
-    journal::{Acted, Began, Ending, EventKind, Intent, Journal, Phase},
+    journal::{Acted, Began, Ending, EventKind, Intent, Journal, Phase, When},
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
+    scenario::WorldName,
     time::Dur,
 };
 
@@ -61,6 +63,7 @@ impl From<io::Error> for Break {
 #[derive(Clone, Debug)]
 struct Stage {
     plan: Arc<Plan>,
+    world: WorldName,
     host: Arc<dyn Host>,
     journal: Journal,
     clock: Clock,
@@ -83,6 +86,7 @@ pub async fn drill(
 ) -> io::Result<Ending> {
     let stage = Stage {
         plan: Arc::new(plan.clone()),
+        world: began.world,
         corpus: Arc::new(Corpus::of(&plan.scenario)),
         host,
         journal: journal.clone(),
@@ -138,6 +142,7 @@ impl Stage {
         let load = load::Load::start(self);
         let backups = backups::Backups::start(self);
         if self.settle(&mut watch).await? {
+            self.take_inventory(When::Before).await?;
             self.enter(Phase::Storm)?;
             self.storm(&mut watch).await?;
         } else {
@@ -153,7 +158,8 @@ impl Stage {
         let survivors = self.read_back(1).await?;
         self.read_copies().await?;
         self.enter(Phase::Quality)?;
-        self.quality_after(&ledgers, &survivors).await
+        self.quality_after(&ledgers, &survivors).await?;
+        self.take_inventory(When::After).await.map_err(Break::from)
     }
 
     /// Undo, and a second read-back if the drill was played to here.

@@ -3,7 +3,7 @@
 //! Every world, simulated or real, implements both and passes [`crate::contract`]. The ledger asks exactly one
 //! question of a failed write: could it have happened? [`PortError`] is that question's answer, and nothing else.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::{
     act::{Act, Outcome},
+    inventory::Inventory,
     topology::Role,
 };
 
@@ -64,6 +65,9 @@ pub struct Page {
     /// Ask for the next page after this key; `None` at the end.
     pub next: Option<u64>,
 }
+
+/// The fact of a recovery act that lists the items of an inventory which it changed on purpose, one a line.
+pub const EXPLAINED: &str = "inventory";
 
 /// What an act did, beside its outcome: numbers and names for the report, such as the engine that ran.
 #[derive(Clone, PartialEq, Debug)]
@@ -125,6 +129,9 @@ pub trait Host: Send + Sync + Debug {
         self.system(role)
     }
 
+    /// Where the router sends users and writers at this moment.
+    fn routes(&self) -> Routes;
+
     /// Ends and removes everything that the run started. May be called at any time, and more than once.
     async fn teardown(&self) -> Result<(), EnvironmentError>;
 
@@ -133,6 +140,16 @@ pub trait Host: Send + Sync + Debug {
     async fn unsafe_to_continue(&self) -> EnvironmentError {
         std::future::pending().await
     }
+}
+
+/// Where the router sends whom.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routes {
+    /// By role: the region of the newest writer, whose copy of a store counts where no service uses it.
+    pub homes: BTreeMap<Role, String>,
+    /// By service: the region that its users are sent to.
+    pub services: BTreeMap<String, String>,
 }
 
 /// One product, as its users reach it: through links and router. The caller sets time limits by dropping calls.
@@ -151,6 +168,12 @@ pub trait System: Send + Sync + Debug {
     async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
         let _ = (query, k);
         Err(PortError::Definite("this store cannot search".into()))
+    }
+
+    /// What the store consists of for its users, beside its records; `None` where nothing is that could be listed,
+    /// since no product plays the role.
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        Ok(None)
     }
 
     /// What a model answers to an input. Only workers can.

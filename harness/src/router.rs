@@ -14,6 +14,7 @@ use async_trait::async_trait;
 
 use crate::{
     act::Act,
+    inventory::Inventory,
     plan::Plan,
     ports::{Effect, Page, PortError, Reading, System, Write},
     scenario::Pattern,
@@ -126,6 +127,16 @@ impl Router {
                 routes.services.insert(service.clone(), to.clone());
             }
             _ => {}
+        }
+    }
+
+    /// Everything that is decided at this moment.
+    pub fn snapshot(&self) -> crate::ports::Routes {
+        let routes = self.routes();
+        let home = |role: &Role| Some((*role, (*self.able(&routes, *role).first()?).clone()));
+        crate::ports::Routes {
+            homes: routes.writers.keys().filter_map(home).collect(),
+            services: routes.services.clone(),
         }
     }
 
@@ -249,6 +260,10 @@ impl System for Routed {
 
     async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
         self.reader()?.search(query, k).await
+    }
+
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        self.reader()?.inventory().await
     }
 
     async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {

@@ -256,6 +256,10 @@ impl Host for DockerHost {
         self.systems.get()?.of_service(service, role)
     }
 
+    fn routes(&self) -> harness::ports::Routes {
+        self.router.snapshot()
+    }
+
     fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
         self.systems.get()?.in_region(region, role)
     }

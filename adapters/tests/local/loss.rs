@@ -107,6 +107,10 @@ impl Host for Witness {
         self.host.system_in(region, role)
     }
 
+    fn routes(&self) -> harness::ports::Routes {
+        self.host.routes()
+    }
+
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         let stored = self.stored().await;
         *self.at_the_end.lock().unwrap() = Some(stored);

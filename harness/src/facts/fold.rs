@@ -1,6 +1,6 @@
 //! The fold: what each event adds to the facts, and what can be said once all are there.
 
-use super::{EVIDENCE_MAX, Facts, Outage, ProbeRecord, StepFacts, StoreFacts};
+use super::{EVIDENCE_MAX, Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts};
 use crate::{
     journal::{Acted, Event, EventKind, Phase, Probed},
     ledger::Survivors,
@@ -77,6 +77,7 @@ impl Facts {
                 }
                 self.quality.insert(q.pass, (seq, *q));
             }
+            EventKind::Inventoried(listed) => self.inventories.push(Listed { seq, listed: *listed }),
             EventKind::Noted(note) => self.notes.push(note),
             // The first reason is the cause; what failed afterwards is told with it.
             EventKind::Aborted(why) => {

@@ -40,6 +40,9 @@ impl Facts {
             {
                 "more hits than answers"
             }
+            EventKind::Inventoried(listed) if !self.fits(listed) => {
+                "an inventory in another phase, or of nothing"
+            }
             EventKind::Ended(Ending::Complete) if !self.open.is_empty() => "an end with debts",
             EventKind::Ended(Ending::Complete) if !self.all_phases() => "an end without all phases",
             _ => return None,

@@ -196,6 +196,10 @@ impl Host for SimHost {
         Some(Arc::new(self.routed.get(&role)?.of_service(service)))
     }
 
+    fn routes(&self) -> crate::ports::Routes {
+        self.shared.router.snapshot()
+    }
+
     fn system_in(&self, region: &str, role: Role) -> Option<Arc<dyn System>> {
         self.routed.get(&role)?.in_region(region)
     }

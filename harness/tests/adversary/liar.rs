@@ -100,6 +100,9 @@ impl Host for Liar {
         let inner = self.inner.system(role)?;
         Some(Arc::new(LyingSystem { inner, shared: self.shared.clone() }))
     }
+    fn routes(&self) -> harness::ports::Routes {
+        self.inner.routes()
+    }
     async fn teardown(&self) -> Result<(), EnvironmentError> {
         self.shared.torn_down.fetch_add(1, SeqCst);
         self.inner.teardown().await
