@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use harness::{
     act::Act,
     diagnose::{Loaded, load},
-    ports::{Effect, EnvironmentError, Host, Page, PortError, Reading, System, Write},
+    ports::{Effect, EnvironmentError, Host, Page, PortError, Reading, Routes, System, Write},
     topology::Role,
 };
 
@@ -110,8 +110,8 @@ impl Host for NullHost {
         (role == Role::Object).then(|| Arc::new(NullHost) as Arc<dyn System>)
     }
 
-    fn routes(&self) -> harness::ports::Routes {
-        harness::ports::Routes::default()
+    fn routes(&self) -> Routes {
+        Routes::default()
     }
 
     async fn teardown(&self) -> Result<(), EnvironmentError> {

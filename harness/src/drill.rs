@@ -7,6 +7,7 @@
 //! The drill concludes nothing: verdicts are made from the journal.
 
 mod backups;
+mod inventory;
 mod load;
 mod pulse;
 mod quality;
@@ -30,9 +31,10 @@ use crate::{
     act::{Act, Outcome},
     clock::Clock,
     corpus::Corpus,
-    journal::{Acted, Began, Ending, EventKind, Intent, Journal, Phase},
+    journal::{Acted, Began, Ending, EventKind, Intent, Journal, Phase, When},
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
+    scenario::WorldName,
     time::Dur,
     urgency::{self, Urgency},
 };
@@ -65,6 +67,7 @@ impl From<io::Error> for Break {
 #[derive(Clone, Debug)]
 struct Stage {
     plan: Arc<Plan>,
+    world: WorldName,
     host: Arc<dyn Host>,
     journal: Journal,
     clock: Clock,
@@ -87,6 +90,7 @@ pub async fn drill(
 ) -> io::Result<Ending> {
     let stage = Stage {
         plan: Arc::new(plan.clone()),
+        world: began.world,
         corpus: Arc::new(Corpus::of(&plan.scenario)),
         host,
         journal: journal.clone(),
@@ -145,6 +149,7 @@ impl Stage {
         let load = load::Load::start(self, &watch.tell);
         let backups = backups::Backups::start(self);
         if self.settle(&mut watch).await? {
+            self.take_inventory(When::Before).await?;
             self.enter(Phase::Storm)?;
             self.storm(&mut watch).await?;
         } else {
@@ -165,6 +170,7 @@ impl Stage {
         self.read_copies().await?;
         self.enter(Phase::Quality)?;
         self.quality_after(3, &ledgers, &read).await?;
+        self.take_inventory(When::After).await?;
         self.enter(Phase::Restart)?;
         let again = self.restart(&copies, &ledgers, &read).await?;
         self.quality_after(4, &ledgers, &again).await?;

@@ -4,6 +4,7 @@
 //! memory. Everything that a finding or a report says is computed from here, and from nothing else.
 
 mod fold;
+mod inventory;
 mod oddity;
 mod outage;
 mod recount;
@@ -20,6 +21,7 @@ use crate::{
     topology::{NodeId, Role, State},
 };
 
+pub use inventory::Listed;
 pub use outage::{Outage, ProbeRecord, Window};
 pub use stores::{Copy, CopyFacts, Dangling, Readout};
 
@@ -51,6 +53,8 @@ pub struct Facts {
     pub best_before: f64,
     /// Each region's own copy of a store, where all are compared: the last attempt to read it.
     pub copies: Vec<Copy>,
+    /// What the copies of the stores consist of, in the order in which they were listed.
+    pub inventories: Vec<Listed>,
     /// What the acts that were seen to take effect left standing when the storm ended.
     pub state: State,
     /// What refers to something that is gone, where the stores concerned were read in full.
@@ -196,6 +200,7 @@ impl Facts {
             routes: None,
             best_before: 0.0,
             copies: Vec::new(),
+            inventories: Vec::new(),
             dangling: Vec::new(),
             stalls: Vec::new(),
             notes: Vec::new(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     act::{Act, Outcome},
+    inventory::Inventory,
     plan::StepKind,
     ports::{CountsAs, Routes},
     scenario::{Scenario, WorldName},
@@ -85,6 +86,8 @@ pub enum EventKind {
         /// It ran again.
         to_us: u64,
     },
+    /// What a copy of a store consists of, beside its records.
+    Inventoried(Box<Inventoried>),
     /// Something worth telling the reader: a node's address, a backup's name.
     Noted(String),
     /// The drill was given up.
@@ -341,6 +344,34 @@ pub struct Quality {
     pub answers: Vec<Vec<u64>>,
     /// Queries that got no answer; they count as no hit.
     pub failed: u32,
+}
+
+/// What one copy of a store consists of, as its users had it at that moment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventoried {
+    /// Before the faults, or after recovery.
+    pub when: When,
+    /// Which store.
+    pub store: Role,
+    /// Whose copy.
+    pub region: String,
+    /// What it consists of; absent if nobody could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Inventory>,
+    /// Why nobody could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<String>,
+}
+
+/// When something was listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// While all was well.
+    Before,
+    /// After recovery, before any undo.
+    After,
 }
 
 /// How a drill ended.

@@ -7,6 +7,7 @@
 mod conduct;
 mod data;
 mod durable;
+mod inventory;
 mod quality;
 mod rto;
 mod users;
@@ -76,6 +77,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     if facts.t0_us().is_some() {
         findings.extend(rto::findings(facts));
         findings.extend(data::findings(facts));
+        findings.extend(inventory::findings(facts));
         findings.extend(quality::findings(facts));
         findings.extend(users::findings(facts));
     }

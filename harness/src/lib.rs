@@ -17,6 +17,7 @@ pub mod diagnose;
 pub mod drill;
 pub mod facts;
 pub mod fault;
+pub mod inventory;
 pub mod job;
 pub mod journal;
 pub mod judge;

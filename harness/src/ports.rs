@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::{
     act::{Act, Outcome},
+    inventory::Inventory,
     topology::Role,
 };
 
@@ -64,6 +65,9 @@ pub struct Page {
     /// Ask for the next page after this key; `None` at the end.
     pub next: Option<u64>,
 }
+
+/// The fact of a recovery act that lists the items of an inventory which it changed on purpose, one a line.
+pub const EXPLAINED: &str = "inventory";
 
 /// What an act did, beside its outcome: numbers and names for the report, such as the engine that ran.
 #[derive(Clone, PartialEq, Debug)]
@@ -177,6 +181,12 @@ pub trait System: Send + Sync + Debug {
     /// the job. Only workers can.
     async fn resume_job(&self) -> Result<u64, PortError> {
         Err(PortError::Definite("this store keeps no job".into()))
+    }
+
+    /// What the store consists of for its users, beside its records; `None` where nothing is that could be listed,
+    /// since no product plays the role.
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        Ok(None)
     }
 
     /// What a model answers to an input. Only workers can.

@@ -253,11 +253,18 @@ impl Report {
             builds: builds::builds(facts),
             findings,
             timeline: timeline::timeline(facts),
-            notes: facts.notes.clone(),
+            notes: facts.notes.iter().cloned().chain(uncompared(facts)).collect(),
             events: facts.events,
             drawing: drawing::drawing(facts),
         }
     }
+}
+
+/// What was not looked at, in a world where it cannot be.
+fn uncompared(facts: &Facts) -> Option<String> {
+    let why = "this world models effects, never products: what the stores consist of beside their records (roles, views, \
+               buckets, indexes) was not compared";
+    (!facts.has_inventory()).then(|| why.to_owned())
 }
 
 /// What has to hold for each service, before anything was measured.

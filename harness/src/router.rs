@@ -14,6 +14,7 @@ use async_trait::async_trait;
 
 use crate::{
     act::Act,
+    inventory::Inventory,
     plan::Plan,
     ports::{Effect, Page, PortError, Reading, System, Write},
     scenario::Pattern,
@@ -259,6 +260,10 @@ impl System for Routed {
 
     async fn search(&self, query: &[f32], k: usize) -> Result<Vec<u64>, PortError> {
         self.reader()?.search(query, k).await
+    }
+
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        self.reader()?.inventory().await
     }
 
     async fn infer(&self, input: &[f32]) -> Result<Vec<f32>, PortError> {

@@ -9,6 +9,8 @@
 mod bounds;
 #[path = "adversary/forged.rs"]
 mod forged;
+#[path = "adversary/inventory.rs"]
+mod inventory;
 #[path = "adversary/liar.rs"]
 mod liar;
 #[path = "adversary/scenarios.rs"]

@@ -13,10 +13,14 @@ use zip::write::SimpleFileOptions;
 
 use crate::s3::Keys;
 
+/// The drill's user.
+pub(super) const USERS: &str = "users";
+/// The other region's replicator.
+pub(super) const REPLICATOR: &str = "replicator";
 /// What may be read by whoever may not write.
-const READER: &str = "gameday-reader";
+pub(super) const READER: &str = "gameday-reader";
 /// MinIO's own.
-const WRITER: &str = "readwrite";
+pub(super) const WRITER: &str = "readwrite";
 
 /// The drill's users and the other region's replicator.
 #[derive(Debug, Clone)]

@@ -14,7 +14,8 @@ use harness::ports::System;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::iam::People;
+use super::accounts::Accounts;
+use super::iam::{People, REPLICATOR, USERS};
 use super::mc::Mc;
 use super::milvus::ROOT;
 use super::shell::Inside;
@@ -55,6 +56,8 @@ pub(super) struct Minio {
     users: Keys,
     /// Its part in replication, if it has one.
     part: Option<Part>,
+    /// The way in, once its container runs.
+    inside: Arc<OnceLock<Inside>>,
     /// Past the link.
     endpoint: String,
     /// Past the link.
@@ -91,10 +94,10 @@ impl Minio {
         let (data, backups) = (bucket(BUCKET, &root)?, bucket(BACKUPS, &root)?);
         let milvus = bucket(MILVUS, &root)?;
         let ready = bucket(READY, &root)?.within(READY_LIMIT);
-        let users = if takes.is_some() { keys("users") } else { root.clone() };
+        let users = if takes.is_some() { keys(USERS) } else { root.clone() };
         let tried = bucket(READY, &users)?.within(READY_LIMIT);
         let part = takes.map(|takes| Part {
-            replicator: keys("replicator"),
+            replicator: keys(REPLICATOR),
             takes: AtomicBool::new(takes),
             inside: OnceLock::new(),
             tried,
@@ -104,6 +107,7 @@ impl Minio {
             keys: root,
             users,
             part,
+            inside: Arc::default(),
             endpoint,
             data,
             backups,
@@ -173,9 +177,10 @@ impl Minio {
             bucket.create_bucket().await.map_err(|e| e.to_string())?;
         }
         self.furnished.send_replace(true);
-        let Some(part) = &self.part else { return Ok(()) };
+        // Not by the first checkpoint: buckets are the same from the first moment to the last.
         let checkpoints = S3::new(&self.endpoint, CHECKPOINTS, &self.keys).map_err(|e| e.to_string())?;
         checkpoints.create_bucket().await.map_err(|e| e.to_string())?;
+        let Some(part) = &self.part else { return Ok(()) };
         self.mc()?.keep_versions(&REPLICATED).await?;
         self.allow(part.takes.load(Ordering::Relaxed)).await.map(drop)
     }
@@ -188,6 +193,7 @@ impl Minio {
 
     /// The way in, once its container runs.
     pub(super) fn enter(&self, inside: Inside) {
+        self.inside.get_or_init(|| inside.clone());
         if let Some(Part { replicator, inside: door, .. }) = &self.part {
             let people = People { users: self.users.clone(), replicator: replicator.clone() };
             door.get_or_init(|| Mc { inside, people });
@@ -256,6 +262,7 @@ impl Minio {
     /// The store as its users reach it, at the far end of a link.
     pub(super) fn system(&self, link: SocketAddr, corpus: Arc<Corpus>) -> Result<Arc<dyn System>, S3Error> {
         let s3 = S3::new(&format!("http://{link}"), BUCKET, &self.users)?;
-        Ok(Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus)))
+        let accounts = Arc::new(Accounts { inside: self.inside.clone() });
+        Ok(Arc::new(ObjectSystem::new(s3.within(USERS_LIMIT), corpus).administered(accounts)))
     }
 }

@@ -18,6 +18,7 @@
 //! | `minio` | role `object` |
 //! | `postgres` | role `feature` |
 //! | `feature_moment` | a PostgreSQL back at a point in time |
+//! | `accounts` | the users of a MinIO, as its administration tells them |
 //! | `mc` | what MinIO is told that S3 has no words for |
 //! | `iam` | who may do what in a MinIO |
 //! | `bridge` | a link between regions, in a container of its own |
@@ -35,6 +36,7 @@
 //! | `sweep` | finding and removing what a run left behind |
 //! | `well` | whether the engine is still there and has room |
 
+mod accounts;
 mod bridge;
 mod container;
 mod disk;

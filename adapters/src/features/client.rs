@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use harness::inventory::Inventory;
+
 use super::item::{Item, Key, Stored, Table};
 use super::replace::{Replaced, Rules};
 use super::wire::{Applied, Changes, Request, Response, Rows, Status, Strike, Struck};
@@ -81,6 +83,10 @@ questions! {
     catalogue() -> Vec<Stored> { Request::Catalogue => Response::Catalogue(records) => records }
     /// Keys that were written and are not there, not even as a deletion.
     missing() -> Vec<Key> { Request::Missing => Response::Missing(keys) => keys }
+    /// What the store consists of beside its rows.
+    inventory() -> Inventory { Request::Inventory => Response::Inventory(all) => all }
+    /// What is stored and has no key, by name.
+    strangers() -> Vec<String> { Request::Strangers => Response::Strangers(names) => names }
     /// The newest state of keys that changed after `since`.
     changes(since: u64, limit: u32) -> Changes {
         Request::Changes { since, limit } => Response::Changes(changes) => changes

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use harness::inventory::Inventory;
 
 use super::client::{CallError, Client};
 use super::item::{Item, Key, Stored};
@@ -29,6 +30,12 @@ pub trait Holder: Send + Sync + Debug {
 
     /// Keys that were written and are not there, not even as a deletion.
     async fn missing(&self) -> Result<Vec<Key>, CallError>;
+
+    /// What is stored and has no key, by name: users never ask for it.
+    async fn strangers(&self) -> Result<Vec<String>, CallError>;
+
+    /// What the product consists of for its users, beside rows and catalogue.
+    async fn inventory(&self) -> Result<Inventory, CallError>;
 
     /// Stores states, each if it is newer than what is there. They are durable then.
     async fn put(&self, items: Vec<Item>) -> Result<(), CallError>;
@@ -70,6 +77,14 @@ impl Holder for Client {
 
     async fn missing(&self) -> Result<Vec<Key>, CallError> {
         Client::missing(self).await
+    }
+
+    async fn strangers(&self) -> Result<Vec<String>, CallError> {
+        Client::strangers(self).await
+    }
+
+    async fn inventory(&self) -> Result<Inventory, CallError> {
+        Client::inventory(self).await
     }
 
     async fn put(&self, items: Vec<Item>) -> Result<(), CallError> {

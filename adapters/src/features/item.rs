@@ -14,6 +14,20 @@ pub type Digest = [u8; 32];
 const NAME_MAX: usize = 512;
 const BODY_MAX: usize = 64 << 10;
 
+/// What stands for a value in a database that no write can have stored there, such as a NULL or a text where a number
+/// belongs. Whatever shows one of these equals no write's state, and so is seen to be altered, instead of hiding all
+/// that is read with it.
+pub(crate) struct Misfit;
+
+impl Misfit {
+    /// For a write number or a key.
+    pub(crate) const NUMBER: u64 = u64::MAX;
+    /// For a time.
+    pub(crate) const TIME: i64 = i64::MIN;
+    /// For the value of a feature.
+    pub(crate) const VALUE: f64 = f64::MAX;
+}
+
 /// One table of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,6 +9,7 @@
 //! | `wire`, `server`, `client` | what is asked and answered, by `rpc` |
 //! | `holder` | what users and operators need of whatever product holds the features |
 //! | `system` | the store as a drill's users reach it |
+//! | `inventory` | what the store consists of beside its rows, and strangers |
 //! | `intruder` | damage by direct SQL, past digests and log |
 //! | `backup` | backups in an object store, and restores from them |
 //! | `replace` | the node's side of a restore |
@@ -38,6 +39,7 @@ mod drift;
 mod flaws;
 mod holder;
 mod intruder;
+mod inventory;
 mod item;
 mod query;
 mod replace;
@@ -54,6 +56,8 @@ pub use audit::{Audit, AuditError, audit};
 pub use client::{CallError, Client};
 pub use flaws::Flaw;
 pub use holder::{Holder, Operated};
+#[cfg(feature = "docker")]
+pub(crate) use item::Misfit;
 pub use item::{Digest, Item, Key, Record, Row, Stored, Table};
 #[cfg(feature = "docker")]
 pub(crate) use replace::{Own, Staging};

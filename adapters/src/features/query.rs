@@ -1,9 +1,10 @@
 //! What is asked of the database, in SQL.
 
 use harness::corpus::FEATURES;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::item::{Digest, Item, Key, Record, Row, Stored, Table};
+use super::item::{Digest, Item, Key, Misfit, Record, Row, Stored, Table};
 use super::schema::VALUES;
 use super::wire::Point;
 
@@ -97,9 +98,9 @@ pub(super) fn missing_keys(db: &Connection) -> rusqlite::Result<Vec<(Key, u64)>>
         let mut gone = db.prepare_cached(&format!(
             "SELECT id, ver FROM changes WHERE tab = '{name}' AND id NOT IN (SELECT +{id} FROM {name}) ORDER BY id"
         ))?;
-        for key in gone.query_map([], |row| Ok((key_of(name, row.get_ref(0)?)?, unsigned(row.get(1)?)?)))? {
+        for key in gone.query_map([], |row| Ok((key_of(name, row.get_ref(0)?), number(row.get_ref(1)?))))? {
             let (key, ver) = key?;
-            keys.extend(key.map(|key| (key, ver)));
+            keys.extend(key.map(|key| (key, ver.unwrap_or(Misfit::NUMBER))));
         }
     }
     Ok(keys)
@@ -113,48 +114,65 @@ fn record_query(table: Table, rest: &str) -> String {
     )
 }
 
-pub(super) fn key_of(table: &str, id: rusqlite::types::ValueRef<'_>) -> rusqlite::Result<Option<Key>> {
+/// The key that an entry of the log names, if it names one: strangers are told by `inventory`.
+pub(super) fn key_of(table: &str, id: ValueRef<'_>) -> Option<Key> {
     if table == ROWS {
-        return Ok(Some(Key::Row(unsigned(id.as_i64()?)?)));
+        return number(id).map(Key::Row);
     }
     let table = Table::ALL.into_iter().find(|t| t.sql() == table);
-    Ok(table.zip(Some(id.as_str()?)).map(|(table, name)| Key::Record(table, name.to_owned())))
+    table.zip(id.as_str().ok()).map(|(table, name)| Key::Record(table, name.to_owned()))
+}
+
+/// A number that is never negative, if it is one.
+fn number(value: ValueRef<'_>) -> Option<u64> {
+    value.as_i64().ok().and_then(|number| u64::try_from(number).ok())
+}
+
+/// A value that should be a text, as a reader would write it.
+pub(super) fn plain(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Blob(bytes) => format!("(bytes) {}", String::from_utf8_lossy(bytes)),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => format!("(number) {number}"),
+        ValueRef::Null => "(nothing)".into(),
+    }
 }
 
 fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    let mut values = [0.0; FEATURES];
-    let mut there = true;
+    let mut values = [Misfit::VALUE; FEATURES];
+    let mut there = false;
     for (at, value) in values.iter_mut().enumerate() {
-        match row.get::<_, Option<f64>>(4 + at)? {
-            Some(found) => *value = found,
-            None => there = false,
-        }
+        let found = row.get_ref(4 + at)?;
+        // Only a row without any value is a deletion.
+        there |= found != ValueRef::Null;
+        *value = match found {
+            ValueRef::Real(found) => found,
+            ValueRef::Integer(found) => found as f64,
+            _ => Misfit::VALUE,
+        };
     }
     let item = Item::Row(Row {
-        key: unsigned(row.get(0)?)?,
-        ver: unsigned(row.get(1)?)?,
-        event_us: row.get(2)?,
+        key: number(row.get_ref(0)?).unwrap_or(Misfit::NUMBER),
+        ver: number(row.get_ref(1)?).unwrap_or(Misfit::NUMBER),
+        event_us: row.get_ref(2)?.as_i64().unwrap_or(Misfit::TIME),
         values: there.then_some(values),
     });
-    Ok(Stored { item, digest: digest(row)?, logged: logged(row.get(4 + FEATURES)?)? })
+    Ok(Stored { item, digest: digest(row)?, logged: number(row.get_ref(4 + FEATURES)?) })
 }
 
 fn stored_record(table: Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     let item = Item::Record(Record {
         table,
-        name: row.get(0)?,
-        ver: unsigned(row.get(1)?)?,
-        event_us: row.get(2)?,
-        body: row.get(4)?,
+        name: plain(row.get_ref(0)?),
+        ver: number(row.get_ref(1)?).unwrap_or(Misfit::NUMBER),
+        event_us: row.get_ref(2)?.as_i64().unwrap_or(Misfit::TIME),
+        body: Some(row.get_ref(4)?).filter(|body| *body != ValueRef::Null).map(plain),
     });
-    Ok(Stored { item, digest: digest(row)?, logged: logged(row.get(5)?)? })
+    Ok(Stored { item, digest: digest(row)?, logged: number(row.get_ref(5)?) })
 }
 
 /// A digest of another length is none that a write made.
 fn digest(row: &rusqlite::Row<'_>) -> rusqlite::Result<Digest> {
-    Ok(row.get_ref(3)?.as_blob()?.try_into().unwrap_or_default())
-}
-
-fn logged(ver: Option<i64>) -> rusqlite::Result<Option<u64>> {
-    ver.map(unsigned).transpose()
+    Ok(row.get_ref(3)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
 }

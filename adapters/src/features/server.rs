@@ -169,6 +169,8 @@ fn answer_read(store: &Store, request: Request) -> Result<Response, StoreError> 
         Request::Rows { from, to, limit } => Response::Rows(store.rows(from, to, limit as usize)?),
         Request::Catalogue => Response::Catalogue(store.catalogue()?),
         Request::Missing => Response::Missing(store.missing()?),
+        Request::Inventory => Response::Inventory(store.inventory()?),
+        Request::Strangers => Response::Strangers(store.strangers()?),
         Request::Changes { since, limit } => Response::Changes(store.changes(since, limit as usize)?),
         _ => {
             return Err(StoreError::Refused("not a question".into()));

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use harness::inventory::Inventory;
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commit::{Job, commit_all};
+use super::inventory;
 use super::item::{Item, Key, Stored, Table};
 use super::query::{ROWS, get, key_of, last_lsn, missing_keys, point, records, rows_between, unsigned};
 use super::schema;
@@ -188,6 +190,22 @@ impl Store {
         Ok(missing.into_iter().map(|(key, _)| key).collect())
     }
 
+    /// What the store consists of beside its rows.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn inventory(&self) -> Result<Inventory, StoreError> {
+        self.core.read(inventory::inventory)
+    }
+
+    /// What is stored and has no key, by name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn strangers(&self) -> Result<Vec<String>, StoreError> {
+        self.core.read(|db| inventory::strangers(db, inventory::STRANGERS_MAX))
+    }
+
     /// The newest state of keys that changed after `since`, oldest change first. What does not verify is left out:
     /// no write made it what it is now.
     ///
@@ -202,7 +220,10 @@ impl Store {
             let asked = i64::try_from(limit + 1).unwrap_or(i64::MAX);
             let since = i64::try_from(since).unwrap_or(i64::MAX);
             let listed = listed.query_map(params![since, asked], |row| {
-                Ok((unsigned(row.get(0)?)?, key_of(row.get_ref(1)?.as_str()?, row.get_ref(2)?)?))
+                Ok((
+                    unsigned(row.get(0)?)?,
+                    key_of(row.get_ref(1)?.as_str().unwrap_or_default(), row.get_ref(2)?),
+                ))
             })?;
             let (mut items, mut upto, mut more, mut bytes) = (Vec::new(), None, false, 0);
             for (seen, change) in listed.enumerate() {

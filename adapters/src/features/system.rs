@@ -2,13 +2,14 @@
 //!
 //! Keys `0..entities` are entities, `entities..entities + catalogue` records of the catalogue, all others entities
 //! again. What is there and has no key of its own (a role that nobody granted, a row under a key of the catalogue)
-//! is listed under keys from [`STRANGE`] on. A value counts as that of a write only if all of it is that write's; the
+//! is listed under keys from [`STRANGE`] on, and so is what no key can name at all. A value counts as that of a write only if all of it is that write's; the
 //! number stored beside it is a hint where to look, never proof.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness::corpus::{CatalogueRecord, Corpus};
+use harness::inventory::Inventory;
 use harness::ports::{Page, PortError, Reading, System, Write};
 
 use super::client::{CallError, Client};
@@ -66,12 +67,13 @@ impl<H: Holder> FeatureSystem<H> {
 
     fn reading(&self, key: u64, stored: &Stored) -> Option<Reading> {
         if stored.item.deleted() {
-            return None;
+            // A deletion that no write made is a stranger like any other.
+            return (!stored.verifies()).then_some(Reading::Corrupt);
         }
         let (ver, delete) = (stored.item.ver(), false);
         let wanted = self.item(Write { key, ver, delete });
         // Digests cover every bit of both.
-        let same = stored.item.digest() == wanted.digest();
+        let same = stored.item.digest() == wanted.digest() && stored.digest == wanted.digest();
         Some(if same { Reading::Ver(ver) } else { Reading::Corrupt })
     }
 
@@ -81,7 +83,7 @@ impl<H: Holder> FeatureSystem<H> {
         let mut last = None;
         for stored in &found {
             let Item::Row(row) = &stored.item else { return Err(confused()) };
-            if row.key < from || row.key > to || last.is_some_and(|last| row.key <= last) {
+            if row.key < from || row.key > to || last.is_some_and(|last| row.key < last) {
                 return Err(PortError::Indefinite(format!("key {} is out of order in a page", row.key)));
             }
             last = Some(row.key);
@@ -96,7 +98,7 @@ impl<H: Holder> FeatureSystem<H> {
         let found = self.holder.catalogue().await.map_err(port)?;
         let mut known = Vec::new();
         let mut strange = 0;
-        for stored in found.iter().filter(|stored| !stored.item.deleted()) {
+        for stored in found.iter().filter(|stored| !stored.item.deleted() || !stored.verifies()) {
             let Item::Record(record) = &stored.item else { return Err(confused()) };
             let place = self.catalogue.iter().position(|k| names(k, record));
             match place {
@@ -120,7 +122,7 @@ impl<H: Holder> FeatureSystem<H> {
         }
         for (from, to) in ranges {
             let (found, _) = self.holder.page(from, to, STRANGE_MAX).await.map_err(port)?;
-            count += found.iter().filter(|stored| !stored.item.deleted()).count() as u64;
+            count += found.iter().filter(|s| !s.item.deleted() || !s.verifies()).count() as u64;
         }
         Ok(count)
     }
@@ -181,10 +183,15 @@ impl<H: Holder> System for FeatureSystem<H> {
             }
             return Ok(page);
         }
-        let strange = self.records().await?.1 + self.strange_rows().await?;
+        let nameless = self.holder.strangers().await.map_err(port)?.len() as u64;
+        let strange = self.records().await?.1 + self.strange_rows().await? + nameless;
         let end = STRANGE.saturating_add(strange);
         page.items = (from..end).take(limit as usize).map(|key| (key, Reading::Corrupt)).collect();
         page.next = page.items.last().map(|(key, _)| *key).filter(|last| last + 1 < end);
         Ok(page)
+    }
+
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        self.holder.inventory().await.map(Some).map_err(port)
     }
 }

@@ -1,5 +1,6 @@
 //! What travels between client and node, by `rpc`.
 
+use harness::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, Key, Stored, Table};
@@ -100,6 +101,8 @@ pub(super) enum Request {
     Rows { from: u64, to: u64, limit: u32 },
     Catalogue,
     Missing,
+    Inventory,
+    Strangers,
     Changes { since: u64, limit: u32 },
     Strike { strike: Strike, seed: u64 },
     Begin,
@@ -116,6 +119,8 @@ pub(super) enum Response {
     Rows(Rows),
     Catalogue(Vec<Stored>),
     Missing(Vec<Key>),
+    Inventory(Inventory),
+    Strangers(Vec<String>),
     Changes(Changes),
     Struck(Struck),
     Begun(u64),

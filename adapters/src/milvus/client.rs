@@ -24,6 +24,8 @@ use super::error::{MilvusError, check};
 
 /// Larger than any page that is asked for.
 const ANSWER_MAX: usize = 256 << 20;
+/// Negative keys that are listed; more would say nothing new.
+const STRANGERS_MAX: usize = 10_000;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How often a connection is felt, and how long it may be silent then.
@@ -132,6 +134,15 @@ impl Client {
         let mut rows = self.rows(format!("{KEY} > {above}"), Some(limit)).await?;
         rows.sort_by_key(|row| row.key);
         Ok(rows)
+    }
+
+    /// Keys that are negative, as many as one answer has room for. No page of keys from 0 on would show them.
+    pub async fn strangers(&self) -> Result<Vec<i64>, MilvusError> {
+        let fields = self.query(format!("{KEY} < 0"), vec![KEY.into()], Some(STRANGERS_MAX)).await?;
+        let mut keys =
+            fields.iter().find(|field| field.field_name == KEY).and_then(longs).unwrap_or_default().to_vec();
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// How many rows there are.
@@ -312,7 +323,9 @@ pub(super) fn rows(fields: &[FieldData]) -> Result<Vec<Row>, MilvusError> {
         .zip(vers)
         .zip(floats.chunks_exact(dim))
         .map(|((key, ver), vector)| {
-            Ok(Row { key: unsigned(*key)?, ver: unsigned(*ver)?, vector: vector.to_vec() })
+            // A number that no write has belongs to a value that no write had.
+            let ver = u64::try_from(*ver).unwrap_or(u64::MAX);
+            Ok(Row { key: unsigned(*key)?, ver, vector: vector.to_vec() })
         })
         .collect()
 }

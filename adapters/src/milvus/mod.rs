@@ -11,6 +11,7 @@
 //! - `client` asks once and says whether a failed write could have happened; `system` is the door for the harness;
 //! - `admin` asks the server who it is, and drops collections;
 //! - `scan` looks at everything that a collection holds, for backups;
+//! - `inventory` lists what it consists of beside rows;
 //! - `follow` lets a collection follow another one;
 //! - `operate` creates, flushes, loads and rebuilds; `objects` digests, damages and restores what lies in the store;
 //! - `config` writes `milvus.yaml` and says how the server is started, in a container or not.
@@ -20,6 +21,7 @@ mod client;
 mod config;
 mod error;
 mod follow;
+mod inventory;
 mod objects;
 mod operate;
 mod scan;

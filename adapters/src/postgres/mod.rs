@@ -8,6 +8,7 @@
 //! | `schema` | the tables, and views after Feast and MLflow |
 //! | `rows` | what users and audits ask, in SQL ([`crate::features::Holder`]) |
 //! | `replace` | restores ([`crate::features::Operated`]) |
+//! | `inventory` | what a server consists of beside its rows |
 //! | `intruder` | damage by direct SQL, past digests and log |
 //! | `settings` | configuration and commands, as pure functions |
 //! | `shell` | the seam through which commands run inside a node |
@@ -34,6 +35,7 @@ mod database;
 mod failover;
 mod health;
 mod intruder;
+mod inventory;
 mod login;
 mod node;
 mod outcome;

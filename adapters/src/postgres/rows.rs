@@ -2,16 +2,21 @@
 
 use async_trait::async_trait;
 use harness::corpus::FEATURES;
+use harness::inventory::Inventory;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row as SqlRow};
 
 use super::database::{Database, column};
+use super::inventory;
 use super::schema::{ROWS, VALUES};
 use super::settings::{OPERATOR, ROLES};
-use crate::features::{CallError, Holder, Item, Key, Record, Row, Stored, Table};
+use crate::features::{CallError, Holder, Item, Key, Misfit, Record, Row, Stored, Table};
 
 /// Records of one table that are told; an intruder could add any number.
 const CATALOGUE_MAX: i64 = 20_000;
+
+/// Strangers that are listed; more would say nothing new.
+const STRANGERS_MAX: usize = 10_000;
 
 /// Before the name of a role of the server that nobody granted.
 pub(super) const SERVER_ROLE: &str = "pg_roles/";
@@ -91,7 +96,8 @@ pub(super) fn record_query(table: Table, rest: &str) -> String {
 
 /// Keys in the log that their table has not, with the number of their newest write.
 pub(super) fn missing_query(table: &str) -> String {
-    let (id, order) = if table == ROWS { ("entity_key::text", "c.id::bigint") } else { ("name", "c.id") };
+    let (id, order) =
+        if table == ROWS { ("entity_key::text", "length(c.id), c.id") } else { ("name", "c.id") };
     format!(
         "SELECT c.id, c.ver FROM changes c WHERE tab = '{table}'
          AND NOT EXISTS (SELECT FROM {table} r WHERE r.{id} = c.id) ORDER BY {order}"
@@ -108,27 +114,59 @@ pub(super) fn server_roles_query() -> String {
     )
 }
 
+/// What is stored and has no key, each by a name; nobody who asks by keys ever sees it.
+pub(super) fn strangers_query() -> String {
+    let tables: Vec<String> = Table::ALL.iter().map(|table| format!("'{}'", table.sql())).collect();
+    let mut parts = vec![
+        format!(
+            "SELECT 'stranger ' || coalesce(entity_key::text, 'without a key') || ' in {ROWS}' AS stranger
+             FROM public.{ROWS} WHERE entity_key IS NULL OR entity_key < 0"
+        ),
+        format!(
+            "SELECT 'stranger ' || coalesce(id, 'without a key') || ' in changes' FROM public.changes
+             WHERE tab IS NULL OR id IS NULL OR NOT (tab IN ({}) OR (tab = '{ROWS}' AND id ~ '^[0-9]{{1,19}}$'))",
+            tables.join(", ")
+        ),
+        "SELECT 'stranger ' || coalesce(id::text, 'without a key') || ' in heartbeat' FROM public.heartbeat
+         WHERE id IS DISTINCT FROM 1"
+            .to_owned(),
+    ];
+    for table in Table::ALL.map(Table::sql) {
+        parts.push(format!(
+            "SELECT 'stranger without a name in {table}' FROM public.{table} WHERE name IS NULL OR name = ''"
+        ));
+    }
+    parts.join(" UNION ALL ")
+}
+
+/// A number, or what stands for one that no write stores.
 fn unsigned(row: &SqlRow, at: usize) -> Result<u64, CallError> {
-    let number: i64 = column(row, at)?;
-    u64::try_from(number).map_err(|_| CallError::Indefinite(format!("{number} is no number of a store")))
+    let number: Option<i64> = column(row, at)?;
+    Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(Misfit::NUMBER))
 }
 
 fn head(row: &SqlRow) -> Result<(u64, i64, [u8; 32], Option<u64>), CallError> {
-    let digest: &[u8] = column(row, 3)?;
+    let digest: Option<&[u8]> = column(row, 3)?;
+    let event_us: Option<i64> = column(row, 2)?;
     let logged: Option<i64> = column(row, 4)?;
     // A digest of another length is none that a write made.
-    let digest = digest.try_into().unwrap_or_default();
-    Ok((unsigned(row, 1)?, column(row, 2)?, digest, logged.and_then(|ver| u64::try_from(ver).ok())))
+    let digest = digest.and_then(|digest| digest.try_into().ok()).unwrap_or_default();
+    Ok((
+        unsigned(row, 1)?,
+        event_us.unwrap_or(Misfit::TIME),
+        digest,
+        logged.and_then(|ver| u64::try_from(ver).ok()),
+    ))
 }
 
 pub(super) fn stored_row(row: &SqlRow) -> Result<Stored, CallError> {
     let (ver, event_us, digest, logged) = head(row)?;
-    let mut values = [0.0; FEATURES];
-    let mut there = true;
+    let mut values = [Misfit::VALUE; FEATURES];
+    let mut there = false;
     for (at, value) in values.iter_mut().enumerate() {
-        match column::<Option<f64>>(row, 5 + at)? {
-            Some(found) => *value = found,
-            None => there = false,
+        // Only a row without any value is a deletion.
+        if let Some(found) = column::<Option<f64>>(row, 5 + at)? {
+            (*value, there) = (found, true);
         }
     }
     let row = Row { key: unsigned(row, 0)?, ver, event_us, values: there.then_some(values) };
@@ -137,7 +175,8 @@ pub(super) fn stored_row(row: &SqlRow) -> Result<Stored, CallError> {
 
 pub(super) fn stored_record(table: Table, row: &SqlRow) -> Result<Stored, CallError> {
     let (ver, event_us, digest, logged) = head(row)?;
-    let record = Record { table, name: column(row, 0)?, ver, event_us, body: column(row, 5)? };
+    let name: Option<String> = column(row, 0)?;
+    let record = Record { table, name: name.unwrap_or_default(), ver, event_us, body: column(row, 5)? };
     Ok(Stored { item: Item::Record(record), digest, logged })
 }
 
@@ -155,7 +194,8 @@ pub(super) fn server_role(row: &SqlRow) -> Result<Stored, CallError> {
 }
 
 pub(super) fn missing_key(table: &str, row: &SqlRow) -> Result<Option<(Key, u64)>, CallError> {
-    let id: String = column(row, 0)?;
+    let id: Option<String> = column(row, 0)?;
+    let id = id.unwrap_or_default();
     let key = match Table::ALL.into_iter().find(|known| known.sql() == table) {
         Some(table) => Some(Key::Record(table, id)),
         None => id.parse().ok().map(Key::Row),
@@ -235,6 +275,18 @@ impl Holder for Database {
         }
         held.release();
         Ok(keys)
+    }
+
+    async fn strangers(&self) -> Result<Vec<String>, CallError> {
+        let held = self.hold().await?;
+        let sql = format!("{} LIMIT {STRANGERS_MAX}", strangers_query());
+        let found = held.ask(held.client().query_typed(&sql, &[])).await?;
+        held.release();
+        found.iter().map(|row| column(row, 0)).collect()
+    }
+
+    async fn inventory(&self) -> Result<Inventory, CallError> {
+        inventory::inventory(self).await
     }
 
     async fn put(&self, items: Vec<Item>) -> Result<(), CallError> {

@@ -21,6 +21,8 @@ use super::{Keys, S3Error};
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 /// An answer about an error, or a page of a listing, is never larger.
 const XML_LIMIT: u64 = 16 << 20;
+/// A path segment that leads nowhere: the address of no bucket is that of the server.
+const SERVER: &str = ".";
 /// Keys asked for in a page.
 const PAGE: usize = 1000;
 
@@ -85,6 +87,11 @@ impl S3 {
             limit: Duration::from_secs(10),
             max_object: 64 << 20,
         })
+    }
+
+    /// The bucket.
+    pub(super) fn name(&self) -> &str {
+        self.bucket.name()
     }
 
     /// The same client with another limit for a whole call, from connecting to the last byte.
@@ -217,6 +224,53 @@ impl S3 {
         .await
     }
 
+    /// The buckets of the server that this user may see.
+    pub(super) async fn buckets(&self) -> Result<Vec<String>, S3Error> {
+        let op = "list buckets";
+        let url = self.address(SERVER, None)?;
+        self.call(op, async {
+            let answer = self.send(op, Method::GET, url, Bytes::new()).await?;
+            if answer.status() != StatusCode::OK {
+                return Err(self.refusal(op, answer).await);
+            }
+            let body = self.body(op, answer, XML_LIMIT).await?;
+            bucket_names(&body).ok_or_else(|| S3Error::Protocol { op, why: "no list of buckets".to_owned() })
+        })
+        .await
+    }
+
+    /// What the server says of one setting of a bucket, such as `policy`; `None` if it has none, or none of that kind
+    /// can be made here.
+    pub(super) async fn setting(&self, bucket: &str, what: &'static str) -> Result<Option<Bytes>, S3Error> {
+        let op = "get a bucket's setting";
+        let url = self.address(bucket, Some(what))?;
+        self.call(op, async {
+            let answer = self.send(op, Method::GET, url, Bytes::new()).await?;
+            if answer.status() == StatusCode::OK {
+                return self.body(op, answer, XML_LIMIT).await.map(Some);
+            }
+            match self.refusal(op, answer).await {
+                S3Error::Refused { code, .. } | S3Error::Server { code, .. } if lacks(&code) => Ok(None),
+                other => Err(other),
+            }
+        })
+        .await
+    }
+
+    /// The signed address of a bucket, or of a setting of it; of the server itself, if the name is [`SERVER`].
+    fn address(&self, bucket: &str, what: Option<&'static str>) -> Result<Url, S3Error> {
+        let mut endpoint = self.bucket.base_url().clone();
+        endpoint.set_path("/");
+        let region = self.bucket.region().to_owned();
+        let bucket = Bucket::new(endpoint, UrlStyle::Path, bucket.to_owned(), region)
+            .map_err(|e| S3Error::Config(format!("bucket {bucket:?}: {e}")))?;
+        let mut action = bucket.get_object(Some(&self.credentials), "");
+        if let Some(what) = what {
+            action.query_mut().insert(what, "");
+        }
+        Ok(action.sign(SIGNED_FOR))
+    }
+
     /// Every object whose key begins with `prefix`; an error if there are more than `most`.
     pub async fn list_all(&self, prefix: &str, most: usize) -> Result<Vec<Listed>, S3Error> {
         let mut all: Vec<Listed> = Vec::new();
@@ -317,6 +371,27 @@ fn error_code(body: &[u8]) -> Option<String> {
     plausible.then(|| code.to_owned())
 }
 
+/// Codes by which a server says that a bucket has no such setting, or that it knows none.
+fn lacks(code: &str) -> bool {
+    code == "NotImplemented"
+        || code == "MethodNotAllowed"
+        || code.starts_with("NoSuch") && code != "NoSuchBucket"
+        || code.ends_with("NotFoundError")
+}
+
+/// The names in a list of buckets; nothing if it is none.
+fn bucket_names(body: &[u8]) -> Option<Vec<String>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, list) = text.split_once("<ListAllMyBucketsResult")?;
+    let name = |bucket: &str| {
+        let (_, rest) = bucket.split_once("<Name>")?;
+        let (name, _) = rest.split_once("</Name>")?;
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+        (!name.is_empty() && name.len() <= 255 && name.bytes().all(fits)).then(|| name.to_owned())
+    };
+    list.split("<Bucket>").skip(1).map(name).collect()
+}
+
 /// Reads a page and holds it to what was asked, so that walking the pages always ends.
 fn page(op: &'static str, body: &[u8], prefix: &str, after: Option<&str>) -> Result<Page, S3Error> {
     let wrong = |why: String| S3Error::Protocol { op, why };
@@ -362,6 +437,21 @@ mod tests {
     }
 
     #[test]
+    fn buckets_are_told_by_their_names_or_not_at_all() {
+        let list = |inside: &str| {
+            format!("<?xml version=\"1.0\"?><ListAllMyBucketsResult><Buckets>{inside}</Buckets>")
+        };
+        let names = |inside: &str| bucket_names(list(inside).as_bytes());
+        let two =
+            "<Bucket><Name>a-b</Name></Bucket><Bucket><CreationDate>x</CreationDate><Name>c</Name></Bucket>";
+        assert_eq!(names(two), Some(vec!["a-b".into(), "c".into()]));
+        assert_eq!(names(""), Some(Vec::new()));
+        assert_eq!(names("<Bucket></Bucket>"), None);
+        assert_eq!(names("<Bucket><Name>&lt;</Name></Bucket>"), None);
+        assert_eq!(bucket_names(b"<html>"), None);
+    }
+
+    #[test]
     fn a_listing_that_goes_backwards_is_refused() {
         assert_eq!(page("list", listing(&["a", "b"]).as_bytes(), "", None).unwrap().objects.len(), 2);
         for (keys, prefix, after) in
@@ -377,6 +467,7 @@ mod tests {
         fn garbage_listings_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..512)) {
             let _ = page("list", &noise, "", None);
             let _ = error_code(&noise);
+            let _ = bucket_names(&noise);
         }
 
         #[test]

@@ -9,6 +9,7 @@ mod changelog;
 mod client;
 mod durable;
 mod error;
+mod inventory;
 #[cfg(test)]
 mod kill_tests;
 mod places;
@@ -31,7 +32,7 @@ mod tests;
 pub use client::{Head, Listed, Page, S3};
 pub use error::S3Error;
 pub use server::{Server, ServerConfig, ServerError, serve};
-pub use system::ObjectSystem;
+pub use system::{Administration, ObjectSystem};
 pub(crate) use system::{key_of, name as name_of};
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! An object store as its users reach it: the door [`System`] in front of an [`S3`] client.
 //!
-//! Objects are named by their key in twenty digits, so a listing is in key order. A body counts as the value of the
+//! Objects are named by their key in twenty digits, so a listing is in key order; what has any other name is a stranger,
+//! and is listed under keys from [`STRANGE`] on. A body counts as the value of the
 //! write that its first line names only if all of its bytes are that write's.
 
 use std::sync::Arc;
@@ -8,25 +9,82 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use harness::corpus::Corpus;
+use harness::inventory::Inventory;
 use harness::ports::{Page, PortError, Reading, System, Write};
 
-use super::{S3, S3Error};
+use super::{S3, S3Error, inventory};
 
+/// Keys of what nobody wrote.
+const STRANGE: u64 = 1 << 52;
+/// Strangers that an inventory names.
+const STRANGERS_NAMED: usize = 200;
+/// Strangers that are listed; more would say nothing new.
+const STRANGE_MAX: usize = 10_000;
 /// Objects read at a time.
 const SIDE_BY_SIDE: usize = 8;
+
+/// Who else can tell what a server consists of, where S3 has no words for it.
+#[async_trait]
+pub trait Administration: Send + Sync + std::fmt::Debug {
+    /// Adds what it knows: users, and what each of them may do.
+    async fn inventory(&self, to: &mut Inventory) -> Result<(), String>;
+}
 
 /// An object store that holds objects of a corpus in one bucket.
 #[derive(Debug)]
 pub struct ObjectSystem {
     s3: S3,
     corpus: Arc<Corpus>,
+    administration: Option<Arc<dyn Administration>>,
 }
 
 impl ObjectSystem {
     /// The bucket that the client reaches. The client's limit has to be longer than any of its callers'.
     pub fn new(s3: S3, corpus: Arc<Corpus>) -> Self {
-        Self { s3, corpus }
+        Self { s3, corpus, administration: None }
     }
+
+    /// With somebody who knows more of the server than its users do.
+    #[must_use]
+    pub fn administered(self, by: Arc<dyn Administration>) -> Self {
+        Self { administration: Some(by), ..self }
+    }
+
+    /// Names after `after` that are no keys, as far as there is room for them.
+    async fn strangers(&self) -> Result<Vec<String>, PortError> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.s3.list("", after.as_deref()).await.map_err(|e| port(&e))?;
+            let strange = page.objects.iter().filter(|o| known(&o.key).is_none());
+            found.extend(strange.map(|o| o.key.clone()));
+            after = page.objects.last().map(|o| o.key.clone());
+            if !page.more || found.len() >= STRANGE_MAX {
+                found.truncate(STRANGE_MAX);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The next keys after a name, and whether there may be more.
+    async fn keys(&self, after: Option<u64>, limit: usize) -> Result<(Vec<u64>, bool), PortError> {
+        let mut after = after.map(name);
+        loop {
+            let page = self.s3.list("", after.as_deref()).await.map_err(|e| port(&e))?;
+            let mut keys: Vec<u64> = page.objects.iter().filter_map(|o| known(&o.key)).collect();
+            let more = page.more || keys.len() > limit;
+            keys.truncate(limit);
+            // A page of nothing but strangers is no end.
+            if !keys.is_empty() || !more {
+                return Ok((keys, more));
+            }
+            after = page.objects.last().map(|o| o.key.clone());
+        }
+    }
+}
+
+/// The key of an object that a drill may have written.
+fn known(name: &str) -> Option<u64> {
+    key_of(name).filter(|key| *key < STRANGE)
 }
 
 /// The name of an object.
@@ -77,21 +135,37 @@ impl System for ObjectSystem {
     }
 
     async fn survivors(&self, after: Option<u64>, limit: usize) -> Result<Page, PortError> {
-        let after = after.map(name);
-        let mut listed = self.s3.list("", after.as_deref()).await.map_err(|e| port(&e))?;
-        let more = listed.more || listed.objects.len() > limit.max(1);
-        listed.objects.truncate(limit.max(1));
-        let foreign = |name: &str| PortError::Indefinite(format!("object {name:?} was never written"));
-        let keys: Vec<u64> = (listed.objects.iter())
-            .map(|o| key_of(&o.key).ok_or_else(|| foreign(&o.key)))
-            .collect::<Result<_, _>>()?;
-        let next = keys.last().copied().filter(|_| more);
+        let limit = limit.max(1);
+        if let Some(from) = after.map(|after| after.saturating_add(1)).filter(|from| *from >= STRANGE) {
+            let end = STRANGE + self.strangers().await?.len() as u64;
+            let items: Vec<_> = (from..end).take(limit).map(|key| (key, Reading::Corrupt)).collect();
+            let next = items.last().map(|(key, _)| *key).filter(|last| last + 1 < end);
+            return Ok(Page { items, next });
+        }
+        let (keys, more) = self.keys(after, limit).await?;
+        let next = match keys.last() {
+            Some(last) if more => Some(*last),
+            // Behind the last of them are the strangers.
+            _ => (!self.strangers().await?.is_empty()).then_some(STRANGE - 1),
+        };
         let read = |key| async move { Ok::<_, PortError>((key, self.read(key).await?)) };
         let read: Vec<(u64, Option<Reading>)> =
             futures::stream::iter(keys).map(read).buffered(SIDE_BY_SIDE).try_collect().await?;
         // What was removed since it was listed is not there.
         let items = read.into_iter().filter_map(|(key, reading)| Some((key, reading?))).collect();
         Ok(Page { items, next })
+    }
+
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        let mut all = Inventory::default();
+        inventory::add(&self.s3, &mut all).await.map_err(|e| port(&e))?;
+        for stranger in self.strangers().await?.into_iter().take(STRANGERS_NAMED) {
+            all.add(format!("stranger {stranger:?} in bucket {}", self.s3.name()), "");
+        }
+        if let Some(administration) = &self.administration {
+            administration.inventory(&mut all).await.map_err(PortError::Indefinite)?;
+        }
+        Ok(Some(all))
     }
 }
 

@@ -315,3 +315,40 @@ async fn a_client_outlives_its_server() {
     s3.put("k", "3").await.unwrap();
     assert_eq!(s3.get("k").await.unwrap().unwrap(), "3");
 }
+
+#[tokio::test]
+async fn strangers_are_listed_and_hide_nothing() {
+    use super::{ObjectSystem, name_of};
+    use harness::ports::{Page, Reading, System as _, Write};
+    let (dir, s3, _guard) = node().await;
+    let system = ObjectSystem::new(s3.clone(), crate::trials::corpus(1));
+    for key in 0..5 {
+        system.write(Write { key, ver: 0, delete: false }).await.unwrap();
+    }
+    let before = system.inventory().await.unwrap().unwrap();
+    assert_eq!(system.survivors(None, 10).await.unwrap().next, None);
+    for stranger in ["!a", "00000000000000000001x", "99999999999999999999", "x/y.bin"] {
+        s3.put(stranger, "x").await.unwrap();
+    }
+    s3.delete(&name_of(3)).await.unwrap();
+    for limit in [1, 2, 1000] {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let Page { items, next } = system.survivors(after, limit).await.unwrap();
+            all.extend(items);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let keys: Vec<u64> = all.iter().filter(|(_, r)| *r == Reading::Ver(0)).map(|(key, _)| *key).collect();
+        assert_eq!(keys, [0, 1, 2, 4]);
+        assert_eq!(all.iter().filter(|(_, r)| *r == Reading::Corrupt).count(), 4, "{all:?}");
+    }
+    std::fs::create_dir(dir.path().join("loot")).unwrap();
+    let after = system.inventory().await.unwrap().unwrap();
+    assert_eq!((before.get("bucket drill"), before.get("bucket loot")), (Some(""), None));
+    assert_eq!(after.get("bucket loot"), Some(""));
+    assert!(after.get("stranger \"x/y.bin\" in bucket drill").is_some(), "{after:?}");
+    assert_eq!(after.len(), before.len() + 5, "{after:?}");
+}

@@ -239,6 +239,8 @@ impl Engine {
         let core = &self.core;
         let view = core.view();
         Status {
+            collection: core.config.collection.clone(),
+            dim: core.config.dim,
             state: view.state,
             damage: view.damage.clone(),
             notes: view.notes.clone(),

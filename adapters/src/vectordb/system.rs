@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness::corpus::Corpus;
+use harness::inventory::Inventory;
 use harness::ports::{Page, PortError, Reading, System, Write};
 
 use super::{CallError, Client, Record};
@@ -86,6 +87,17 @@ impl System for VectorSystem {
         let k = u32::try_from(k).map_err(|e| PortError::Definite(e.to_string()))?;
         let hits = self.client.search(query.to_vec(), k).await.map_err(port)?;
         Ok(hits.into_iter().map(|hit| hit.key).collect())
+    }
+
+    async fn inventory(&self) -> Result<Option<Inventory>, PortError> {
+        let status = self.client.status().await.map_err(port)?;
+        let mut all = Inventory::default();
+        all.add(format!("collection {}", status.collection), format!("vectors of {} values", status.dim));
+        if let Some(index) = &status.index {
+            // Who built it, from what and how fast is no part of it.
+            all.add(format!("index of {}", status.collection), index.spec.to_string());
+        }
+        Ok(Some(all))
     }
 }
 

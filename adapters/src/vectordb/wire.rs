@@ -150,6 +150,18 @@ pub struct IndexSpec {
     pub seed: u64,
 }
 
+impl std::fmt::Display for IndexSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            Kind::Hnsw { m, ef_construction, ef } => {
+                write!(f, "hnsw m={m} ef_construction={ef_construction} ef={ef}")?;
+            }
+            Kind::IvfFlat { nlist, nprobe } => write!(f, "ivf_flat nlist={nlist} nprobe={nprobe}")?,
+        }
+        write!(f, " seed={}", self.seed)
+    }
+}
+
 /// Who builds an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,6 +206,10 @@ pub struct IndexInfo {
 /// What a node says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// The collection's name.
+    pub collection: String,
+    /// Values of each vector.
+    pub dim: u32,
     /// What it is able to do.
     pub state: State,
     /// Which files are damaged, and why.

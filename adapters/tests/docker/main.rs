@@ -14,6 +14,7 @@ mod faults;
 mod followers;
 mod regions;
 mod stand;
+mod tampered;
 mod vectors;
 mod workers;
 mod worlds;
@@ -38,6 +39,7 @@ const TESTS: &[Test] = &[
     ("flawed_drill", drills::a_fault_that_does_nothing_is_unknown),
     ("compromise", drills::a_compromise_of_the_feature_store_is_repaired),
     ("unrepaired", drills::a_compromise_that_nobody_repairs_fails),
+    ("tampered", tampered::whatever_is_tampered_with_is_named),
     ("workers", workers::workers_break_and_are_seen_to),
     ("gpu_device", workers::workers_compute_on_a_device_where_there_is_one),
     ("gpu_drill", drills::a_lost_cluster_of_workers_goes_on),

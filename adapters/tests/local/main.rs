@@ -14,6 +14,7 @@ mod gpu;
 mod loss;
 mod regions;
 mod stand;
+mod tampered;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ const TESTS: &[Test] = &[
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
+    ("untampered", tampered::a_stack_that_nobody_tampers_with_passes),
+    ("tampered", tampered::whatever_is_tampered_with_is_named),
     ("feature_drill", features::a_killed_store_comes_back),
     ("feature_strikes", features::strikes_are_answered_with_what_was_seen),
     ("feature_compromise", features::a_compromised_store_is_restored),

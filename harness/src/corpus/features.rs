@@ -112,7 +112,7 @@ impl Corpus {
             f64::from(centre + noise) / 1024.0
         });
         let ver = i64::try_from(ver).unwrap_or(i64::MAX / 2_000);
-        FeatureRow { event_us: 1_700_000_000_000_000 + ver * 1_000, values }
+        FeatureRow { event_us: ver.saturating_mul(1_000).saturating_add(1_700_000_000_000_000), values }
     }
 
     /// How many records the catalogue has.

@@ -1,6 +1,6 @@
 //! The fold: what each event adds to the facts, and what can be said once all are there.
 
-use super::{Facts, Outage, ProbeRecord, StepFacts, StoreFacts, outage::Asked};
+use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, outage::Asked};
 use crate::{
     journal::{Acked, Acted, Event, EventKind, Phase, Probed, ReadBack},
     topology::Role,
@@ -84,6 +84,7 @@ impl Facts {
                 }
             }
             EventKind::Stalled { from_us, to_us } => self.stalls.push((from_us, to_us)),
+            EventKind::Inventoried(listed) => self.inventories.push(Listed { seq, listed: *listed }),
             EventKind::Noted(note) => self.notes.push(note),
             // The first reason is the cause; what failed afterwards is told with it.
             EventKind::Aborted(why) => {

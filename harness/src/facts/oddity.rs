@@ -54,6 +54,9 @@ impl Facts {
             EventKind::Stalled { .. } if !matches!(phase, Some(Phase::Settle | Phase::Storm)) => {
                 "a stall while nobody watched for one"
             }
+            EventKind::Inventoried(listed) if !self.fits(listed) => {
+                "an inventory in another phase, or of nothing"
+            }
             EventKind::Ended(Ending::Complete) if !self.open.is_empty() => "an end with debts",
             EventKind::Ended(Ending::Complete) if !self.all_phases() => "an end without all phases",
             _ => return None,

@@ -10,7 +10,7 @@ use harness::{
 
 use super::{KILL, chained, events, journal, judged, must_not_pass, short};
 
-fn honest() -> Vec<(u64, EventKind)> {
+pub(super) fn honest() -> Vec<(u64, EventKind)> {
     let text = format!("{KILL}\nquality = 0.98");
     events(&journal(&text, None)).into_iter().map(|e| (e.at_us, e.kind)).collect()
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod inventory;
 mod killed;
 mod models;
 mod process;
