@@ -197,7 +197,8 @@ impl Grammar {
                 // The stack counts as steady once each service has been good for so long. That no probe was bad
                 // meanwhile is not a law: what the drill loop had heard by then is less than what the journal holds.
                 let steady = |(s, plan): (&Schedule, &crate::plan::ServicePlan)| {
-                    s.good_since_us().is_some_and(|g| g.saturating_add(plan.objectives.stable_for.us()) <= at_us)
+                    s.good_since_us()
+                        .is_some_and(|g| g.saturating_add(plan.objectives.stable_for.us()) <= at_us)
                 };
                 match self.probes.iter().zip(&plan.services).all(steady) {
                     true => Ok(()),
@@ -249,7 +250,8 @@ impl Grammar {
         if !self.asking() {
             return Err(format!("a write to the {} store in another phase", w.store));
         }
-        let Some(schedule) = self.writes.iter_mut().find(|(r, _)| *r == w.store).and_then(|(_, s)| s.as_mut())
+        let Some(schedule) =
+            self.writes.iter_mut().find(|(r, _)| *r == w.store).and_then(|(_, s)| s.as_mut())
         else {
             return Err(format!("a write to the {} store, which has no load", w.store));
         };
@@ -268,7 +270,9 @@ impl Grammar {
         };
         let down = self.storm_us.is_some_and(|storm_us| self.probes[i].down_since(storm_us));
         if !self.during(&[Phase::Storm]) || self.aborted || !self.steps.struck() || !down {
-            return Err(format!("a detection by `{service}` without three bad probes in a row after a fault"));
+            return Err(format!(
+                "a detection by `{service}` without three bad probes in a row after a fault"
+            ));
         }
         self.steps.detected(i)
     }

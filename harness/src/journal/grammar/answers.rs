@@ -39,7 +39,11 @@ impl Answers {
     }
 
     pub(super) fn all_after(&self) -> Law {
-        if self.after || !self.accounted { Ok(()) } else { broken("queries that were not asked after recovery") }
+        if self.after || !self.accounted {
+            Ok(())
+        } else {
+            broken("queries that were not asked after recovery")
+        }
     }
 
     /// One pass. `asked`: whether probes or load have begun.

@@ -73,7 +73,8 @@ impl Readings {
     pub(super) fn page(&mut self, page: &ReadBack) -> Law {
         // A round that may be read again need not be.
         let between = self.read == 0 && !self.open;
-        let skips = between && self.rounds.front().is_some_and(|r| r.may_end() && page.store != Some(r.store));
+        let skips =
+            between && self.rounds.front().is_some_and(|r| r.may_end() && page.store != Some(r.store));
         let Some(round) = self.rounds.get(usize::from(skips)) else {
             return broken("a reading that was not planned");
         };
@@ -135,7 +136,9 @@ fn in_order(page: &ReadBack, last: Option<u64>) -> Result<Option<u64>, String> {
         let at = page.seeded.partition_point(|(_, to)| to < key);
         page.seeded.get(at).is_some_and(|(from, _)| from <= key)
     };
-    let twice = |key: &u64| seeded(key) || (page.corrupt.binary_search(key).is_ok() && written.binary_search(key).is_ok());
+    let twice = |key: &u64| {
+        seeded(key) || (page.corrupt.binary_search(key).is_ok() && written.binary_search(key).is_ok())
+    };
     if written.iter().chain(&page.corrupt).any(twice) {
         return wrong();
     }

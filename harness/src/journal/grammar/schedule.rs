@@ -99,7 +99,8 @@ impl Schedule {
     /// Whether every number is there, up to the moment when no more were asked for.
     pub(super) fn whole(&self, stopped_us: u64) -> Law {
         let Some(last) = self.numbers.all_up_to() else { return super::broken("have a gap, or never began") };
-        let next_us = self.offset_us(last.saturating_add(1)).zip(self.start_us).map(|(o, s)| o.saturating_add(s));
+        let next_us =
+            self.offset_us(last.saturating_add(1)).zip(self.start_us).map(|(o, s)| o.saturating_add(s));
         match next_us.is_some_and(|next_us| next_us >= stopped_us) {
             true => Ok(()),
             false => super::broken("end long before they were stopped"),

@@ -116,9 +116,14 @@ impl Steps {
             }
             StepKind::Fault | StepKind::Recovery => {
                 let place = plan.cues.iter().position(|c| {
-                    c.name == intent.step && c.kind == intent.why && c.acts == intent.acts && c.undo == intent.undo
+                    c.name == intent.step
+                        && c.kind == intent.why
+                        && c.acts == intent.acts
+                        && c.undo == intent.undo
                 });
-                let Some(i) = place else { return Err(format!("a step `{}` that is not planned", intent.step)) };
+                let Some(i) = place else {
+                    return Err(format!("a step `{}` that is not planned", intent.step));
+                };
                 if when != (Some(Phase::Storm), false) {
                     return Err(format!("the step `{}` in another phase", intent.step));
                 }
@@ -182,13 +187,19 @@ impl Steps {
     }
 
     /// An act ended.
-    pub(super) fn acted(&mut self, acted: &Acted, at_us: u64, (phase, aborted): (Option<Phase>, bool)) -> Law {
+    pub(super) fn acted(
+        &mut self,
+        acted: &Acted,
+        at_us: u64,
+        (phase, aborted): (Option<Phase>, bool),
+    ) -> Law {
         let wrong = |what: &str| Err(format!("an act of the step `{}` {what}", acted.step));
         let named = |s: &&mut Step| s.intent.step == acted.step;
         // A user may name a step like one of the harness's own.
         let fits = |s: &&mut Step| named(s) && !s.failed && s.intent.acts.get(s.seen) == Some(&acted.act);
         let cut = acted.outcome == Outcome::Failed(CUT_OFF.into());
-        let cuts = |s: &&mut Step| named(s) && s.cue.is_some() && !s.cut && s.intent.acts.last() == Some(&acted.act);
+        let cuts =
+            |s: &&mut Step| named(s) && s.cue.is_some() && !s.cut && s.intent.acts.last() == Some(&acted.act);
         let step = match cut {
             true => self.all.iter_mut().rev().find(cuts),
             false => self.all.iter_mut().rev().find(fits),
@@ -271,7 +282,8 @@ impl Steps {
                 Trigger::After(name) => self.of(name).is_some_and(|s| s.done() && s.seen > 0),
                 Trigger::Detected(roles) => {
                     let mut services = plan.services.iter().zip(&self.detected);
-                    let detected = services.any(|(s, seen)| *seen && s.uses.iter().any(|r| roles.contains(r)));
+                    let detected =
+                        services.any(|(s, seen)| *seen && s.uses.iter().any(|r| roles.contains(r)));
                     detected && cue.gate.is_none() && first.is_some_and(|f| concerns(plan, &f.intent, roles))
                 }
             };
