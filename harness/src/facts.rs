@@ -5,7 +5,6 @@
 
 mod fold;
 mod inventory;
-mod oddity;
 mod outage;
 mod recount;
 mod stores;
@@ -14,7 +13,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     act::Act,
-    journal::{Acted, Began, Ending, Event, EventKind, JournalError, Phase, Quality, touched},
+    journal::{
+        Acted, Began, Breach, Ending, Event, EventKind, Grammar, JournalError, Phase, Quality, touched,
+    },
     ledger::Ledger,
     plan::{Plan, StepKind},
     ports::Routes,
@@ -65,9 +66,9 @@ pub struct Facts {
     pub notes: Vec<String>,
     /// Why it was given up.
     pub aborted: Option<String>,
-    /// What no drill would have written, in words; nothing of it can then be believed.
-    pub odd: Option<String>,
-    open: Vec<crate::journal::Intent>,
+    /// The first line that no drill would have written; nothing of the journal can then be believed.
+    pub odd: Option<Breach>,
+    grammar: Grammar,
     /// How it ended; `None` if the journal breaks off.
     pub ending: Option<Ending>,
     /// The last stamp.
@@ -160,15 +161,21 @@ impl Facts {
         }
         // The scenario was accepted when the drill began; a journal that holds another one is not ours.
         let plan = Plan::compile(&began.scenario).map_err(|_| JournalError::Empty)?;
-        let mut facts = Facts::empty(*began, plan);
+        let mut facts = Facts::empty(*began, plan, first.at_us);
         for event in events {
-            facts.take(event?);
+            match event {
+                Err(JournalError::Trailing { line }) => {
+                    facts.odd.get_or_insert(Breach { line, why: "something after the end".into() });
+                }
+                event => facts.take(event?),
+            }
         }
         facts.finish();
         Ok(facts)
     }
 
-    fn empty(began: Began, plan: Plan) -> Facts {
+    fn empty(began: Began, plan: Plan, began_us: u64) -> Facts {
+        let grammar = Grammar::new(&plan, began_us);
         let service = |s: &crate::plan::ServicePlan| ServiceFacts {
             name: s.name.clone(),
             probes: Vec::new(),
@@ -206,7 +213,7 @@ impl Facts {
             notes: Vec::new(),
             aborted: None,
             odd: None,
-            open: Vec::new(),
+            grammar,
             ending: None,
             end_us: 0,
             events: 1,

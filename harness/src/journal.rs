@@ -5,6 +5,7 @@
 //! is dropped; cutting a journal anywhere leaves it readable, and it never yields a pass, since the event that says
 //! that the drill ended is then missing.
 
+mod grammar;
 mod read;
 mod write;
 
@@ -21,6 +22,8 @@ use crate::{
     topology::{NodeId, Role},
 };
 
+pub use grammar::Breach;
+pub(crate) use grammar::{CUT_OFF, Grammar};
 pub use read::{JournalError, Reader};
 pub use write::{Journal, Observer, digest};
 

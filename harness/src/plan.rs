@@ -7,6 +7,7 @@
 mod check;
 mod nodes;
 mod objectives;
+mod setup;
 mod stack;
 mod timetable;
 

@@ -11,6 +11,8 @@ use std::io::Cursor;
 
 use harness::{
     diagnose::{Loaded, load},
+    facts::Facts,
+    journal::Reader,
     report::Report,
     sim::{Flaw, began, rehearse},
     verdict::Verdict::{self, Fail, Pass, Unknown},
@@ -85,6 +87,29 @@ fn every_shipped_drill_passes() {
         played += 1;
     }
     assert!(played >= 7, "only {played} drills were found");
+}
+
+/// Every scenario file of the project, those that must fail among them, with no flaw and with one or two.
+#[test]
+fn no_honest_drill_breaks_the_grammar_of_journals() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let mut played = 0;
+    for folder in ["", "/negative", "/docker", "/docker/negative"].map(|below| format!("{folder}{below}")) {
+        for file in std::fs::read_dir(&folder).expect("the folder is there").flatten() {
+            if file.path().extension().is_none_or(|e| e != "toml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(file.path()).expect("scenarios can be read");
+            for turn in 0..3 {
+                let flaw = (turn > 0).then(|| Flaw::ALL[(played + turn) % Flaw::ALL.len()]);
+                let journal = journal(&text, turn as u64, flaw);
+                let facts = Facts::of(Reader::new(Cursor::new(journal))).expect("the journal can be read");
+                assert_eq!(facts.odd, None, "{:?}, {flaw:?}", file.path());
+                played += 1;
+            }
+        }
+    }
+    assert!(played >= 80, "only {played} drills were played");
 }
 
 /// What rots unnoticed is noticed when files are read again, and what is bad before a step has ended is no detection

@@ -6,6 +6,7 @@ use harness::{
     clock::Clock,
     diagnose::load,
     drill::{drill, stop},
+    facts::Facts,
     journal::{Ending, Event, Journal, Reader, open_debts},
     report::Report,
     sim::{SimHost, began},
@@ -127,7 +128,9 @@ fn at_any_moment(scenario: &str, until_ms: u64, step: usize) {
             .collect::<Result<_, _>>()
             .expect("a fresh journal can be read");
         assert_eq!(open_debts(&events), vec![], "stopped after {ms} ms");
-        let report = Report::read(Cursor::new(&journal)).expect("a fresh journal can be read");
+        let facts = Facts::of(Reader::new(Cursor::new(&journal))).expect("a fresh journal can be read");
+        assert_eq!(facts.odd, None, "stopped after {ms} ms");
+        let report = Report::of(&facts);
         assert_eq!(
             ending == Ending::Complete,
             report.verdict == Verdict::Pass,

@@ -2,12 +2,14 @@
 //! thousands of notes. Whatever its length, the page has to stay one that a browser opens at once.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufReader, BufWriter, Seek as _, Write as _},
     time::Instant,
 };
 
 use harness::{
+    corpus::Corpus,
     diagnose,
     facts::Facts,
     journal::{Event, EventKind, Reader, digest},
@@ -21,52 +23,75 @@ const NOTES: usize = 20_000;
 /// What a report may have, in bytes.
 const PAGE_MAX: usize = 2_000_000;
 
-/// A simulated drill whose storm is repeated, later and later, until it has that many events; chained anew.
+/// What the schedules of the fixture have in common: each of them has a whole number of turns in it.
+const ROUND_US: u64 = 1_000_000;
+
+/// A simulated drill whose last second of storm is repeated, later and later, until it has that many events; chained
+/// anew.
 fn grow(file: File, events: usize) -> usize {
     let loaded = diagnose::load(include_bytes!("evidence/drill.toml"), &[]).expect("the fixture is right");
+    let corpus = Corpus::of(&loaded.scenario);
     let journal = sim::rehearse(&loaded, sim::began(&loaded.scenario, String::new(), Vec::new()), None, None);
     let all: Vec<Event> = Reader::new(&journal[..]).collect::<Result<_, _>>().expect("it was just made");
-    let storms = |e: &Event| matches!(e.kind, EventKind::Probed(_) | EventKind::Wrote(_));
-    let storm: Vec<&Event> = all.iter().filter(|e| storms(e)).collect();
-    let last = all.iter().rposition(storms).expect("there is a storm");
-    let span = all[last].at_us;
-    let missing = events - all.len() - NOTES;
-    let rounds = (missing.div_ceil(storm.len())) as u64;
-    let repeated = (0..missing).map(|i| {
-        let (round, mut event) = ((i / storm.len() + 1) as u64, storm[i % storm.len()].clone());
-        event.at_us += round * span;
+    // Whose schedule an event is of, and when it was due.
+    let due = |e: &Event| match &e.kind {
+        EventKind::Probed(p) => Some((p.service.clone(), p.due_us)),
+        EventKind::Wrote(w) => Some((w.store.to_string(), w.due_us)),
+        _ => None,
+    };
+    let last = all.iter().rposition(|e| due(e).is_some()).expect("there is a storm");
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    for (whose, at_us) in all.iter().filter_map(due) {
+        let end_us = ends.entry(whose).or_default();
+        *end_us = at_us.max(*end_us);
+    }
+    let newest = |e: &&Event| due(e).is_some_and(|(whose, at_us)| at_us + ROUND_US > ends[&whose]);
+    let round: Vec<&Event> = all.iter().filter(newest).collect();
+    let whose: Vec<Option<String>> = round.iter().map(|e| due(e).map(|(whose, _)| whose)).collect();
+    let turns: Vec<u64> = whose.iter().map(|w| whose.iter().filter(|v| *v == w).count() as u64).collect();
+    let rounds = (events - all.len() - NOTES) / round.len();
+    let notes = events - all.len() - rounds * round.len();
+    let repeated = (0..rounds * round.len()).map(|i| {
+        let (times, at) = ((i / round.len() + 1) as u64, i % round.len());
+        let (later_us, further) = (times * ROUND_US, times * turns[at]);
+        let mut event = round[at].clone();
+        event.at_us += later_us;
         match &mut event.kind {
             EventKind::Probed(p) => {
-                p.n += round * 1_000_000;
+                p.n += further;
                 for at in [&mut p.due_us, &mut p.sent_us, &mut p.done_us] {
-                    *at += round * span;
+                    *at += later_us;
                 }
                 p.bad = (i % 2 == 0).then(|| format!("{i} <&\"'> ").repeat(8));
             }
             EventKind::Wrote(w) => {
-                (w.key, w.ver) = (w.key + round * 1_000_000, w.ver + round * 1_000_000);
+                let op = corpus.operation(w.store, w.ver + further);
+                (w.key, w.ver, w.delete) = (op.key, op.ver, op.delete);
                 for at in [&mut w.due_us, &mut w.sent_us, &mut w.done_us] {
-                    *at += round * span;
+                    *at += later_us;
                 }
             }
             _ => {}
         }
         event
     });
+    let later_us = rounds as u64 * ROUND_US;
     let note = |i: usize| Event {
         seq: 0,
-        at_us: all[last].at_us + rounds * span,
+        at_us: all[last].at_us + later_us,
         prev: String::new(),
         kind: EventKind::Noted(format!("note {i} <script>alert(1)</script> ").repeat(6)),
     };
     let later = all[last + 1..].iter().cloned().map(|mut e| {
-        e.at_us += rounds * span;
+        e.at_us += later_us;
         e
     });
-    let whole = all[..=last].iter().cloned().chain(repeated).chain((0..NOTES).map(note)).chain(later);
-    let (mut out, mut prev, mut seq) = (BufWriter::new(file), String::new(), 0);
+    let whole = all[..=last].iter().cloned().chain(repeated).chain((0..notes).map(note)).chain(later);
+    let (mut out, mut prev, mut seq, mut last_us) = (BufWriter::new(file), String::new(), 0, 0);
     for mut event in whole {
-        (event.seq, event.prev) = (seq, prev);
+        // Rounds overlap by the time that an answer takes.
+        last_us = event.at_us.max(last_us);
+        (event.seq, event.prev, event.at_us) = (seq, prev, last_us);
         let line = serde_json::to_string(&event).expect("events can be written");
         prev = digest(line.as_bytes());
         writeln!(out, "{line}").expect("the disk has room");
@@ -93,6 +118,7 @@ fn the_page_of_a_million_events_stays_small() {
     let began = Instant::now();
     file.rewind().expect("a file can be rewound");
     let facts = Facts::of(Reader::new(BufReader::with_capacity(1 << 20, &file))).expect("it is chained");
+    assert_eq!(facts.odd, None, "it follows the grammar");
     let mut report = Report::of(&facts);
     file.rewind().expect("a file can be rewound");
     report.cite(BufReader::with_capacity(1 << 20, &file)).expect("it can be read");

@@ -54,7 +54,10 @@ fn refused(journal: &Path, error: &JournalError) -> Failure {
         JournalError::Io(_) => {
             Failure::environment(what, "check the disk, and whether this is a journal.jsonl")
         }
-        JournalError::Garbled { .. } | JournalError::Broken { .. } | JournalError::Empty => {
+        JournalError::Garbled { .. }
+        | JournalError::Broken { .. }
+        | JournalError::Trailing { .. }
+        | JournalError::Empty => {
             Failure::evidence(what, "go back to an untouched copy; what is in this one proves nothing")
         }
     }

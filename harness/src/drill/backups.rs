@@ -6,13 +6,7 @@
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::Stage;
-use crate::{
-    act::{Act, BackupKind},
-    journal::EventKind,
-    plan::StepKind,
-    time::Dur,
-    topology::NodeId,
-};
+use crate::{journal::EventKind, plan::StepKind, time::Dur};
 
 /// One backup may take this long.
 const LIMIT: Dur = Dur::from_secs(60);
@@ -30,9 +24,7 @@ impl Backups {
     /// Starts the schedule; without incremental backups it does nothing.
     pub(super) fn start(stage: &Stage) -> Backups {
         let (stop, stopped) = watch::channel(false);
-        let roles = stage.plan.scenario.backup.incremental.iter();
-        let nodes: Vec<NodeId> = roles.filter_map(|r| stage.plan.topology.primary(*r).cloned()).collect();
-        let task = tokio::spawn(run(stage.clone(), nodes, stopped));
+        let task = tokio::spawn(run(stage.clone(), stopped));
         Backups { stop, task }
     }
 
@@ -49,8 +41,8 @@ impl Drop for Backups {
     }
 }
 
-async fn run(stage: Stage, nodes: Vec<NodeId>, mut stopped: watch::Receiver<bool>) {
-    if nodes.is_empty() {
+async fn run(stage: Stage, mut stopped: watch::Receiver<bool>) {
+    if stage.plan.incremental(1).is_empty() {
         return;
     }
     let every = stage.plan.scenario.backup.every.unwrap_or(EVERY);
@@ -61,9 +53,7 @@ async fn run(stage: Stage, nodes: Vec<NodeId>, mut stopped: watch::Receiver<bool
             _ = stopped.wait_for(|s| *s) => return,
             () = stage.clock.until(due_us) => {}
         }
-        for node in &nodes {
-            let step = format!("backup-{}-{n}", node.role);
-            let act = Act::Backup { node: node.clone(), kind: BackupKind::Incremental };
+        for (step, act) in stage.plan.incremental(n) {
             // A journal that cannot be written ends the drill; see `Journal::failed`.
             drop(stage.intend(&step, StepKind::Setup, vec![act.clone()], Vec::new()));
             let acted = tokio::select! {

@@ -4,7 +4,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{Break, Stage};
 use crate::{
-    act::{Act, BackupKind, EngineChoice, Outcome},
+    act::{Act, Outcome},
     journal::EventKind,
     plan::StepKind,
     ports::{EnvironmentError, Write},
@@ -25,19 +25,8 @@ impl Stage {
             self.fill(store, count).await?;
             self.journal.record(EventKind::Seeded { store, count })?;
         }
-        // A standby that follows has an index of its own, so that it can take over at once.
-        let stack = &self.plan.scenario.stack;
-        let nodes = stack.regions.iter().flat_map(|r| self.plan.topology.of(r, Role::Vector));
-        for (i, node) in nodes.enumerate() {
-            if i == 0 || stack.followed(Role::Vector) {
-                let step = if i == 0 { "index".to_owned() } else { format!("index-{}", node.region) };
-                self.set_up(&step, Act::Rebuild { node: node.clone(), engine: EngineChoice::Auto }).await?;
-            }
-        }
-        for role in &self.plan.scenario.backup.full {
-            if let Some(node) = self.plan.topology.primary(*role).cloned() {
-                self.set_up(&format!("backup-{role}"), Act::Backup { node, kind: BackupKind::Full }).await?;
-            }
+        for (step, act) in self.plan.preparations() {
+            self.set_up(&step, act).await?;
         }
         Ok(())
     }

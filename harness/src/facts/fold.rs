@@ -2,7 +2,7 @@
 
 use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, outage::Asked};
 use crate::{
-    journal::{Acked, Acted, Event, EventKind, Phase, Probed, ReadBack},
+    journal::{Acked, Acted, Breach, Event, EventKind, Phase, Probed, ReadBack},
     topology::Role,
 };
 
@@ -11,19 +11,9 @@ impl Facts {
         let (seq, at_us) = (event.seq, event.at_us);
         self.end_us = at_us;
         self.events += 1;
-        if let Some(odd) = self.oddity(&event.kind) {
-            self.odd.get_or_insert(format!("event {seq}: {odd}"));
+        if let Err(why) = self.grammar.take(&self.plan, &event) {
+            self.odd.get_or_insert(Breach { line: seq.saturating_add(1), why });
             return;
-        }
-        match &event.kind {
-            EventKind::Intended(i) if !i.undo.is_empty() => self.open.push(i.clone()),
-            EventKind::Undone(done) if done.outcome.observed() => {
-                if let Some(debt) = self.open.iter_mut().rev().find(|d| d.step == done.step) {
-                    debt.undo.retain(|a| a != &done.act);
-                }
-                self.open.retain(|d| !d.undo.is_empty());
-            }
-            _ => {}
         }
         match event.kind {
             EventKind::Began(_) => {}

@@ -2,7 +2,7 @@
 
 use super::Facts;
 use crate::{
-    journal::{Inventoried, Phase, When},
+    journal::Inventoried,
     plan::StepKind,
     ports::EXPLAINED,
     scenario::WorldName,
@@ -18,18 +18,6 @@ pub struct Listed {
 }
 
 impl Facts {
-    /// Whether a drill lists such a thing at this moment.
-    pub(super) fn fits(&self, listed: &Inventoried) -> bool {
-        let phase = self.phases.last().map(|(p, _)| *p);
-        let due = match listed.when {
-            When::Before => phase == Some(Phase::Settle),
-            When::After => matches!(phase, Some(Phase::ReadBack | Phase::Quality)),
-        };
-        let known = self.plan.topology.regions.contains(&listed.region)
-            && self.plan.stores().iter().any(|(store, _)| *store == listed.store);
-        due && known && listed.items.is_some() != listed.none.is_some()
-    }
-
     /// Whether this world's stores consist of anything: `sim` models effects, never products.
     pub fn has_inventory(&self) -> bool {
         self.began.world != WorldName::Sim

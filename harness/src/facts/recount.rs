@@ -11,6 +11,13 @@ use crate::{
 };
 
 impl Facts {
+    /// How many sums [`Facts::recount`] takes.
+    pub(crate) fn recount_work(&self) -> u64 {
+        let v = &self.plan.scenario.data.vectors;
+        let factors = [u64::from(v.queries), v.count, u64::from(v.dim), 2];
+        factors.into_iter().fold(1, u64::saturating_mul)
+    }
+
     /// Whether the hits of every pass over the frozen queries are those that its answers give against exact search.
     /// Takes as long as the exact search of the drill itself: queries times records.
     ///

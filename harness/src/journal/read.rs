@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use thiserror::Error;
 
-use super::{Event, digest};
+use super::{Event, EventKind, digest};
 
 /// The longest line that is read: a page of a read-back or of answers is far below it.
 const LINE_MAX: usize = 16 << 20;
@@ -29,6 +29,12 @@ pub enum JournalError {
         /// Counted from 1.
         line: u64,
     },
+    /// Something stands after the end of a drill.
+    #[error("line {line} of the journal stands after the end of the drill")]
+    Trailing {
+        /// Counted from 1.
+        line: u64,
+    },
     /// There is no drill in it.
     #[error("the journal holds no drill: its first event is missing or of another format")]
     Empty,
@@ -41,13 +47,15 @@ pub struct Reader<R> {
     line: Vec<u8>,
     prev: String,
     count: u64,
+    /// The drill has ended: nothing follows.
+    closed: bool,
     done: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Reads from the start.
     pub fn new(input: R) -> Self {
-        Reader { input, line: Vec::new(), prev: String::new(), count: 0, done: false }
+        Reader { input, line: Vec::new(), prev: String::new(), count: 0, closed: false, done: false }
     }
 
     fn step(&mut self) -> Result<Option<Event>, JournalError> {
@@ -55,6 +63,9 @@ impl<R: BufRead> Reader<R> {
         let read = io::Read::take(&mut self.input, LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
         if read == 0 {
             return Ok(None);
+        }
+        if self.closed {
+            return Err(JournalError::Trailing { line: self.count + 1 });
         }
         if self.line.pop_if(|b| *b == b'\n').is_none() {
             if read == LINE_MAX {
@@ -71,6 +82,7 @@ impl<R: BufRead> Reader<R> {
             return Err(JournalError::Broken { line: self.count });
         }
         self.prev = digest(&self.line);
+        self.closed = matches!(event.kind, EventKind::Ended(_));
         Ok(Some(event))
     }
 }

@@ -30,6 +30,7 @@ fn ending(facts: &Facts) -> Finding {
     let finding = finding.evidence([facts.events.saturating_sub(1)]);
     if let Some(odd) = &facts.odd {
         return finding
+            .evidence([odd.line.saturating_sub(1)])
             .measured("contradictory")
             .because(Unknown, format!("no drill writes such a journal: {odd}"));
     }

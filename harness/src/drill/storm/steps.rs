@@ -11,7 +11,7 @@ use super::services::Services;
 use crate::{
     act::{Act, Outcome},
     drill::Stage,
-    journal::{Acted, EventKind},
+    journal::{Acted, CUT_OFF, EventKind},
     plan::{Cue, StepKind, Trigger},
 };
 
@@ -220,7 +220,7 @@ impl Steps {
         for i in (0..self.states.len()).filter(|i| self.states[*i] == State::Running) {
             let cue = self.cue(i);
             let Some(act) = cue.acts.last().cloned() else { continue };
-            let outcome = Outcome::Failed("the storm ended before it had ended".into());
+            let outcome = Outcome::Failed(CUT_OFF.into());
             let acted =
                 Acted { step: cue.name.clone(), act, began_us: now_us, outcome, facts: Default::default() };
             self.stage.journal.record(EventKind::Acted(acted))?;
