@@ -60,7 +60,9 @@ fn base(name: &str, text: &str, flaw: Option<Flaw>) -> Base {
     assert_ne!(report.verdict, Verdict::Pass, "{name} is no base");
     let facts = Facts::of(Reader::new(Cursor::new(&bytes))).unwrap();
     assert_eq!(facts.odd, None, "{name} is honest");
-    let harmed = facts.stores.iter().filter_map(|s| Some((s.store, s.account.as_ref()?)));
+    let copies = facts.stores.iter().flat_map(|s| s.copies.iter().map(|c| (s.store, c)));
+    let readings = copies.flat_map(|(store, c)| [&c.users, &c.restarted].map(|r| (store, r)));
+    let harmed = readings.filter_map(|(store, r)| Some((store, r.account.as_ref()?)));
     let harmed = harmed.flat_map(|(store, a)| {
         let keys = a.lost.iter().chain(&a.corrupt).chain(&a.unexpected).chain(&a.duplicate);
         keys.map(move |key| (store, *key)).collect::<Vec<_>>()
@@ -244,7 +246,7 @@ const EDITS: &[(&str, Edit)] = &[
     }),
     ("harmed keys shown by one more page after the end", |all, _, harmed| pages(all, harmed, true)),
     ("harmed keys shown by one more page before the end", |all, _, harmed| pages(all, harmed, false)),
-    ("the second read-back put into the first", |all, _, _| {
+    ("the reading after the restart put into the first", |all, _, _| {
         let Some(first) = entered(all, Phase::Quality) else { return false };
         let at_us = all[first].0;
         let second: Vec<ReadBack> =
@@ -255,7 +257,49 @@ const EDITS: &[(&str, Edit)] = &[
         !second.is_empty()
     }),
     ("the first read-back removed", |all, _, _| drop_all(all, |k| page(k).is_some_and(|p| p.pass == 1))),
-    ("the second read-back removed", |all, _, _| drop_all(all, |k| page(k).is_some_and(|p| p.pass == 2))),
+    ("the reading after the restart removed", |all, _, _| {
+        drop_all(all, |k| page(k).is_some_and(|p| p.pass == 2))
+    }),
+    ("the reading after the undo removed", |all, _, _| {
+        drop_all(all, |k| page(k).is_some_and(|p| p.pass == 3))
+    }),
+    ("the first reading shown again after the restart", |all, _, _| {
+        let first: Vec<ReadBack> =
+            all.iter().filter_map(|(_, k)| page(k)).filter(|p| p.pass == 1).cloned().collect();
+        let Some(at) = all.iter().position(|(_, k)| page(k).is_some_and(|p| p.pass == 2)) else { return false };
+        let at_us = all[at].0;
+        drop_all(all, |k| page(k).is_some_and(|p| p.pass == 2));
+        // Once whole, and once as one more attempt.
+        for (i, page) in first.iter().enumerate() {
+            let page = ReadBack { pass: 2, attempt: 1, ..page.clone() };
+            all.insert(at + i, (at_us, EventKind::ReadBack(page)));
+        }
+        true
+    }),
+    ("a restart that was never made", |all, _, _| {
+        drop_all(all, |k| match k {
+            EventKind::Intended(i) => i.step.starts_with("restart-east"),
+            EventKind::Acted(a) => a.step.starts_with("restart-east"),
+            _ => false,
+        })
+    }),
+    ("users routed to another region", |all, _, _| {
+        let routes = all.iter_mut().find_map(|(_, k)| match k {
+            EventKind::Routes(routes) => Some(routes),
+            _ => None,
+        });
+        let Some(routes) = routes else { return false };
+        routes.services.values_mut().for_each(|region| *region = "west".into());
+        true
+    }),
+    ("a stall laid over all that was bad", |all, _, _| {
+        let bad = |k: &EventKind| probe(k).is_some_and(|p| p.bad.is_some());
+        let Some(first) = all.iter().position(|(_, k)| bad(k)) else { return false };
+        let Some(last) = all.iter().rposition(|(_, k)| bad(k)) else { return false };
+        let (from_us, to_us) = (all[first].0.saturating_sub(500_000), all[last].0);
+        all.insert(last + 1, (to_us, EventKind::Stalled { from_us, to_us }));
+        true
+    }),
     ("one page removed", |all, dice, _| {
         let Some(at) = dice.place(all, |k| page(k).is_some()) else { return false };
         all.remove(at);
@@ -555,7 +599,8 @@ fn due(all: &Lines, store: Role, key: u64) -> Option<Reading> {
 /// One more page of the first read-back, which shows what was harmed as it should be.
 fn pages(all: &mut Lines, harmed: &BTreeSet<(Role, u64)>, after: bool) -> bool {
     let Some(store) = harmed.first().map(|(store, _)| *store) else { return false };
-    let mut extra = ReadBack { pass: 1, store: Some(store), ..ReadBack::default() };
+    let region = all.iter().find_map(|(_, k)| page(k).filter(|p| p.store == Some(store))?.region.clone());
+    let mut extra = ReadBack { pass: 1, store: Some(store), region, ..ReadBack::default() };
     for (_, key) in harmed.iter().filter(|(s, _)| *s == store) {
         match due(all, store, *key) {
             Some(Reading::Ver(0)) => extra.seeded.push((*key, *key)),
