@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use harness::{
@@ -24,12 +24,11 @@ const SCENARIO: &str = r#"
 name = "stalls"
 [stack]
 regions = ["east"]
-roles = ["vector", "object"]
+roles = ["object"]
 [data]
-vectors = { count = 50, dim = 8, queries = 200 }
 objects = { count = 5, size = 64 }
 [load]
-object = "1/m"
+object = "50/s"
 [[service]]
 name = "documents"
 uses = ["object"]
@@ -90,11 +89,13 @@ fn ours() -> BTreeSet<String> {
 
 fn none_is_left() {
     // A thread that was joined may stand in `/proc` for a moment longer.
-    let until = Instant::now() + Duration::from_secs(2);
-    while !ours().is_empty() && Instant::now() < until {
-        std::thread::yield_now();
+    for _ in 0..2000 {
+        if ours().is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(ours(), BTreeSet::new());
+    panic!("still there: {:?}", ours());
 }
 
 /// One test, since it looks at the threads of the whole program.
@@ -115,7 +116,9 @@ fn a_harness_that_stands_still_says_so_and_leaves_no_thread() {
     let late: Vec<_> = probes.filter(|p| p.sent_us - p.due_us > 50_000).collect();
     assert!(late.len() >= 10, "every probe that was due while it stood still is late: {late:?}");
     for p in late {
-        let covered = facts.stalls.iter().any(|(from, to)| *from <= p.due_us && p.due_us < *to);
+        // All but a moment of its lateness, in which the runtime had already stopped turning or was still catching up.
+        let in_stall = |(from, to): &(u64, u64)| (*to).min(p.sent_us).saturating_sub((*from).max(p.due_us));
+        let covered = facts.stalls.iter().any(|s| in_stall(s) + 50_000 >= p.sent_us - p.due_us);
         assert!(covered, "{p:?} was late in no stall: {:?}", facts.stalls);
     }
 
