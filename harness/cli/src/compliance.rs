@@ -98,12 +98,16 @@ impl Compliance {
 
     fn cost(&self, period: &Period) -> Result<Option<cost::Cost>, Failure> {
         let read = |path: &PathBuf| {
-            plain::read(path, Links::Followed, plain::MOST)
-                .map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "name a plain file that is there"))
+            plain::read(path, Links::Followed, plain::MOST).map_err(|e| {
+                Failure::usage(format!("`{}`: {e}", path.display()), "name a plain file that is there")
+            })
         };
         if let Some(path) = &self.costs {
             let text = String::from_utf8(read(path)?).map_err(|_| {
-                Failure::usage(format!("`{}` is not text in UTF-8", path.display()), "write it again as UTF-8")
+                Failure::usage(
+                    format!("`{}` is not text in UTF-8", path.display()),
+                    "write it again as UTF-8",
+                )
             })?;
             return Ok(Some(cost::table(&text, &path.display().to_string(), period)?));
         }

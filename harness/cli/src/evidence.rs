@@ -394,7 +394,8 @@ impl Bundle {
     fn run(self) -> Result<Exit, Failure> {
         let (from, until) = quarter(&self.quarter)?;
         let (signer, allowed) = self.keys.operator()?;
-        let checked = verify(&self.folder, Ask { allowed: &allowed, anchor: None, recompute: true, now: clock()? });
+        let checked =
+            verify(&self.folder, Ask { allowed: &allowed, anchor: None, recompute: true, now: clock()? });
         if let Some(failure) = refused(&checked, &self.folder) {
             return Err(failure);
         }

@@ -86,7 +86,10 @@ pub fn table(text: &str, file: &str, period: &Period) -> Result<Cost, Trouble> {
     let source = format!("asserted by {} in {file}, sha256 {hash}", table.asserted_by);
     let spent = table.recovery + table.drills;
     let gap = (spent == 0.0).then(|| format!("{file}: nothing is entered for recovery and drills"));
-    checked(Cost { recovery: spent, infrastructure: table.infrastructure, currency: table.currency, source, gap }, file)
+    checked(
+        Cost { recovery: spent, infrastructure: table.infrastructure, currency: table.currency, source, gap },
+        file,
+    )
 }
 
 fn is_currency(word: &str) -> bool {
@@ -109,7 +112,9 @@ impl Columns {
         let find = |name: &str| {
             let mut all = header.iter().enumerate().filter(|(_, h)| *h == name).map(|(i, _)| i);
             match (all.next(), all.next()) {
-                (_, Some(_)) => Err(format!(":1: there are two columns {name}: which one counts cannot be told")),
+                (_, Some(_)) => {
+                    Err(format!(":1: there are two columns {name}: which one counts cannot be told"))
+                }
                 (at, None) => Ok(at),
             }
         };
@@ -149,7 +154,10 @@ pub fn focus(bytes: &[u8], file: &str, tag: &str, period: &Period) -> Result<Cos
     };
     let parts: Vec<&str> = tag.split('=').map(str::trim).collect();
     let [key, value] = parts[..] else {
-        return Err(Trouble::usage(format!("`{tag}` is no tag"), "write key=value with one `=`, such as purpose=dr"));
+        return Err(Trouble::usage(
+            format!("`{tag}` is no tag"),
+            "write key=value with one `=`, such as purpose=dr",
+        ));
     };
     if key.is_empty() {
         return Err(Trouble::usage(format!("`{tag}` has no key"), "write key=value, such as purpose=dr"));
@@ -163,7 +171,9 @@ pub fn focus(bytes: &[u8], file: &str, tag: &str, period: &Period) -> Result<Cos
         let line = row.position().map_or(0, csv::Position::line);
         sums.add(&row, &columns, (key, value), period).map_err(|why| wrong(format!(":{line}: {why}")))?;
     }
-    let Some(currency) = sums.currency else { return Err(wrong(format!(": no row lies in {}", period.name))) };
+    let Some(currency) = sums.currency else {
+        return Err(wrong(format!(": no row lies in {}", period.name)));
+    };
     let column = header.get(columns.cost).unwrap_or_default();
     let source = format!(
         "{file}, sha256 {}, column {column}, tag {tag} on {} of {} rows",
@@ -200,9 +210,11 @@ impl Sums {
         if !(&period.from[..10]..&period.until[..10]).contains(&start.as_str()) {
             return Ok(());
         }
-        let amount: f64 = cell(at.cost).parse().ok().filter(|a: &f64| a.is_finite()).ok_or_else(|| {
-            format!("`{}` is no amount", cell(at.cost))
-        })?;
+        let amount: f64 = cell(at.cost)
+            .parse()
+            .ok()
+            .filter(|a: &f64| a.is_finite())
+            .ok_or_else(|| format!("`{}` is no amount", cell(at.cost)))?;
         let given = |column: Option<usize>, words: &[&str]| column.is_some_and(|i| words.contains(&cell(i)));
         let back = given(at.category, &["Credit", "Adjustment"]) || given(at.class, &["Correction"]);
         if amount < 0.0 && !back {
@@ -266,7 +278,9 @@ fn tagged(cell: &str, key: &str) -> Result<Option<String>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(value @ (Value::Bool(_) | Value::Number(_))) => Ok(Some(value.to_string())),
-        Some(Value::Array(_) | Value::Object(_)) => Err(format!("tags: the value of `{key}` is neither text nor number")),
+        Some(Value::Array(_) | Value::Object(_)) => {
+            Err(format!("tags: the value of `{key}` is neither text nor number"))
+        }
     }
 }
 
@@ -365,7 +379,9 @@ mod tests {
 
     #[test]
     fn tags_of_all_kinds() {
-        let has = |cell: &str, key: &str, value: &str| tagged(cell, key).map(|v| v.is_some_and(|v| same(&v, value)));
+        let has = |cell: &str, key: &str, value: &str| {
+            tagged(cell, key).map(|v| v.is_some_and(|v| same(&v, value)))
+        };
         assert_eq!(has("{\"dr\":true}", "dr", "true"), Ok(true));
         assert_eq!(has("{\"dr\":1}", "dr", "1"), Ok(true));
         assert_eq!(has("{\"dr\":1.0}", "dr", "1"), Ok(true));
@@ -373,7 +389,16 @@ mod tests {
         for none in ["", "{}", "null", "{\"dr\":null}", "{\"DR\":true}"] {
             assert_eq!(tagged(none, "dr"), Ok(None), "{none}");
         }
-        for wrong in ["[]", "true", "NULL", "dr=true", "{\"dr\":[1]}", "{\"dr\":{}}", "{\"dr\":1,\"dr\":2}", "{\"dr\":1"] {
+        for wrong in [
+            "[]",
+            "true",
+            "NULL",
+            "dr=true",
+            "{\"dr\":[1]}",
+            "{\"dr\":{}}",
+            "{\"dr\":1,\"dr\":2}",
+            "{\"dr\":1",
+        ] {
             assert!(tagged(wrong, "dr").is_err(), "{wrong}");
         }
     }

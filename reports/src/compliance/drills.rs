@@ -193,7 +193,10 @@ pub(super) fn recent(ever: &[&Run], as_of: &str) -> Kpi {
     for run in ever {
         let at = run.ended_unix().filter(|at| passed(run) && *at <= now);
         if passed(run) && run.ended_unix().is_none() {
-            kpi.gaps.push(format!("{}: it passed at a time that is not known: its stamp is not believed", name(run)));
+            kpi.gaps.push(format!(
+                "{}: it passed at a time that is not known: its stamp is not believed",
+                name(run)
+            ));
         }
         for o in &run.declared.objectives {
             let known = last.entry((o.service.clone(), run.declared.scenario.clone())).or_default();
@@ -315,6 +318,7 @@ pub(super) fn critical_rpo(real: &[&Run]) -> Kpi {
     if !kpi.gaps.is_empty() {
         kpi.interval = None;
     }
-    let measured = if acked > 0 { format!("{harm} of {acked} acknowledged records") } else { "nothing".into() };
+    let measured =
+        if acked > 0 { format!("{harm} of {acked} acknowledged records") } else { "nothing".into() };
     kpi.decide(measured, acked > 0 && harm == 0)
 }

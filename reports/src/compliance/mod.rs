@@ -123,8 +123,10 @@ pub fn judge(runs: &[Run], period: Period, cost: Option<&Cost>) -> Answer {
             .map(|why| format!("{} ({} in {}): {why}", r.declared.run, r.declared.scenario, r.declared.world))
     });
     let real: Vec<&Run> = runs.iter().filter(inside).filter(|r| never_counts(r).is_none()).collect();
-    let ever: Vec<&Run> =
-        runs.iter().filter(|r| never_counts(r).is_none() && r.declared_from() <= period.as_of.as_str()).collect();
+    let ever: Vec<&Run> = runs
+        .iter()
+        .filter(|r| never_counts(r).is_none() && r.declared_from() <= period.as_of.as_str())
+        .collect();
     let kpis = vec![
         drills::objectives(&real),
         drills::success(&real),

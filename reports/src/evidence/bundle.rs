@@ -104,7 +104,10 @@ pub fn bundle(
     let mut sums = String::new();
     for name in COVERED {
         let path = out.join(name);
-        sums.push_str(&format!("{}  {name}\n", plain::digest(&path).map_err(|e| Trouble::unread(&path, &e))?));
+        sums.push_str(&format!(
+            "{}  {name}\n",
+            plain::digest(&path).map_err(|e| Trouble::unread(&path, &e))?
+        ));
     }
     for (name, text) in [(SUMS, &sums), (SUMS_SIG, &signer.sign(keys::EVIDENCE, sums.as_bytes()))] {
         let path = out.join(name);

@@ -34,8 +34,26 @@ const REQUIRED: &[(&str, &str, &str)] = &[
 
 /// What else people write where they have nothing to say yet; compared without case, blanks and marks.
 const EMPTY_WORDS: &[&str] = &[
-    "todo", "tbd", "tba", "tbc", "tbs", "fixme", "xxx", "placeholder", "fillin", "fillmein", "fillthisin", "changeme",
-    "replaceme", "tobedone", "tobedefined", "tobedetermined", "tobedecided", "tobeannounced", "tobeconfirmed", "loremipsum",
+    "todo",
+    "tbd",
+    "tba",
+    "tbc",
+    "tbs",
+    "fixme",
+    "xxx",
+    "placeholder",
+    "fillin",
+    "fillmein",
+    "fillthisin",
+    "changeme",
+    "replaceme",
+    "tobedone",
+    "tobedefined",
+    "tobedetermined",
+    "tobedecided",
+    "tobeannounced",
+    "tobeconfirmed",
+    "loremipsum",
 ];
 
 /// How bad a finding may be.
@@ -77,7 +95,8 @@ fn due<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 impl Action {
     /// What is wrong with it.
     fn wrong(&self) -> Option<String> {
-        let fields = [("what", &self.what), ("severity", &self.severity), ("owner", &self.owner), ("due", &self.due)];
+        let fields =
+            [("what", &self.what), ("severity", &self.severity), ("owner", &self.owner), ("due", &self.due)];
         let fields = fields.into_iter().chain([("status", &self.status)]);
         if let Some((field, _)) = fields.into_iter().find(|(_, text)| !says_something(text)) {
             return Some(format!("{field} says nothing"));
@@ -209,19 +228,41 @@ mod tests {
     fn what_only_holds_the_place_is_not_filled() {
         let text = template("r1");
         for empty in [
-            PLACEHOLDER, "requires-operator-input", "Requires Operator Input", "see REQUIRES_OPERATOR_INPUT",
-            "requires\u{200b}-operator-input", "", " ", "-", "...", "?", "\u{200b}", "todo", "TODO:", "T.B.D.", "<to be done>",
-            "FIXME", "xxx", "[placeholder]",
+            PLACEHOLDER,
+            "requires-operator-input",
+            "Requires Operator Input",
+            "see REQUIRES_OPERATOR_INPUT",
+            "requires\u{200b}-operator-input",
+            "",
+            " ",
+            "-",
+            "...",
+            "?",
+            "\u{200b}",
+            "todo",
+            "TODO:",
+            "T.B.D.",
+            "<to be done>",
+            "FIXME",
+            "xxx",
+            "[placeholder]",
         ] {
             assert_eq!(completeness(&text.replace(PLACEHOLDER, empty)).unwrap().filled, 0, "{empty}");
         }
         for said in ["none", "as planned", "3", "没有", "a todo list is kept in OPS-12"] {
-            assert_eq!(completeness(&text.replace(PLACEHOLDER, said)).unwrap().missing, Vec::<String>::new(), "{said}");
+            assert_eq!(
+                completeness(&text.replace(PLACEHOLDER, said)).unwrap().missing,
+                Vec::<String>::new(),
+                "{said}"
+            );
         }
-        let values = |to: &str| completeness(&text.replace(&format!("\"{PLACEHOLDER}\""), to)).unwrap().filled;
-        let filled = ["3", "2026-11-30", "[\"ops\", \"audit\"]", "[{ role = \"lead\", name = \"A\" }]"].map(values);
+        let values =
+            |to: &str| completeness(&text.replace(&format!("\"{PLACEHOLDER}\""), to)).unwrap().filled;
+        let filled =
+            ["3", "2026-11-30", "[\"ops\", \"audit\"]", "[{ role = \"lead\", name = \"A\" }]"].map(values);
         assert_eq!(filled, [REQUIRED.len(); 4]);
-        let empty = ["true", "[]", "{}", "[\"ops\", \"todo\"]", "[{ role = \"lead\", name = \"\" }]", "nan"].map(values);
+        let empty = ["true", "[]", "{}", "[\"ops\", \"todo\"]", "[{ role = \"lead\", name = \"\" }]", "nan"]
+            .map(values);
         assert_eq!(empty, [0; 6]);
     }
 
@@ -237,8 +278,18 @@ mod tests {
         assert_eq!(with("high", "\"2028-02-29\"", "open"), Ok((1, String::new())));
         assert_eq!(with("low", "2027-01-31", "20261130T194045Z-x-0a1b"), Ok((1, String::new())));
         for due in [
-            "\"2026-02-30\"", "\"2027-02-29\"", "\"2026-13-01\"", "\"2026-00-10\"", "\"2026-1-31\"", "\"31.01.2027\"",
-            "\"01/31/2027\"", "\"soon\"", "\"2027-01-31T00:00:00Z\"", "\"0000-01-01\"", "\"20270131\"", "\"+002027-01-31\"",
+            "\"2026-02-30\"",
+            "\"2027-02-29\"",
+            "\"2026-13-01\"",
+            "\"2026-00-10\"",
+            "\"2026-1-31\"",
+            "\"31.01.2027\"",
+            "\"01/31/2027\"",
+            "\"soon\"",
+            "\"2027-01-31T00:00:00Z\"",
+            "\"0000-01-01\"",
+            "\"20270131\"",
+            "\"+002027-01-31\"",
         ] {
             let (whole, why) = with("high", due, "open").unwrap();
             assert!(whole == 0 && why.contains("no day of the calendar"), "{due}: {why}");

@@ -174,7 +174,11 @@ pub(super) fn check(
         let right = |bytes: &[u8]| digest(bytes) == *said;
         if !right(bytes) {
             let converted = plain::line_ends_converted(bytes, right);
-            let why = if converted { seal::CONVERTED } else { "it is not what was reviewed; amend and review again" };
+            let why = if converted {
+                seal::CONVERTED
+            } else {
+                "it is not what was reviewed; amend and review again"
+            };
             wrong.push((name, why.to_owned()));
         }
     }

@@ -26,7 +26,8 @@ pub const REVIEW: &str = "review.md";
 pub const REVIEW_SIG: &str = "review.md.sig";
 
 /// What is said of a file that is right but for its line ends.
-pub(super) const CONVERTED: &str = "its line ends were converted, and nothing else: copy it again, byte by byte";
+pub(super) const CONVERTED: &str =
+    "its line ends were converted, and nothing else: copy it again, byte by byte";
 
 /// The files of a run that are sealed: what happened, what was to happen, and every view derived from it.
 fn files() -> Vec<&'static str> {

@@ -90,7 +90,8 @@ impl Allowed {
 
     /// The lines that are not understood, in words: nobody is trusted because of them.
     pub fn broken(&self) -> impl Iterator<Item = String> {
-        let said = |l: &Line| l.rule.as_ref().err().map(|why| format!("line {} of the signers: {why}", l.number));
+        let said =
+            |l: &Line| l.rule.as_ref().err().map(|why| format!("line {} of the signers: {why}", l.number));
         self.lines.iter().filter_map(said)
     }
 
@@ -120,9 +121,12 @@ impl Allowed {
             Found::Broken(why) => Err(why),
             Found::Nobody(Some(why)) => Err(format!("the key of {who} {why}")),
             Found::Nobody(None) => match self.find(&key, None, None, at) {
-                Found::Line(line) => Err(format!("it was made with the key of {}, not of {who}", line.shown())),
+                Found::Line(line) => {
+                    Err(format!("it was made with the key of {}, not of {who}", line.shown()))
+                }
                 Found::Nobody(_) | Found::Broken(_) => {
-                    let print = PublicKey::from(ssh_key::public::Ed25519PublicKey(key)).fingerprint(HashAlg::Sha256);
+                    let print =
+                        PublicKey::from(ssh_key::public::Ed25519PublicKey(key)).fingerprint(HashAlg::Sha256);
                     let why = self.broken().next().map_or(String::new(), |why| format!("; {why}"));
                     Err(format!("its key {print} is not among the allowed signers as {who}{why}"))
                 }
@@ -190,7 +194,9 @@ fn key_of(signature: &SshSig) -> Option<[u8; 32]> {
 /// The key that made a signature over exactly these bytes.
 fn made(namespace: &str, bytes: &[u8], armoured: &[u8]) -> Result<[u8; 32], String> {
     let signature = SshSig::from_pem(armoured).map_err(|e| {
-        let right = |b: &[u8]| SshSig::from_pem(b).is_ok_and(|s| s.to_pem(LineEnding::LF).is_ok_and(|p| p.as_bytes() == b));
+        let right = |b: &[u8]| {
+            SshSig::from_pem(b).is_ok_and(|s| s.to_pem(LineEnding::LF).is_ok_and(|p| p.as_bytes() == b))
+        };
         if plain::line_ends_converted(armoured, right) {
             return "its line ends were converted: copy it again, byte by byte".to_owned();
         }
@@ -292,7 +298,6 @@ const OTHER_KINDS: [&str; 15] = [
 ];
 
 /// The key that a text begins with; inside, `None` for one of another kind.
-#[expect(clippy::option_option, reason = "no key, and a key that does not sign here, are different answers")]
 fn key(text: &[u8]) -> Option<Option<[u8; 32]>> {
     let kind = &text[..text.iter().position(|b| blank(*b))?];
     let other = OTHER_KINDS.iter().any(|k| k.as_bytes() == kind);
@@ -508,7 +513,17 @@ mod tests {
         assert_eq!(utc("19700102Z"), Some(86_400));
         assert_eq!(utc("19700102"), Some(86_400));
         assert_eq!(utc("20260230Z"), utc("20260302Z"), "a 30th of February is a day in March");
-        for wrong in ["", "Z", "19700101Z", "20263011Z", "2026-11-30", "20261301", "2026113024", "999912312460", "-0261130"] {
+        for wrong in [
+            "",
+            "Z",
+            "19700101Z",
+            "20263011Z",
+            "2026-11-30",
+            "20261301",
+            "2026113024",
+            "999912312460",
+            "-0261130",
+        ] {
             assert_eq!(utc(wrong), None, "{wrong}");
         }
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();

@@ -74,9 +74,10 @@ pub(super) fn refuse(entries: &[Entry], now: &str, kind: &Kind) -> Option<Troubl
     (counts(kind) && behind > STEP).then(|| Trouble {
         whose: Whose::Environment,
         what: format!("the ledger has reached {last}, and the clock of this machine says {now}"),
-        remedy: "set the clock right; if it is right now, it was ahead before: put that on record with `gameday \
+        remedy:
+            "set the clock right; if it is right now, it was ahead before: put that on record with `gameday \
                  evidence amend FOLDER RUN --clock-was-ahead --reason \"..\"`"
-            .into(),
+                .into(),
     })
 }
 
@@ -132,7 +133,8 @@ fn floors(entries: &[Entry], latest: &[String], found: &mut Stamps) {
         } else if counts(&entry.kind) {
             floor = floor.max(&entry.at);
         } else if seconds(&entry.at) + STEP < seconds(floor) {
-            let why = format!("it is stamped {}, after {floor} before it: the stamp is not believed", entry.at);
+            let why =
+                format!("it is stamped {}, after {floor} before it: the stamp is not believed", entry.at);
             found.remarks.push((i, why));
             found.doubted.insert(i, Span { from: floor.to_owned(), until: latest[i].clone() });
         }

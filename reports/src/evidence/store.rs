@@ -51,7 +51,9 @@ impl Store {
                 "name a new folder, or go back to an untouched copy of this one",
             ));
         }
-        let unread = |e: plain::Unread| Trouble::evidence(format!("{}: {e}", runs.display()), "go back to an untouched copy");
+        let unread = |e: plain::Unread| {
+            Trouble::evidence(format!("{}: {e}", runs.display()), "go back to an untouched copy")
+        };
         match plain::open(&runs, Links::Refused, plain::MOST) {
             Ok(_) | Err(plain::Unread::Missing) => {}
             Err(e) => return Err(unread(e)),

@@ -196,7 +196,8 @@ fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> 
         let read = plain::read(&evidence.join(name), Links::Refused, most);
         read.map_err(|why| problem(problems, &evidence.join(name), why.to_string())).ok()
     };
-    let (bytes, text, signature) = (read(RUNS, plain::MOST), read(HEAD, plain::SMALL), read(HEAD_SIG, plain::SMALL));
+    let (bytes, text, signature) =
+        (read(RUNS, plain::MOST), read(HEAD, plain::SMALL), read(HEAD_SIG, plain::SMALL));
     let bytes = bytes?;
     let ledger = match Ledger::parse(&bytes) {
         Ok(ledger) if ledger.entries.is_empty() => {
@@ -259,7 +260,8 @@ fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> 
 
 fn check_head(text: &[u8], signature: &[u8], ledger: &Ledger, allowed: &Allowed) -> Result<(), String> {
     let at = ledger.entries.last().map_or("", |e| e.at.as_str());
-    let who = ledger.last_signer().ok_or("the last line of the ledger is about a run that was never declared")?;
+    let who =
+        ledger.last_signer().ok_or("the last line of the ledger is about a run that was never declared")?;
     allowed.check(who, keys::HEAD, text, signature, at)
 }
 

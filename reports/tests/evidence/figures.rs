@@ -81,8 +81,10 @@ fn costs_that_measure_nothing_are_gaps() {
     let stand = quarter(&[("r1", As::Real)]);
     let checked = stand.verify(None, true);
     let period = period("2026-12-31T00:00:00Z");
-    let row = |amount: &str, tags: &str| format!("{amount},USD,2026-11-01,\"{}\"\n", tags.replace('"', "\"\""));
-    let bill = |rows: &[String]| format!("BilledCost,BillingCurrency,ChargePeriodStart,Tags\n{}", rows.concat());
+    let row =
+        |amount: &str, tags: &str| format!("{amount},USD,2026-11-01,\"{}\"\n", tags.replace('"', "\"\""));
+    let bill =
+        |rows: &[String]| format!("BilledCost,BillingCurrency,ChargePeriodStart,Tags\n{}", rows.concat());
     let dr = |amount: &str| row(amount, "{\"purpose\":\"dr\"}");
     let judged = |bill: &str, tag: &str| {
         let cost = cost::focus(bill.as_bytes(), "bill.csv", tag, &period).unwrap();
@@ -146,9 +148,15 @@ fn bills() {
         (bill.replace("2026-11-01T00:00:00Z", "11/01/2026"), "bill.csv:3: `11/01/2026` is no date"),
         (bill.replace("2026-09-30T00:00:00Z", "30.09.2026"), "bill.csv:4: `30.09.2026` is no date"),
         (bill.replace("2026-11-01T00", "2026-11-31T00"), "bill.csv:3: `2026-11-31T00:00:00Z` is no date"),
-        (bill.replace("Tags\n", "Tags,Tags\n").replace("\"\n", "\",\n").replace("R,\n", "R,,\n"), "two columns Tags"),
+        (
+            bill.replace("Tags\n", "Tags,Tags\n").replace("\"\n", "\",\n").replace("R,\n", "R,,\n"),
+            "two columns Tags",
+        ),
         (bill.replace("900,EUR", "900,"), "bill.csv:2: `` is no currency"),
-        (bill.replace("{\"\"purpose\"\":\"\"dr\"\"}", "{\"\"purpose\"\":[\"\"dr\"\"]}"), "neither text nor number"),
+        (
+            bill.replace("{\"\"purpose\"\":\"\"dr\"\"}", "{\"\"purpose\"\":[\"\"dr\"\"]}"),
+            "neither text nor number",
+        ),
     ] {
         let said = cost::focus(wrong.as_bytes(), "bill.csv", "purpose=dr", &period).unwrap_err().what;
         assert!(said.contains(why), "{said}");

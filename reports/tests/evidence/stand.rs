@@ -16,6 +16,7 @@ use harness::{
     scenario::WorldName,
     sim,
 };
+use jiff::tz::TimeZone;
 use reports::{
     Format,
     evidence::{
@@ -26,7 +27,6 @@ use reports::{
         verify::{Ask, Checked, verify},
     },
 };
-use jiff::tz::TimeZone;
 use tempfile::TempDir;
 
 pub(crate) const SCENARIO: &str = include_str!("drill.toml");

@@ -145,7 +145,8 @@ fn what_is_no_plain_file_is_named_at_once() {
     use std::os::unix::{fs::symlink, net::UnixListener};
     let stand = stand();
     let aside = stand.path().with_extension("aside");
-    let pipe = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let pipe =
+        |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
     let hole = |path: &Path| fs::File::create(path).unwrap().set_len(1 << 42).unwrap();
     let kinds: [(&str, &dyn Fn(&Path)); 7] = [
         ("a pipe", &pipe),
@@ -163,11 +164,19 @@ fn what_is_no_plain_file_is_named_at_once() {
             let problems = stand.problems().join("\n");
             let opened = Store::open(&stand.path(), &stand.allowed).is_ok();
             let kind = fs::symlink_metadata(&file).unwrap();
-            if kind.is_dir() { fs::remove_dir(&file).unwrap() } else { fs::remove_file(&file).unwrap() }
+            if kind.is_dir() {
+                fs::remove_dir(&file).unwrap()
+            } else {
+                fs::remove_file(&file).unwrap()
+            }
             fs::rename(&aside, &file).unwrap();
             let name = file.file_name().unwrap().to_string_lossy();
-            assert!(problems.contains(said) && problems.contains(&*name), "{}: {said}: {problems}", file.display());
-            assert!(!opened || file.starts_with(stand.file("r1")) , "{}: {said}: opened", file.display());
+            assert!(
+                problems.contains(said) && problems.contains(&*name),
+                "{}: {said}: {problems}",
+                file.display()
+            );
+            assert!(!opened || file.starts_with(stand.file("r1")), "{}: {said}: opened", file.display());
         }
     }
     assert!(!found(&stand));
@@ -269,12 +278,15 @@ fn strangers_keys_and_keys_for_something_else_are_not_believed() {
     let stranger = Signer::generate("ops@example.org").unwrap();
     let head = fs::read(stand.file("HEAD")).unwrap();
     for (signer, namespace) in
-        [(&stranger, keys::HEAD), (&stand.operator, keys::EVIDENCE), (&stand.operator, keys::REVIEW)]
+        [(&stranger, keys::HEAD), (&stand.reviewer, keys::EVIDENCE), (&stand.reviewer, keys::REVIEW)]
     {
         fs::write(stand.file("HEAD.sig"), signer.sign(namespace, &head)).unwrap();
         assert!(found(&stand), "{namespace}");
     }
+    // The last line is a review: its head is the reviewer's.
     fs::write(stand.file("HEAD.sig"), stand.operator.sign(keys::HEAD, &head)).unwrap();
+    assert!(found(&stand));
+    fs::write(stand.file("HEAD.sig"), stand.reviewer.sign(keys::HEAD, &head)).unwrap();
     assert!(!found(&stand));
     // A key whose time is over.
     let check = |options: &str, at: &str| {
