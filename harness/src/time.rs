@@ -3,7 +3,12 @@
 //! A stamp is a `u64` of microseconds since the drill began, on one monotonic clock, and its name ends in `_us`.
 //! A [`Dur`] is what a scenario says. The two meet only in [`Dur::us`].
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -101,6 +106,44 @@ pub fn human_us(us: u64) -> String {
     }
 }
 
+/// A wall clock that nobody can write down: it stands before 1970, or after the year 9999.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockWrong;
+
+impl fmt::Display for ClockWrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the clock of this machine stands before 1970 or after 9999")
+    }
+}
+
+impl std::error::Error for ClockWrong {}
+
+/// A moment of the wall clock: RFC 3339, UTC, whole seconds.
+///
+/// # Errors
+/// If it lies outside of what can be written.
+pub fn wall_seconds(at: SystemTime) -> Result<String, ClockWrong> {
+    writable(at).map(|at| humantime::format_rfc3339_seconds(at).to_string())
+}
+
+/// The same with milliseconds.
+///
+/// # Errors
+/// If it lies outside of what can be written.
+pub fn wall_millis(at: SystemTime) -> Result<String, ClockWrong> {
+    writable(at).map(|at| humantime::format_rfc3339_millis(at).to_string())
+}
+
+/// The year 10000 begins.
+const LAST_SECOND: u64 = 253_402_300_800;
+
+fn writable(at: SystemTime) -> Result<SystemTime, ClockWrong> {
+    match at.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < LAST_SECOND => Ok(at),
+        _ => Err(ClockWrong),
+    }
+}
+
 /// An operation rate of an open loop: `"200/s"`, `"30/m"`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Rate {
@@ -181,6 +224,19 @@ impl JsonSchema for Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_cannot_be_written_is_an_error() {
+        let at = |s: i64| match u64::try_from(s) {
+            Ok(s) => SystemTime::UNIX_EPOCH + Duration::from_secs(s),
+            Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(s.unsigned_abs()),
+        };
+        assert_eq!(wall_seconds(at(0)).as_deref(), Ok("1970-01-01T00:00:00Z"));
+        assert_eq!(wall_millis(at(253_402_300_799)).as_deref(), Ok("9999-12-31T23:59:59.000Z"));
+        for wrong in [-1, -100_000_000_000, 253_402_300_800, 900_000_000_000] {
+            assert_eq!((wall_seconds(at(wrong)), wall_millis(at(wrong))), (Err(ClockWrong), Err(ClockWrong)));
+        }
+    }
 
     #[test]
     fn durations_read_as_written() {

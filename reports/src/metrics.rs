@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use harness::{ports::CountsAs, report::Report, verdict::Verdict};
 
 use crate::{
-    evidence::{ledger::Head, unix_of, verify::Run},
+    evidence::{ledger::Head, verify::Run},
     text::words::clean,
 };
 
@@ -57,8 +57,7 @@ pub fn render(runs: &[Run], head: Option<&Head>) -> String {
         for o in &run.declared.objectives {
             expected.insert(o.service.clone(), ());
             let key = (o.service.clone(), run.declared.scenario.clone(), worth);
-            let ended = run.closed.as_ref().and_then(|(at, _)| unix_of(at));
-            if let Some(at) = ended.filter(|_| outcome(run) == "pass") {
+            if let Some(at) = run.ended_unix().filter(|_| outcome(run) == "pass") {
                 success.insert(key.clone(), at);
             }
             latest.insert(key, run);
@@ -103,13 +102,11 @@ fn outcome(run: &Run) -> &'static str {
 }
 
 fn drill(page: &mut Page, labels: &[(&'static str, &str)], run: &Run, success: Option<&u64>) {
-    let last = unix_of(&run.declared_at).unwrap_or(0);
-    page.gauge(
-        "gameday_drill_last_run_timestamp_seconds",
-        "When the last drill was declared.",
-        labels,
-        last as f64,
-    );
+    // A stamp that is not believed is left out: ahead of time it would silence every alert on age.
+    if let Some(at) = run.declared_unix() {
+        let help = "When the last drill was declared.";
+        page.gauge("gameday_drill_last_run_timestamp_seconds", help, labels, at as f64);
+    }
     if let Some(at) = success {
         let help = "When the last drill that passed was closed.";
         page.gauge("gameday_drill_last_success_timestamp_seconds", help, labels, *at as f64);

@@ -22,7 +22,7 @@ pub fn render(report: &Report) -> String {
     let started_us = crate::evidence::unix_of(&report.started).unwrap_or(0).saturating_mul(1_000_000);
     let end_us = started_us.saturating_add(report.took_us).min(253_402_300_799_000_000);
     let end = std::time::UNIX_EPOCH + std::time::Duration::from_micros(end_us);
-    let end = crate::evidence::stamp(end);
+    let end = crate::evidence::stamp(end).expect("it lies between 1970 and 9999");
     let observations: Vec<Value> = report
         .findings
         .iter()

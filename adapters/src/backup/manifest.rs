@@ -140,8 +140,8 @@ pub(super) fn latest_object(collection: &str) -> String {
 }
 
 /// Such as `2026-03-01T120000.123Z`.
-pub(super) fn timestamp(now: SystemTime) -> String {
-    humantime::format_rfc3339_millis(now).to_string().replace(':', "")
+pub(super) fn timestamp(now: SystemTime) -> Result<String, BackupError> {
+    Ok(harness::time::wall_millis(now)?.replace(':', ""))
 }
 
 pub(super) fn damaged(object: &str, why: impl ToString) -> BackupError {

@@ -91,6 +91,9 @@ pub enum BackupError {
         /// What is wrong with it.
         why: String,
     },
+    /// The clock stands where no backup can be named after it.
+    #[error("{0}; set the clock")]
+    NoClock(#[from] harness::time::ClockWrong),
     /// The clock stands still or went back.
     #[error(
         "the newest backup is of {newest}, and the clock says {now}: it would not be the newest; set the clock"

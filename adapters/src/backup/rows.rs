@@ -69,7 +69,7 @@ pub async fn back_up_rows(
     spec: IndexSpec,
     seen: &mut Seen,
 ) -> Result<Backup, BackupError> {
-    let now = timestamp(SystemTime::now());
+    let now = timestamp(SystemTime::now())?;
     if let Some((newest, _)) = names(s3, collection).await?.pop_last()
         && newest >= now
     {

@@ -45,7 +45,7 @@ pub async fn back_up_incremental(client: &Client, s3: &S3, collection: &str) -> 
 
 /// The new backup's name: newer than whatever is there.
 async fn now(s3: &S3, collection: &str) -> Result<String, BackupError> {
-    let now = timestamp(SystemTime::now());
+    let now = timestamp(SystemTime::now())?;
     match names(s3, collection).await?.pop_last() {
         Some((newest, _)) if newest >= now => Err(BackupError::Clock { newest, now }),
         _ => Ok(now),

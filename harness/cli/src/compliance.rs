@@ -1,11 +1,14 @@
 //! `gameday compliance`: the key figures of a quarter, from verified evidence alone.
 
-use std::{fs, path::PathBuf, time::SystemTime};
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 use reports::{
     compliance::{self, Period, cost},
-    evidence::{stamp, time_of},
+    evidence::{
+        plain::{self, Links},
+        stamp, time_of,
+    },
 };
 
 use crate::{
@@ -82,7 +85,7 @@ impl Compliance {
     fn period(&self) -> Result<Period, Failure> {
         let (from, until) = quarter(&self.quarter)?;
         let now = match &self.as_of {
-            None => stamp(SystemTime::now()),
+            None => stamp(SystemTime::now())?,
             Some(text) if time_of(text).is_some() => text.clone(),
             Some(text) => {
                 let what = format!("`{text}` is not a moment");
@@ -95,15 +98,17 @@ impl Compliance {
 
     fn cost(&self, period: &Period) -> Result<Option<cost::Cost>, Failure> {
         let read = |path: &PathBuf| {
-            fs::read(path).map_err(|e| {
-                Failure::usage(
-                    format!("`{}` cannot be read: {e}", path.display()),
-                    "name a file that is there",
-                )
+            plain::read(path, Links::Followed, plain::MOST).map_err(|e| {
+                Failure::usage(format!("`{}`: {e}", path.display()), "name a plain file that is there")
             })
         };
         if let Some(path) = &self.costs {
-            let text = String::from_utf8_lossy(&read(path)?).into_owned();
+            let text = String::from_utf8(read(path)?).map_err(|_| {
+                Failure::usage(
+                    format!("`{}` is not text in UTF-8", path.display()),
+                    "write it again as UTF-8",
+                )
+            })?;
             return Ok(Some(cost::table(&text, &path.display().to_string(), period)?));
         }
         let Some((path, tag)) = self.focus.as_ref().zip(self.dr_tag.as_ref()) else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,7 +12,8 @@ use reports::evidence::{
     bundle,
     keys::{Allowed, Duty, Signer},
     ledger::Head,
-    review,
+    plain::{self, Links},
+    review, stamp,
     store::{HEAD, Store},
     verify::{Ask, Checked, verify},
 };
@@ -130,7 +131,11 @@ struct Review {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  gameday evidence amend evidence/ RUN --reason \"the harness's machine lost power; ticket OPS-12\"")]
+  gameday evidence amend evidence/ RUN --reason \"the harness's machine lost power; ticket OPS-12\"
+
+No stamp is ever made up: where the clock of this machine stands before what the ledger has reached,
+nothing new is put on record. If the clock is right now and was ahead before, say so once, with
+--clock-was-ahead; what was stamped in the future is then not believed, and named by every check.")]
 struct Amend {
     /// The folder of evidence
     #[arg(value_name = "FOLDER")]
@@ -141,6 +146,9 @@ struct Amend {
     /// What has to be said
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Say as well that lines stamped later than now were stamped by a clock that was ahead
+    #[arg(long)]
+    clock_was_ahead: bool,
     #[command(flatten)]
     keys: Keys,
 }
@@ -176,26 +184,37 @@ pub(crate) struct Keys {
     signers: Option<PathBuf>,
 }
 
-fn home() -> PathBuf {
+/// Where keys are kept unless they are named. Never the working folder, which may be shared, or be pushed somewhere.
+fn home() -> Result<PathBuf, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let whole = |name: &str| set(name).filter(|path| path.is_absolute());
     set("GAMEDAY_KEYS")
-        .or_else(|| set("XDG_CONFIG_HOME").map(|c| c.join("gameday")))
-        .or_else(|| set("HOME").map(|h| h.join(".config/gameday")))
-        .unwrap_or_else(|| PathBuf::from(".gameday"))
+        .or_else(|| whole("XDG_CONFIG_HOME").map(|c| c.join("gameday")))
+        .or_else(|| whole("HOME").map(|h| h.join(".config/gameday")))
+        .ok_or_else(|| {
+            Failure::usage(
+                "there is no home folder to keep keys in: HOME is not set, or no absolute path",
+                "set HOME or GAMEDAY_KEYS to a folder that only you can read, or name both --key and --signers",
+            )
+        })
+}
+
+fn or_at_home(named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
+    named.map_or_else(|| Ok(home()?.join(name)), |path| Ok(path.clone()))
 }
 
 impl Keys {
-    fn key(&self) -> PathBuf {
-        self.key.clone().unwrap_or_else(|| home().join("operator.key"))
+    fn key(&self) -> Result<PathBuf, Failure> {
+        or_at_home(self.key.as_ref(), "operator.key")
     }
 
-    fn signers(&self) -> PathBuf {
-        self.signers.clone().unwrap_or_else(|| home().join("allowed_signers"))
+    fn signers(&self) -> Result<PathBuf, Failure> {
+        or_at_home(self.signers.as_ref(), "allowed_signers")
     }
 
     /// The key that signs, and those that are trusted.
     pub(crate) fn operator(&self) -> Result<(Signer, Allowed), Failure> {
-        Ok((Signer::load(&self.key())?, Allowed::load(&self.signers())?))
+        Ok((Signer::load(&self.key()?)?, Allowed::load(&self.signers()?)?))
     }
 }
 
@@ -209,7 +228,7 @@ impl Trust {
                 "name the folder that `gameday run --evidence` wrote, or a bundle",
             ));
         }
-        let signers = self.signers.clone().unwrap_or_else(|| home().join("allowed_signers"));
+        let signers = or_at_home(self.signers.as_ref(), "allowed_signers")?;
         let inside = |path: &Path| {
             path.canonicalize().ok().zip(folder.canonicalize().ok()).is_some_and(|(p, f)| p.starts_with(f))
         };
@@ -221,8 +240,15 @@ impl Trust {
         }
         let allowed = Allowed::load(&signers)?;
         let anchor = self.anchor.as_deref().map(anchor).transpose()?;
-        Ok(verify(folder, Ask { allowed: &allowed, anchor: anchor.as_ref(), recompute }))
+        Ok(verify(folder, Ask { allowed: &allowed, anchor: anchor.as_ref(), recompute, now: clock()? }))
     }
+}
+
+/// This machine's clock, if it can be one.
+fn clock() -> Result<SystemTime, Failure> {
+    let now = SystemTime::now();
+    stamp(now)?;
+    Ok(now)
 }
 
 fn anchor(path: &Path) -> Result<Head, Failure> {
@@ -230,7 +256,8 @@ fn anchor(path: &Path) -> Result<Head, Failure> {
         let what = format!("the anchor `{}` cannot be used: {why}", path.display());
         Failure::usage(what, "name a copy of the file HEAD")
     };
-    let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = plain::read(path, Links::Followed, plain::SMALL).map_err(|e| wrong(e.to_string()))?;
+    let text = String::from_utf8(text).map_err(|_| wrong("it is not text".into()))?;
     Head::parse(&text).ok_or_else(|| wrong("it is not a head".into()))
 }
 
@@ -267,8 +294,8 @@ impl Evidence {
             Command::Amend(command) => {
                 let (signer, allowed) = command.keys.operator()?;
                 let mut store = existing(&command.folder, &allowed)?;
-                let head =
-                    review::amend(&mut store, &command.run, &command.reason, &signer, SystemTime::now())?;
+                let words = (command.reason.as_str(), command.clock_was_ahead);
+                let head = review::amend(&mut store, &command.run, words, &signer, SystemTime::now())?;
                 recorded("amended", &command.folder, &head)
             }
             Command::Bundle(command) => command.run(),
@@ -294,15 +321,29 @@ fn recorded(what: &str, folder: &Path, head: &Head) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
+/// Adds a line to a file of signers. A last line that was not ended must not swallow it.
+fn add_line(signers: &Path, line: &str) -> io::Result<()> {
+    if let Some(folder) = signers.parent().filter(|f| !f.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let before = match plain::read(signers, Links::Followed, plain::SMALL) {
+        Ok(text) => text,
+        Err(plain::Unread::Missing) => Vec::new(),
+        Err(e) => return Err(io::Error::other(e.to_string())),
+    };
+    let gap = if before.last().is_some_and(|b| *b != b'\n') { "\n" } else { "" };
+    let mut file = fs::File::options().create(true).append(true).open(signers)?;
+    file.write_all(format!("{gap}{line}").as_bytes())
+}
+
 impl Keygen {
     fn run(self) -> Result<Exit, Failure> {
         let duty = if self.reviewer { Duty::Reviewer } else { Duty::Operator };
         let signer = Signer::generate(&self.identity)?;
-        let (key, signers) = (self.keys.key(), self.keys.signers());
+        let (key, signers) = (self.keys.key()?, self.keys.signers()?);
         let public = signer.store(&key)?;
         let line = signer.allowed_line(duty);
-        let added = fs::File::options().create(true).append(true).open(&signers);
-        added.and_then(|mut f| f.write_all(line.as_bytes())).map_err(|e| {
+        add_line(&signers, &line).map_err(|e| {
             Failure::environment(
                 format!("`{}` cannot be written: {e}", signers.display()),
                 format!("add this line to it by hand: {}", line.trim_end()),
@@ -353,7 +394,8 @@ impl Bundle {
     fn run(self) -> Result<Exit, Failure> {
         let (from, until) = quarter(&self.quarter)?;
         let (signer, allowed) = self.keys.operator()?;
-        let checked = verify(&self.folder, Ask { allowed: &allowed, anchor: None, recompute: true });
+        let checked =
+            verify(&self.folder, Ask { allowed: &allowed, anchor: None, recompute: true, now: clock()? });
         if let Some(failure) = refused(&checked, &self.folder) {
             return Err(failure);
         }

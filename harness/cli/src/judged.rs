@@ -1,7 +1,6 @@
 //! A journal on disk, judged: what `run` and `report` have in common, so that both say the same.
 
 use std::{
-    fs::File,
     io::{BufReader, Seek as _},
     path::Path,
 };
@@ -12,6 +11,7 @@ use harness::{
     report::Report,
     verdict::Verdict,
 };
+use reports::evidence::plain::{self, Links};
 
 use crate::exit::{Exit, Failure};
 
@@ -26,18 +26,15 @@ pub(crate) struct Judged {
 
 /// Reads and judges a journal.
 pub(crate) fn judge(journal: &Path) -> Result<Judged, Failure> {
-    let mut file = File::open(journal).map_err(|e| {
-        let what = format!("`{}` cannot be read: {e}", journal.display());
+    let mut file = plain::open(journal, Links::Followed, plain::JOURNAL_MOST).map_err(|e| {
+        let what = format!("`{}`: {e}", journal.display());
         Failure::usage(what, "name a journal or the folder of a run, such as runs/latest")
     })?;
     let facts =
         Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| refused(journal, &e))?;
     let mut report = Report::of(&facts);
-    // A pipe cannot be read twice: its report then names lines without quoting them.
-    if file.rewind().is_ok() {
-        let again = report.cite(BufReader::with_capacity(1 << 18, &file));
-        again.map_err(|e| refused(journal, &JournalError::Io(e)))?;
-    }
+    let again = file.rewind().and_then(|()| report.cite(BufReader::with_capacity(1 << 18, &file)));
+    again.map_err(|e| refused(journal, &JournalError::Io(e)))?;
     let exit = match (report.verdict, facts.ending) {
         // A miss that was proved stays one, however the drill ended.
         (Verdict::Fail, _) => Exit::Fail,

@@ -1,14 +1,23 @@
 //! What disaster recovery costs, as a share of what the infrastructure costs: from a table that somebody vouches for,
 //! or from a bill in the FOCUS format.
 
+mod bill;
+
 use harness::journal::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Kpi, Period};
-use crate::{evidence::Trouble, text::words::share};
+use crate::{
+    evidence::{Trouble, record::says_something},
+    text::words::share_at_most,
+};
+use bill::{Columns, Sums};
 
 /// The most that it may cost.
 const SHARE: f64 = 0.15;
+
+/// Two sums that differ by less than this share of them are the same: decimals are not exact in binary.
+const SAME: f64 = 1e-9;
 
 /// Costs of one closed billing period in one currency.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -21,6 +30,8 @@ pub struct Cost {
     pub currency: String,
     /// Where the figures come from, with the hash of the file.
     pub source: String,
+    /// Why they measure nothing.
+    pub gap: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,69 +61,94 @@ pub fn table(text: &str, file: &str, period: &Period) -> Result<Cost, Trouble> {
         let what = format!("{file}: it is about {}, not {}", table.period, period.name);
         return Err(Trouble::usage(what, "name the table of the same period"));
     }
+    if !says_something(&table.asserted_by) {
+        let what = format!("{file}: asserted_by names nobody who vouches for it");
+        return Err(Trouble::usage(what, "name the person who vouches for the figures"));
+    }
+    let amounts =
+        [("infrastructure", table.infrastructure), ("recovery", table.recovery), ("drills", table.drills)];
+    for (name, amount) in amounts {
+        if !amount.is_finite() || amount < 0.0 {
+            let what = format!("{file}: {name} is {amount}, which cannot be");
+            return Err(Trouble::usage(what, remedy));
+        }
+    }
+    if !is_currency(&table.currency) {
+        let what = format!("{file}: `{}` is no currency", table.currency);
+        return Err(Trouble::usage(what, "write its three letters, such as EUR"));
+    }
     let hash = digest(text.as_bytes());
     let source = format!("asserted by {} in {file}, sha256 {hash}", table.asserted_by);
-    checked(table.recovery + table.drills, table.infrastructure, table.currency, source, file)
+    let spent = table.recovery + table.drills;
+    let gap = (spent == 0.0).then(|| format!("{file}: nothing is entered for recovery and drills"));
+    checked(
+        Cost { recovery: spent, infrastructure: table.infrastructure, currency: table.currency, source, gap },
+        file,
+    )
+}
+
+fn is_currency(word: &str) -> bool {
+    word.len() == 3 && word.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 /// Adds up a bill in the FOCUS format: rows of the period, those whose tags hold `tag` (`key=value`) being recovery.
+/// Credits and adjustments lower the whole bill, and never what recovery costs.
 ///
 /// # Errors
-/// If a column is missing, a row cannot be read, or currencies differ.
+/// If a column is missing or there twice, a row cannot be read, or currencies differ.
 pub fn focus(bytes: &[u8], file: &str, tag: &str, period: &Period) -> Result<Cost, Trouble> {
     let wrong = |what: String| {
         Trouble::usage(format!("{file}{what}"), "export the bill in the FOCUS format, as CSV with a header")
     };
-    let (key, value) = tag
-        .split_once('=')
-        .ok_or_else(|| Trouble::usage(format!("`{tag}` is no tag"), "write key=value, such as purpose=dr"))?;
+    let parts: Vec<&str> = tag.split('=').map(str::trim).collect();
+    let [key, value] = parts[..] else {
+        return Err(Trouble::usage(
+            format!("`{tag}` is no tag"),
+            "write key=value with one `=`, such as purpose=dr",
+        ));
+    };
+    if key.is_empty() {
+        return Err(Trouble::usage(format!("`{tag}` has no key"), "write key=value, such as purpose=dr"));
+    }
     let mut rows = csv::Reader::from_reader(bytes);
     let header = rows.headers().map_err(|e| wrong(format!(": {e}")))?.clone();
-    let column = |name: &str| header.iter().position(|h| h == name);
-    let need = |name: &str| column(name).ok_or_else(|| wrong(format!(":1: there is no column {name}")));
-    let cost = column("EffectiveCost").map_or_else(|| need("BilledCost"), Ok)?;
-    let (currency, start, tags) = (need("BillingCurrency")?, need("ChargePeriodStart")?, need("Tags")?);
-    let (mut recovery, mut all, mut money) = (0.0, 0.0, None::<String>);
+    let columns = Columns::of(&header).map_err(wrong)?;
+    let mut sums = Sums::default();
     for row in rows.records() {
         let row = row.map_err(|e| wrong(format!(": {e}")))?;
         let line = row.position().map_or(0, csv::Position::line);
-        let cell = |i: usize| row.get(i).unwrap_or_default();
-        let at = cell(start).replacen(' ', "T", 1);
-        if !(&period.from[..10]..&period.until[..10]).contains(&at.get(..10).unwrap_or_default()) {
-            continue;
-        }
-        let amount: f64 =
-            cell(cost).parse().map_err(|_| wrong(format!(":{line}: `{}` is no amount", cell(cost))))?;
-        if money.get_or_insert_with(|| cell(currency).to_owned()) != cell(currency) {
-            return Err(wrong(format!(":{line}: another currency ({}) than before", cell(currency))));
-        }
-        let tagged: serde_json::Value = match cell(tags) {
-            "" => serde_json::Value::Null,
-            text => serde_json::from_str(text).map_err(|e| wrong(format!(":{line}: tags: {e}")))?,
-        };
-        all += amount;
-        if tagged.get(key).and_then(serde_json::Value::as_str) == Some(value) {
-            recovery += amount;
-        }
+        sums.add(&row, &columns, (key, value), period).map_err(|why| wrong(format!(":{line}: {why}")))?;
     }
-    let money = money.ok_or_else(|| wrong(format!(": no row lies in {}", period.name)))?;
+    let Some(currency) = sums.currency else {
+        return Err(wrong(format!(": no row lies in {}", period.name)));
+    };
+    let column = header.get(columns.cost).unwrap_or_default();
     let source = format!(
-        "{file}, sha256 {}, column {}, tag {tag}",
+        "{file}, sha256 {}, column {column}, tag {tag} on {} of {} rows",
         digest(bytes),
-        header.get(cost).unwrap_or_default()
+        sums.tagged,
+        sums.rows
     );
-    checked(recovery, all, money, source, file)
+    let gap = match (sums.tagged, sums.recovery == 0.0) {
+        (0, _) => {
+            let others: Vec<&str> = sums.others.iter().take(5).map(String::as_str).collect();
+            let hint = match others.len() {
+                0 => format!("no row has a tag `{key}`"),
+                _ => format!("`{key}` is {} there", others.join(", ")),
+            };
+            Some(format!("{file}: no row of {} has the tag {tag}; {hint}", period.name))
+        }
+        (n, true) => Some(format!("{file}: all {n} rows of {} with the tag {tag} cost nothing", period.name)),
+        (_, false) => None,
+    };
+    checked(Cost { recovery: sums.recovery, infrastructure: sums.all, currency, source, gap }, file)
 }
 
-fn checked(
-    recovery: f64,
-    infrastructure: f64,
-    currency: String,
-    source: String,
-    file: &str,
-) -> Result<Cost, Trouble> {
+/// Costs that can be.
+fn checked(cost: Cost, file: &str) -> Result<Cost, Trouble> {
+    let Cost { recovery, infrastructure, ref currency, .. } = cost;
     let sane = recovery.is_finite() && infrastructure.is_finite() && recovery >= 0.0 && infrastructure > 0.0;
-    if !sane || recovery > infrastructure {
+    if !sane || recovery > infrastructure * (1.0 + SAME) {
         let what =
             format!("{file}: recovery costs {recovery} of {infrastructure} {currency}, which cannot be");
         return Err(Trouble::usage(
@@ -120,7 +156,7 @@ fn checked(
             "infrastructure is the whole bill, recovery the part of it for recovery and drills",
         ));
     }
-    Ok(Cost { recovery, infrastructure, currency, source })
+    Ok(cost)
 }
 
 pub(super) fn kpi(cost: Option<&Cost>) -> Kpi {
@@ -129,11 +165,14 @@ pub(super) fn kpi(cost: Option<&Cost>) -> Kpi {
         kpi.gaps.push("no bill was named: --costs FILE or --focus FILE".into());
         return kpi;
     };
-    let rate = c.recovery / c.infrastructure;
-    kpi.n = 1;
     kpi.interval = Some(c.source.clone());
-    kpi.decide(
-        format!("{} ({:.2} of {:.2} {})", share(rate), c.recovery, c.infrastructure, c.currency),
-        rate <= SHARE,
-    )
+    if let Some(gap) = &c.gap {
+        kpi.gaps.push(gap.clone());
+        return kpi;
+    }
+    let rate = c.recovery / c.infrastructure;
+    let met = rate <= SHARE * (1.0 + SAME);
+    kpi.n = 1;
+    let shown = if met { share_at_most(rate.min(SHARE)) } else { share_at_most(rate) };
+    kpi.decide(format!("{shown} ({:.2} of {:.2} {})", c.recovery, c.infrastructure, c.currency), met)
 }

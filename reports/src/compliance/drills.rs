@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use harness::{scenario::Priority, time::human_us, verdict::Verdict};
+use harness::{scenario::Priority, verdict::Verdict};
 
 use super::{Kpi, stats};
 use crate::{
     evidence::{record, unix_of, verify::Run},
-    text::words::{share, share_at_least},
+    text::words::{close_us, share, share_at_least},
 };
 
 /// Drills that must pass.
@@ -174,8 +174,13 @@ pub(super) fn documentation(real: &[&Run]) -> Kpi {
         return kpi;
     }
     let rate = if required > 0 { filled as f64 / required as f64 } else { 0.0 };
+    let reviewed = real.iter().filter(|r| r.reviewed.is_some()).count();
     kpi.decide(
-        format!("{} ({filled} of {required} fields)", share_at_least(rate)),
+        format!(
+            "{} ({filled} of {required} fields), {reviewed} of {} runs reviewed",
+            share_at_least(rate),
+            real.len()
+        ),
         required > 0 && filled == required,
     )
 }
@@ -186,7 +191,13 @@ pub(super) fn recent(ever: &[&Run], as_of: &str) -> Kpi {
     let mut last: BTreeMap<(String, String), Option<(u64, String)>> = BTreeMap::new();
     let now = unix_of(as_of).unwrap_or(u64::MAX);
     for run in ever {
-        let at = run.closed.as_ref().and_then(|(at, _)| unix_of(at)).filter(|at| passed(run) && *at <= now);
+        let at = run.ended_unix().filter(|at| passed(run) && *at <= now);
+        if passed(run) && run.ended_unix().is_none() {
+            kpi.gaps.push(format!(
+                "{}: it passed at a time that is not known: its stamp is not believed",
+                name(run)
+            ));
+        }
         for o in &run.declared.objectives {
             let known = last.entry((o.service.clone(), run.declared.scenario.clone())).or_default();
             if let Some(at) = at {
@@ -204,25 +215,33 @@ pub(super) fn recent(ever: &[&Run], as_of: &str) -> Kpi {
             kpi.gaps.push(format!("{service} in {scenario}: never passed"));
             continue;
         };
-        let days = (now - at) / 86_400;
-        oldest = oldest.max(days);
-        if now - at > DAYS * 86_400 {
-            kpi.gaps.push(format!("{service} in {scenario}: {days} days ago ({run})"));
+        let past = now - at;
+        oldest = oldest.max(past);
+        if past > DAYS * 86_400 {
+            kpi.gaps.push(format!("{service} in {scenario}: {} ago ({run})", days(past)));
         }
         if !kpi.runs.contains(&run) {
             kpi.runs.push(run);
         }
     }
     let measured =
-        if kpi.runs.is_empty() { "no passed drill".into() } else { format!("{oldest} days, the longest") };
-    let enough = !kpi.runs.is_empty();
+        if kpi.runs.is_empty() { "no passed drill".into() } else { format!("{}, the longest", days(oldest)) };
+    let enough = !kpi.runs.is_empty() && oldest <= DAYS * 86_400;
     kpi.decide(measured, enough)
+}
+
+/// A span in whole days, unless that would hide that it is over the limit.
+fn days(seconds: u64) -> String {
+    match seconds / 86_400 {
+        DAYS if seconds > DAYS * 86_400 => format!("{DAYS} days and {} s", seconds - DAYS * 86_400),
+        days => format!("{days} days"),
+    }
 }
 
 /// RTO of critical services.
 pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
     let mut kpi = Kpi::new("RTO of critical services", "at most 60 s, each time");
-    let mut longest = 0;
+    let mut longest = None;
     for run in real {
         let critical = run.declared.objectives.iter().filter(|o| o.priority == Priority::Critical);
         for o in critical {
@@ -236,9 +255,10 @@ pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
             });
             match service.and_then(|s| if s.absorbed { Some(0) } else { s.rto_us }).filter(|_| !doubted) {
                 Some(us) => {
-                    longest = longest.max(us);
+                    longest = longest.max(Some(us));
                     if us > CRITICAL_RTO_US {
-                        kpi.gaps.push(format!("{}: {} was gone {}", name(run), o.service, human_us(us)));
+                        let gone = close_us(us, CRITICAL_RTO_US);
+                        kpi.gaps.push(format!("{}: {} was gone {gone}", name(run), o.service));
                     }
                 }
                 None => kpi.gaps.push(format!("{}: {} is not known to have come back", name(run), o.service)),
@@ -256,7 +276,10 @@ pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
         kpi.n,
         (0.05_f64.powf(1.0 / kpi.n as f64) * 100.0).floor()
     ));
-    kpi.decide(format!("{} at the longest", human_us(longest)), true)
+    // Where nobody came back there is no longest time, and certainly none of 0.
+    let measured =
+        longest.map_or("nothing".into(), |us| format!("{} at the longest", close_us(us, CRITICAL_RTO_US)));
+    kpi.decide(measured, longest.is_some_and(|us| us <= CRITICAL_RTO_US))
 }
 
 /// What stores of critical services lost.
@@ -295,5 +318,7 @@ pub(super) fn critical_rpo(real: &[&Run]) -> Kpi {
     if !kpi.gaps.is_empty() {
         kpi.interval = None;
     }
-    kpi.decide(format!("{harm} of {acked} acknowledged records"), acked > 0)
+    let measured =
+        if acked > 0 { format!("{harm} of {acked} acknowledged records") } else { "nothing".into() };
+    kpi.decide(measured, acked > 0 && harm == 0)
 }

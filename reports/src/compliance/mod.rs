@@ -77,7 +77,11 @@ impl Kpi {
     /// Met exactly if something was measured, it is enough, and nothing falls short.
     pub(super) fn decide(mut self, measured: String, enough: bool) -> Kpi {
         self.state = if enough && self.gaps.is_empty() { State::Met } else { State::Missed };
-        self.measured = measured;
+        self.measured = match self.gaps.len() {
+            // The figure alone would look met.
+            n if enough && n > 0 => format!("{measured}, and {n} short"),
+            _ => measured,
+        };
         self
     }
 }
@@ -113,14 +117,16 @@ pub fn never_counts(run: &Run) -> Option<&'static str> {
 
 /// Judges a period by verified runs whose numbers were rebuilt.
 pub fn judge(runs: &[Run], period: Period, cost: Option<&Cost>) -> Answer {
-    let inside = |r: &&Run| (period.from.as_str()..period.until.as_str()).contains(&r.declared_at.as_str());
+    let inside = |r: &&Run| r.declared_within(&period.from, &period.until);
     let left_out = runs.iter().filter(inside).filter_map(|r| {
         never_counts(r)
             .map(|why| format!("{} ({} in {}): {why}", r.declared.run, r.declared.scenario, r.declared.world))
     });
     let real: Vec<&Run> = runs.iter().filter(inside).filter(|r| never_counts(r).is_none()).collect();
-    let ever: Vec<&Run> =
-        runs.iter().filter(|r| never_counts(r).is_none() && r.declared_at <= period.as_of).collect();
+    let ever: Vec<&Run> = runs
+        .iter()
+        .filter(|r| never_counts(r).is_none() && r.declared_from() <= period.as_of.as_str())
+        .collect();
     let kpis = vec![
         drills::objectives(&real),
         drills::success(&real),

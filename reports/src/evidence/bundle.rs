@@ -7,9 +7,10 @@ use harness::journal::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Trouble, compact,
+    Trouble,
     keys::{self, Allowed, Signer},
-    seal::{self, SUMS, SUMS_SIG, digest_file},
+    plain::{self, Links},
+    seal::{self, SUMS, SUMS_SIG},
     store::{HEAD, HEAD_SIG, RUNS},
     verify::{Checked, Problem},
 };
@@ -58,7 +59,8 @@ pub fn bundle(
     signer: &Signer,
     out: &Path,
 ) -> Result<List, Trouble> {
-    let ledger = fs::read(evidence.join(RUNS)).ok().and_then(|b| super::ledger::Ledger::parse(&b).ok());
+    let bytes = plain::read(&evidence.join(RUNS), Links::Refused, plain::MOST).ok();
+    let ledger = bytes.and_then(|b| super::ledger::Ledger::parse(&b).ok());
     let ledger = ledger.ok_or_else(|| {
         Trouble::evidence(format!("`{}` does not verify", evidence.display()), "verify it first")
     })?;
@@ -66,7 +68,7 @@ pub fn bundle(
     let outcome = |r: &super::verify::Run| {
         r.closed.as_ref().map_or("never closed: counts as failed".to_owned(), |(_, c)| c.headline.clone())
     };
-    let inside = |r: &&super::verify::Run| (from..until).contains(&r.declared_at.as_str());
+    let inside = |r: &&super::verify::Run| r.declared_within(from, until);
     let lines = checked.runs.iter().filter(inside).map(|r| Line {
         run: r.declared.run.clone(),
         declared: r.declared_at.clone(),
@@ -102,7 +104,10 @@ pub fn bundle(
     let mut sums = String::new();
     for name in COVERED {
         let path = out.join(name);
-        sums.push_str(&format!("{}  {name}\n", digest_file(&path).map_err(|e| Trouble::read(&path, &e))?));
+        sums.push_str(&format!(
+            "{}  {name}\n",
+            plain::digest(&path).map_err(|e| Trouble::unread(&path, &e))?
+        ));
     }
     for (name, text) in [(SUMS, &sums), (SUMS_SIG, &signer.sign(keys::EVIDENCE, sums.as_bytes()))] {
         let path = out.join(name);
@@ -139,12 +144,20 @@ pub(super) fn parts(folder: &Path, allowed: &Allowed, problems: &mut Vec<Problem
     }
     let mut say =
         |name: &str, what: &str| problems.push(Problem { place: folder.join(name), what: what.to_owned() });
-    let read = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+    let read = |name: &str| plain::read(&folder.join(name), Links::Refused, plain::MOST);
+    for name in COVERED.into_iter().chain([SUMS, SUMS_SIG]) {
+        if let Err(why) = read(name) {
+            say(name, &why.to_string());
+        }
+    }
+    let read = |name: &str| read(name).unwrap_or_default();
     let (sums, signature) = (read(SUMS), read(SUMS_SIG));
     let list: Option<List> = serde_json::from_slice(&read(LIST)).ok();
     let ledger = super::ledger::Ledger::parse(&read(RUNS)).unwrap_or_default();
-    let at = ledger.entries.last().map_or(String::new(), |e| compact(&e.at));
-    if let Err(why) = allowed.check(keys::EVIDENCE, &sums, &signature, &at) {
+    let at = ledger.entries.last().map_or("", |e| e.at.as_str());
+    // The ledger does not say who made the bundle.
+    let who = allowed.who(&signature, at).unwrap_or_default();
+    if let Err(why) = allowed.check(&who, keys::EVIDENCE, &sums, &signature, at) {
         say(SUMS_SIG, &why);
     }
     let listed = std::str::from_utf8(&sums).ok().and_then(|s| seal::parse_sums(s).ok()).unwrap_or_default();
@@ -152,8 +165,11 @@ pub(super) fn parts(folder: &Path, allowed: &Allowed, problems: &mut Vec<Problem
         say(SUMS, "it does not name the files of a bundle");
     }
     for name in COVERED {
-        if listed.get(name) != Some(&digest(&read(name))) {
-            say(name, "it is not what was signed");
+        let right = |bytes: &[u8]| listed.get(name) == Some(&digest(bytes));
+        let bytes = read(name);
+        if !right(&bytes) {
+            let converted = plain::line_ends_converted(&bytes, right);
+            say(name, if converted { seal::CONVERTED } else { "it is not what was signed" });
         }
     }
     let Some(list) = list else {

@@ -10,11 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ssh_key::{
-    Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig, public::KeyData, rand_core::OsRng,
-};
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, SshSig, rand_core::OsRng};
 
-use super::Trouble;
+pub use super::signers::Allowed;
+use super::{
+    Trouble,
+    plain::{self, Links},
+};
 
 /// Signs the files of a run.
 pub const EVIDENCE: &str = "gameday-evidence@v1";
@@ -68,9 +70,9 @@ impl Signer {
     /// If it cannot be read, is encrypted, is no Ed25519 key, names nobody, or others may read it.
     pub fn load(path: &Path) -> Result<Signer, Trouble> {
         let shown = path.display();
-        let text = fs::read(path).map_err(|e| {
+        let text = plain::read(path, Links::Followed, plain::SMALL).map_err(|e| {
             Trouble::usage(
-                format!("the key `{shown}` cannot be read: {e}"),
+                format!("the key `{shown}`: {e}"),
                 "make one with `gameday evidence keygen`, or name another with --key",
             )
         })?;
@@ -146,6 +148,11 @@ impl Signer {
         format!("{} namespaces=\"{}\" {}\n", self.identity(), duty.namespaces(), bare.join(" "))
     }
 
+    /// Whether this key made a signature, whatever it is over.
+    pub(super) fn made(&self, armoured: &[u8]) -> bool {
+        SshSig::from_pem(armoured).is_ok_and(|s| s.public_key() == self.key.public_key().key_data())
+    }
+
     /// A signature over exactly these bytes, armoured.
     pub fn sign(&self, namespace: &str, bytes: &[u8]) -> String {
         let signature =
@@ -163,165 +170,4 @@ fn check_identity(identity: &str) -> Result<(), Trouble> {
         ));
     }
     Ok(())
-}
-
-/// Who may sign what: an `allowed_signers` file.
-#[derive(Clone, Debug)]
-pub struct Allowed {
-    lines: Vec<AllowedKey>,
-}
-
-#[derive(Clone, Debug)]
-struct AllowedKey {
-    principal: String,
-    namespaces: Option<Vec<String>>,
-    after: Option<String>,
-    before: Option<String>,
-    key: KeyData,
-}
-
-impl Allowed {
-    /// Reads the file.
-    ///
-    /// # Errors
-    /// If it cannot be read, or any line is not understood: a rule that is passed over could be the one that forbids.
-    pub fn load(path: &Path) -> Result<Allowed, Trouble> {
-        let text = fs::read_to_string(path).map_err(|e| {
-            Trouble::usage(
-                format!("`{}` cannot be read: {e}", path.display()),
-                "name the file of signers that you were given on another way than the evidence, with --signers",
-            )
-        })?;
-        Allowed::parse(&text).map_err(|(line, why)| {
-            Trouble::usage(
-                format!("{}:{line}: {why}", path.display()),
-                "write a line as `gameday evidence keygen` prints it: who namespaces=\"..\" ssh-ed25519 KEY",
-            )
-        })
-    }
-
-    /// The rules of a text.
-    ///
-    /// # Errors
-    /// The first line, counted from 1, that is not understood, and why.
-    pub fn parse(text: &str) -> Result<Allowed, (usize, String)> {
-        let mut lines = Vec::new();
-        for (i, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if !line.is_empty() && !line.starts_with('#') {
-                lines.push(allowed_key(line).map_err(|why| (i + 1, why))?);
-            }
-        }
-        Ok(Allowed { lines })
-    }
-
-    /// Whether one of these keys made the signature, whatever it is over.
-    pub(super) fn made(&self, armoured: &[u8]) -> bool {
-        SshSig::from_pem(armoured).is_ok_and(|s| self.lines.iter().any(|l| &l.key == s.public_key()))
-    }
-
-    /// Whether one key made both signatures, whatever they are over.
-    pub(super) fn same_key(&self, a: &[u8], b: &[u8]) -> bool {
-        let key = |armoured: &[u8]| SshSig::from_pem(armoured).ok().map(|s| s.public_key().clone());
-        key(a).is_some_and(|a| Some(a) == key(b))
-    }
-
-    /// Whose signature over these bytes this is. `at` is the time in the ledger, `YYYYMMDDHHMMSS`, for keys that are
-    /// valid for a time only.
-    ///
-    /// # Errors
-    /// Why it is not believed.
-    pub fn check(&self, namespace: &str, bytes: &[u8], armoured: &[u8], at: &str) -> Result<&str, String> {
-        let signature = SshSig::from_pem(armoured).map_err(|e| format!("it is not a signature ({e})"))?;
-        // Armour leaves room for bytes that decode to the same, and the version's are not signed: only those that we
-        // would have written are accepted.
-        let parts = (signature.public_key().clone(), signature.namespace(), signature.hash_alg());
-        let ours = SshSig::new(parts.0, parts.1, parts.2, signature.signature().clone())
-            .and_then(|s| s.to_pem(LineEnding::LF))
-            .map_err(|e| e.to_string())?;
-        if ours.as_bytes() != armoured {
-            return Err("its armour was changed".into());
-        }
-        let public = PublicKey::from(signature.public_key().clone());
-        public.verify(namespace, bytes, &signature).map_err(|_| match signature.namespace() {
-            other if other != namespace => format!("it was made for `{other}`, not for `{namespace}`"),
-            _ => "it is not a signature over these bytes".to_owned(),
-        })?;
-        let mut why =
-            format!("its key {} is not among the allowed signers", public.fingerprint(HashAlg::Sha256));
-        for line in self.lines.iter().filter(|l| &l.key == signature.public_key()) {
-            match line.permits(namespace, at) {
-                Ok(()) => return Ok(&line.principal),
-                Err(not) => why = format!("the key of {} {not}", line.principal),
-            }
-        }
-        Err(why)
-    }
-}
-
-impl AllowedKey {
-    fn permits(&self, namespace: &str, at: &str) -> Result<(), String> {
-        if self.namespaces.as_ref().is_some_and(|all| !all.iter().any(|n| n == namespace)) {
-            return Err(format!("may not sign in `{namespace}`"));
-        }
-        if self.after.as_ref().is_some_and(|after| at < after.as_str()) {
-            return Err("was not valid yet".into());
-        }
-        if self.before.as_ref().is_some_and(|before| at >= before.as_str()) {
-            return Err("was not valid any more".into());
-        }
-        Ok(())
-    }
-}
-
-fn allowed_key(line: &str) -> Result<AllowedKey, String> {
-    let (principal, rest) = line.split_once(char::is_whitespace).ok_or("a signer needs a name and a key")?;
-    if principal.contains(['*', '?', '!', ',', '"']) {
-        return Err(format!(
-            "`{principal}`: patterns and lists of names are not understood; write a line for each"
-        ));
-    }
-    let at = rest.find("ssh-ed25519 ").ok_or("there is no ssh-ed25519 key in this line")?;
-    let (options, key) = rest.split_at(at);
-    let key = PublicKey::from_openssh(key.trim()).map_err(|e| format!("the key cannot be read ({e})"))?;
-    let mut allowed = AllowedKey {
-        principal: principal.to_owned(),
-        namespaces: None,
-        after: None,
-        before: None,
-        key: key.key_data().clone(),
-    };
-    for option in options_of(options.trim())? {
-        let (name, value) = option;
-        match name.as_str() {
-            "namespaces" => {
-                allowed.namespaces = Some(value.split(',').map(|n| n.trim().to_owned()).collect())
-            }
-            "valid-after" => allowed.after = Some(moment(&value)?),
-            "valid-before" => allowed.before = Some(moment(&value)?),
-            other => return Err(format!("the option `{other}` is not understood")),
-        }
-    }
-    Ok(allowed)
-}
-
-fn options_of(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (name, tail) = rest.split_once("=\"").ok_or_else(|| format!("`{rest}` is no option"))?;
-        let (value, tail) = tail.split_once('"').ok_or("a quote is not closed")?;
-        found.push((name.trim_start_matches(',').trim().to_ascii_lowercase(), value.to_owned()));
-        rest = tail.trim();
-    }
-    Ok(found)
-}
-
-/// `YYYYMMDD[HHMM[SS]]`, in UTC, padded to seconds so that moments compare as text.
-fn moment(text: &str) -> Result<String, String> {
-    let digits = text.strip_suffix('Z').unwrap_or(text);
-    if ![8, 12, 14].contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("`{text}` is not a moment; write YYYYMMDDHHMMSSZ"));
-    }
-    Ok(format!("{digits:0<14}"))
 }

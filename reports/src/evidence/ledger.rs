@@ -120,6 +120,9 @@ pub struct Amended {
     pub by: String,
     /// What is said.
     pub reason: String,
+    /// Lines before this one that are stamped later than it were stamped by a clock that was ahead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_was_ahead: bool,
 }
 
 /// What is wrong with a ledger.
@@ -179,6 +182,16 @@ impl Ledger {
     /// What the next line must be.
     pub fn next(&self, at: String, kind: Kind) -> Vec<u8> {
         line_of(&Entry { seq: self.entries.len() as u64, prev: self.head(), at, kind })
+    }
+
+    /// Who put the last line on record, and so signed the head; nobody if it is about a run that is not there.
+    pub fn last_signer(&self) -> Option<&str> {
+        Some(match &self.entries.last()?.kind {
+            Kind::Declared(d) => &d.operator,
+            Kind::Closed(c) => &self.declared(&c.run)?.operator,
+            Kind::Reviewed(r) => &r.reviewer,
+            Kind::Amended(a) => &a.by,
+        })
     }
 
     /// How a run was declared.

@@ -16,10 +16,13 @@
 pub mod bundle;
 pub mod keys;
 pub mod ledger;
+pub mod plain;
 pub mod recompute;
 pub mod record;
 pub mod review;
 pub mod seal;
+pub mod signers;
+pub mod stamps;
 pub mod store;
 pub mod verify;
 
@@ -70,6 +73,10 @@ impl Trouble {
         Trouble::usage(format!("`{}` cannot be read: {e}", path.display()), "name a file that is there")
     }
 
+    pub(crate) fn unread(path: &Path, e: &plain::Unread) -> Trouble {
+        Trouble::usage(format!("`{}`: {e}", path.display()), "name a plain file that is there")
+    }
+
     pub(crate) fn write(path: &Path, e: &io::Error) -> Trouble {
         Trouble {
             whose: Whose::Environment,
@@ -88,13 +95,20 @@ impl fmt::Display for Trouble {
 impl std::error::Error for Trouble {}
 
 /// The wall clock as evidence writes it: RFC 3339, UTC, whole seconds.
-pub fn stamp(at: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(at).to_string()
+///
+/// # Errors
+/// If the clock stands where no stamp can be written.
+pub fn stamp(at: SystemTime) -> Result<String, Trouble> {
+    harness::time::wall_seconds(at).map_err(|e| Trouble {
+        whose: Whose::Environment,
+        what: e.to_string(),
+        remedy: "set the clock: evidence carries its time".into(),
+    })
 }
 
 /// The inverse of [`stamp`]; `None` for anything that it would not have written.
 pub fn time_of(stamp: &str) -> Option<SystemTime> {
-    humantime::parse_rfc3339(stamp).ok().filter(|at| self::stamp(*at) == stamp)
+    humantime::parse_rfc3339(stamp).ok().filter(|at| self::stamp(*at).is_ok_and(|s| s == stamp))
 }
 
 /// Seconds since 1970 of a stamp.
@@ -102,13 +116,13 @@ pub fn unix_of(stamp: &str) -> Option<u64> {
     time_of(stamp)?.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d: Duration| d.as_secs())
 }
 
-/// A stamp as `allowed_signers` writes moments: `YYYYMMDDHHMMSS`.
-pub(crate) fn compact(stamp: &str) -> String {
-    stamp.chars().filter(char::is_ascii_digit).collect()
-}
-
 /// Writes a file so that a reader sees the old content or the new one, never a part: temporary file, sync, rename.
+///
+/// What is there and is no plain file (a device, a pipe) is not replaced.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("there is something that is not a plain file"));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = fs::File::create(&fresh).and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));

@@ -5,7 +5,6 @@
 //! stays the harness's word at the time is why a single probe was bad, and what an act was seen to do.
 
 use std::{
-    fs::{self, File},
     io::{BufReader, Seek as _},
     path::Path,
 };
@@ -22,6 +21,7 @@ use harness::{
 
 use super::{
     ledger::{Closed, Declared},
+    plain::{self, Links},
     seal::{JOURNAL, SCENARIO},
 };
 use crate::Format;
@@ -38,7 +38,7 @@ pub struct Recomputed {
 
 /// What a journal says, and its report with the lines that prove it.
 fn judged(journal: &Path) -> Result<(Facts, Report), String> {
-    let mut file = File::open(journal).map_err(|e| e.to_string())?;
+    let mut file = plain::open(journal, Links::Refused, plain::JOURNAL_MOST).map_err(|e| e.to_string())?;
     let facts =
         Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| e.to_string())?;
     let mut report = Report::of(&facts);
@@ -88,13 +88,12 @@ pub fn recompute(
     // A later gameday may say the same in other words; its numbers are compared whatever its words are.
     if report.gameday == env!("CARGO_PKG_VERSION") {
         for format in Format::ALL {
-            let said = fs::read(folder.join(format.file_name())).unwrap_or_default();
+            let said = view(folder, format).unwrap_or_default();
             if said != format.render(&report).into_bytes() {
                 say(format.file_name(), "it is not what the journal gives".into());
             }
         }
-    } else if fs::read(folder.join(Format::Json.file_name()))
-        .ok()
+    } else if view(folder, Format::Json)
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
         .is_none_or(|said| said != without_drawing(&report))
     {
@@ -105,6 +104,10 @@ pub fn recompute(
     critical_stores.sort_unstable();
     critical_stores.dedup();
     (Some(Recomputed { report, critical_stores }), wrong)
+}
+
+fn view(folder: &Path, format: Format) -> Option<Vec<u8>> {
+    plain::read(&folder.join(format.file_name()), Links::Refused, plain::MOST).ok()
 }
 
 /// Where the journal is not that of the run that was declared.
@@ -133,7 +136,7 @@ fn contradictions(facts: &Facts, report: &Report, declared: &Declared) -> Vec<St
 
 /// Whether the sealed scenario file, with the declared overrides, is another drill than the one that was played.
 fn another_scenario(folder: &Path, declared: &Declared, played: &Scenario) -> Option<String> {
-    let bytes = fs::read(folder.join(SCENARIO)).ok()?;
+    let bytes = plain::read(&folder.join(SCENARIO), Links::Refused, plain::SMALL).ok()?;
     let pairs: Option<Vec<(String, String)>> = declared
         .overrides
         .iter()

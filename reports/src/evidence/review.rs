@@ -3,16 +3,18 @@
 //! `review.md` quotes the hash of the run's `SHA256SUMS` and of `record.toml`, so that the signature under it covers
 //! both. A review is what a person did: gameday writes down that it happened, never that it was a good one.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{path::Path, time::SystemTime};
 
 use harness::{journal::digest, verdict::Verdict};
 
 use super::{
-    Trouble, compact,
+    Trouble,
     keys::{self, Allowed, Signer},
     ledger::{Amended, Closed, Head, Kind, Reviewed},
+    plain::{self, Links},
     record,
-    seal::{RECORD, REVIEW, REVIEW_SIG, SUMS, SUMS_SIG},
+    seal::{self, RECORD, REVIEW, REVIEW_SIG, SUMS, SUMS_SIG},
+    stamps,
     store::Store,
 };
 
@@ -46,12 +48,12 @@ pub fn review(
             ));
         }
     };
-    let stamp = super::stamp(at);
-    let (wrong, by) = super::seal::check(&folder, &closed, &stamp, allowed);
+    let stamp = super::stamp(at)?;
+    let (wrong, by) = seal::check(&folder, &closed, (&declared.operator, &stamp), allowed);
     if let Some((file, why)) = wrong.first() {
         return Err(Trouble::evidence(format!("{shown}/{file}: {why}"), "there is nothing left to review"));
     }
-    let own = fs::read(folder.join(SUMS_SIG)).is_ok_and(|sig| signs_with(&sig, signer));
+    let own = read(&folder, SUMS_SIG).is_ok_and(|sig| signer.made(&sig));
     if own || by.as_deref() == Some(signer.identity()) || declared.operator == signer.identity() {
         return Err(Trouble::usage(
             format!("{} played run {run}, and cannot review it", signer.identity()),
@@ -59,7 +61,10 @@ pub fn review(
         ));
     }
     let path = folder.join(RECORD);
-    let text = fs::read_to_string(&path).map_err(|e| Trouble::read(&path, &e))?;
+    let text = read(&folder, RECORD).map_err(|e| Trouble::unread(&path, &e))?;
+    let text = String::from_utf8(text).map_err(|_| {
+        Trouble::usage(format!("{}: it is not text in UTF-8", path.display()), "write it again")
+    })?;
     let filled = record::completeness(&text).map_err(|why| {
         Trouble::usage(format!("{}: {why}", path.display()), "correct it, and review again")
     })?;
@@ -75,66 +80,64 @@ pub fn review(
             "write down what must be put right, by whom and until when; then review again",
         ));
     }
-    if words.trim().is_empty() {
+    if !record::says_something(words) {
         return Err(Trouble::usage(
-            "a review without a word says nothing",
+            "a review without a word of your own says nothing",
             "say what was looked at with --statement",
         ));
     }
     let review = text_of(run, signer.identity(), &stamp, &closed, &digest(text.as_bytes()), words);
     let signature = signer.sign(keys::REVIEW, review.as_bytes());
     // Whether others will believe it is found out now, not by the auditor.
-    allowed.check(keys::REVIEW, review.as_bytes(), signature.as_bytes(), &compact(&stamp)).map_err(
-        |why| {
-            Trouble::usage(
-                format!("the review would not be believed: {why}"),
-                "add its line to the file of signers",
-            )
-        },
-    )?;
-    for (name, text) in [(REVIEW, &review), (REVIEW_SIG, &signature)] {
-        let path = folder.join(name);
-        super::replace_file(&path, text.as_bytes()).map_err(|e| Trouble::write(&path, &e))?;
-    }
-    let entry = Reviewed {
+    let who = signer.identity();
+    allowed.check(who, keys::REVIEW, review.as_bytes(), signature.as_bytes(), &stamp).map_err(|why| {
+        Trouble::usage(
+            format!("the review would not be believed: {why}"),
+            "add its line to the file of signers",
+        )
+    })?;
+    let entry = Kind::Reviewed(Reviewed {
         run: run.to_owned(),
         reviewer: signer.identity().to_owned(),
         record: digest(text.as_bytes()),
         review: digest(review.as_bytes()),
         sig: digest(signature.as_bytes()),
-    };
-    store.append(at, Kind::Reviewed(entry), signer)
+    });
+    // Nothing is left in the folder that the ledger would not explain.
+    if let Some(why) = stamps::refuse(&store.ledger().entries, &stamp, &entry) {
+        return Err(why);
+    }
+    for (name, text) in [(REVIEW, &review), (REVIEW_SIG, &signature)] {
+        let path = folder.join(name);
+        super::replace_file(&path, text.as_bytes()).map_err(|e| Trouble::write(&path, &e))?;
+    }
+    store.append(at, entry, signer)
 }
 
-/// Puts a word about a run on record; nothing that is on record changes.
+/// Puts a word about a run on record; nothing that is on record changes. `clock_was_ahead` says that lines which are
+/// stamped later than now were stamped by a clock that was ahead.
 ///
 /// # Errors
 /// If there is no such run, or nothing is said.
 pub fn amend(
     store: &mut Store,
     run: &str,
-    reason: &str,
+    (reason, clock_was_ahead): (&str, bool),
     signer: &Signer,
     at: SystemTime,
 ) -> Result<Head, Trouble> {
     if store.ledger().declared(run).is_none() {
         return Err(Trouble::usage(format!("the ledger knows no run `{run}`"), "name a run's folder"));
     }
-    if reason.trim().is_empty() {
+    if !record::says_something(reason) {
         return Err(Trouble::usage("an amendment needs a reason", "say why with --reason"));
     }
-    let by = signer.identity().to_owned();
-    store.append(
-        at,
-        Kind::Amended(Amended { run: run.to_owned(), by, reason: reason.trim().to_owned() }),
-        signer,
-    )
+    let (run, by, reason) = (run.to_owned(), signer.identity().to_owned(), reason.trim().to_owned());
+    store.append(at, Kind::Amended(Amended { run, by, reason, clock_was_ahead }), signer)
 }
 
-fn signs_with(signature: &[u8], signer: &Signer) -> bool {
-    let line = signer.allowed_line(keys::Duty::Operator);
-    let own = Allowed::parse(&line).expect("a line of ours can be read");
-    own.made(signature)
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, plain::Unread> {
+    plain::read(&folder.join(name), Links::Refused, plain::SMALL)
 }
 
 fn text_of(run: &str, who: &str, at: &str, closed: &Closed, record: &str, words: &str) -> String {
@@ -156,29 +159,36 @@ pub(super) fn check(
     allowed: &Allowed,
 ) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
-    let read = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+    for name in [RECORD, REVIEW, REVIEW_SIG] {
+        if let Err(why) = read(folder, name) {
+            wrong.push((name, why.to_string()));
+        }
+    }
+    let read = |name: &str| read(folder, name).unwrap_or_default();
     let (text, signature) = (read(REVIEW), read(REVIEW_SIG));
     for (name, bytes, said) in [
         (RECORD, &read(RECORD), &reviewed.record),
         (REVIEW, &text, &reviewed.review),
         (REVIEW_SIG, &signature, &reviewed.sig),
     ] {
-        if digest(bytes) != *said {
-            wrong.push((name, "it is not what was reviewed; amend and review again".to_owned()));
+        let right = |bytes: &[u8]| digest(bytes) == *said;
+        if !right(bytes) {
+            let converted = plain::line_ends_converted(bytes, right);
+            let why = if converted {
+                seal::CONVERTED
+            } else {
+                "it is not what was reviewed; amend and review again"
+            };
+            wrong.push((name, why.to_owned()));
         }
     }
-    match allowed.check(keys::REVIEW, &text, &signature, &compact(at)) {
+    let who = reviewed.reviewer.as_str();
+    match allowed.check(who, keys::REVIEW, &text, &signature, at) {
         Err(why) => wrong.push((REVIEW_SIG, why)),
-        Ok(who) if who != reviewed.reviewer => {
-            wrong.push((
-                REVIEW_SIG,
-                format!("{who} signed what the ledger says {} reviewed", reviewed.reviewer),
-            ));
-        }
-        Ok(who) if Some(who) == operator || allowed.same_key(&signature, &read(SUMS_SIG)) => {
+        Ok(()) if Some(who) == operator || Allowed::same_key(&signature, &read(SUMS_SIG)) => {
             wrong.push((REVIEW_SIG, "the operator reviewed the own drill".to_owned()));
         }
-        Ok(_) => {}
+        Ok(()) => {}
     }
     let text = String::from_utf8_lossy(&text);
     for hash in [&closed.sums, &reviewed.record] {

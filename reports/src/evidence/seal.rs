@@ -1,18 +1,12 @@
 //! One run's files: which they are, their sums, the signature over the sums.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, BufReader, Read as _},
-    path::Path,
-};
-
-use sha2::{Digest as _, Sha256};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use super::{
     Trouble,
     keys::{self, Signer},
     ledger::Closed,
+    plain::{self, Links},
 };
 use crate::Format;
 
@@ -30,6 +24,10 @@ pub const RECORD: &str = "record.toml";
 pub const REVIEW: &str = "review.md";
 /// The reviewer's signature.
 pub const REVIEW_SIG: &str = "review.md.sig";
+
+/// What is said of a file that is right but for its line ends.
+pub(super) const CONVERTED: &str =
+    "its line ends were converted, and nothing else: copy it again, byte by byte";
 
 /// The files of a run that are sealed: what happened, what was to happen, and every view derived from it.
 fn files() -> Vec<&'static str> {
@@ -63,7 +61,7 @@ pub fn seal(folder: &Path, signer: &Signer) -> Result<(String, String), Trouble>
     let mut sums = String::new();
     for name in files() {
         let path = folder.join(name);
-        let sum = digest_file(&path).map_err(|e| Trouble::read(&path, &e))?;
+        let sum = plain::digest(&path).map_err(|e| Trouble::unread(&path, &e))?;
         sums.push_str(&format!("{sum}  {name}\n"));
     }
     let signature = signer.sign(keys::EVIDENCE, sums.as_bytes());
@@ -103,20 +101,25 @@ pub fn plain(name: &str) -> bool {
 pub fn check(
     folder: &Path,
     closed: &Closed,
-    at: &str,
+    (operator, at): (&str, &str),
     allowed: &keys::Allowed,
 ) -> (Vec<(String, String)>, Option<String>) {
     let mut wrong = Vec::new();
     let mut say = |file: &str, why: String| wrong.push((file.to_owned(), why));
-    let sums = fs::read(folder.join(SUMS)).unwrap_or_default();
-    let signature = fs::read(folder.join(SUMS_SIG)).unwrap_or_default();
-    if harness::journal::digest(&sums) != closed.sums {
-        say(SUMS, "it is not what the ledger says it was when the run was closed".into());
-    }
-    if harness::journal::digest(&signature) != closed.sig {
-        say(SUMS_SIG, "it is not what the ledger says it was when the run was closed".into());
-    }
-    let signed = allowed.check(keys::EVIDENCE, &sums, &signature, &super::compact(at)).map(str::to_owned);
+    let mut read = |name: &str, said: &str| {
+        let bytes = plain::read(&folder.join(name), Links::Refused, plain::SMALL).map_err(|e| e.to_string());
+        let right = |bytes: &[u8]| harness::journal::digest(bytes) == said;
+        match &bytes {
+            Err(why) => say(name, why.clone()),
+            Ok(bytes) if right(bytes) => {}
+            Ok(bytes) if plain::line_ends_converted(bytes, right) => say(name, CONVERTED.into()),
+            Ok(_) => say(name, "it is not what the ledger says it was when the run was closed".into()),
+        }
+        bytes.unwrap_or_default()
+    };
+    let sums = read(SUMS, &closed.sums);
+    let signature = read(SUMS_SIG, &closed.sig);
+    let signed = allowed.check(operator, keys::EVIDENCE, &sums, &signature, at).map(|()| operator.to_owned());
     if let Err(why) = &signed {
         say(SUMS_SIG, why.clone());
     }
@@ -134,12 +137,15 @@ pub fn check(
     }
     for (name, sum) in &listed {
         let path = folder.join(name);
-        let regular = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file());
-        match regular.then(|| digest_file(&path)) {
-            None => say(name, "it is missing, or not a file".into()),
-            Some(Err(e)) => say(name, format!("it cannot be read: {e}")),
-            Some(Ok(found)) if &found != sum => say(name, "it was changed after it was signed".into()),
-            Some(Ok(_)) => {}
+        match plain::digest(&path) {
+            Err(why) => say(name, why.to_string()),
+            Ok(found) if &found != sum => {
+                let bytes = plain::read(&path, Links::Refused, plain::MOST).unwrap_or_default();
+                let right = |bytes: &[u8]| &harness::journal::digest(bytes) == sum;
+                let converted = plain::line_ends_converted(&bytes, right);
+                say(name, if converted { CONVERTED } else { "it was changed after it was signed" }.into());
+            }
+            Ok(_) => {}
         }
     }
     match names(folder) {
@@ -164,18 +170,4 @@ pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(folder)?.map(each).collect::<io::Result<_>>()?;
     names.sort_unstable();
     Ok(names)
-}
-
-/// SHA-256 of a file, read in pieces.
-pub(crate) fn digest_file(path: &Path) -> io::Result<String> {
-    let mut input = BufReader::with_capacity(1 << 18, File::open(path)?);
-    let (mut sha, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        let n = input.read(&mut piece)?;
-        if n == 0 {
-            break;
-        }
-        sha.update(&piece[..n]);
-    }
-    Ok(sha.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }

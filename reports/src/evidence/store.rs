@@ -15,7 +15,8 @@ use super::{
     Trouble,
     keys::{self, Allowed, Signer},
     ledger::{Head, Kind, Ledger},
-    replace_file, stamp,
+    plain::{self, Links},
+    replace_file, stamp, stamps,
 };
 
 /// The ledger's file.
@@ -50,6 +51,13 @@ impl Store {
                 "name a new folder, or go back to an untouched copy of this one",
             ));
         }
+        let unread = |e: plain::Unread| {
+            Trouble::evidence(format!("{}: {e}", runs.display()), "go back to an untouched copy")
+        };
+        match plain::open(&runs, Links::Refused, plain::MOST) {
+            Ok(_) | Err(plain::Unread::Missing) => {}
+            Err(e) => return Err(unread(e)),
+        }
         let file = File::options().read(true).append(true).create(true).open(&runs);
         let mut file = file.map_err(|e| Trouble::write(&runs, &e))?;
         file.lock().map_err(|e| Trouble::write(&runs, &e))?;
@@ -78,11 +86,14 @@ impl Store {
     /// Puts something on record, signs the new head, and answers with it.
     ///
     /// # Errors
-    /// If the disk fails. The folder then opens as it was before, or as it should be now.
+    /// If the clock stands before what is on record (see [`super::stamps`]), or the disk fails. The folder then opens as
+    /// it was before, or as it should be now.
     pub fn append(&mut self, at: SystemTime, kind: Kind, signer: &Signer) -> Result<Head, Trouble> {
-        // A clock that was set back must not make the ledger contradict itself.
-        let last = self.ledger.entries.last().map_or(String::new(), |e| e.at.clone());
-        let line = self.ledger.next(stamp(at).max(last), kind);
+        let at = stamp(at)?;
+        if let Some(why) = stamps::refuse(&self.ledger.entries, &at, &kind) {
+            return Err(why);
+        }
+        let line = self.ledger.next(at, kind);
         let mut bytes = self.bytes.clone();
         bytes.extend_from_slice(&line);
         let ledger = Ledger::parse(&bytes).expect("a line of ours follows");
@@ -119,7 +130,7 @@ fn adopt(path: &Path) -> Result<(), Trouble> {
 
 /// Finds the signed head that fits the ledger, and finishes or drops what a power cut left half done.
 fn settle(path: &Path, file: &File, bytes: Vec<u8>, allowed: &Allowed) -> Result<Vec<u8>, Trouble> {
-    let read = |name: String| fs::read(path.join(name)).ok();
+    let read = |name: String| plain::read(&path.join(name), Links::Refused, plain::SMALL).ok();
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
     let heads: Vec<Vec<u8>> = [HEAD.to_owned(), next(HEAD)].into_iter().filter_map(read).collect();
     let signatures: Vec<Vec<u8>> =
@@ -134,7 +145,8 @@ fn settle(path: &Path, file: &File, bytes: Vec<u8>, allowed: &Allowed) -> Result
         let text = Head::of(&ledger, kept).text();
         let at = ledger.entries.last().map_or("", |e| e.at.as_str());
         let signed = heads.iter().filter(|h| h.as_slice() == text.as_bytes()).find_map(|h| {
-            signatures.iter().find(|s| allowed.check(keys::HEAD, h, s, &super::compact(at)).is_ok())
+            let who = ledger.last_signer()?;
+            signatures.iter().find(|s| allowed.check(who, keys::HEAD, h, s, at).is_ok())
         });
         if let Some(signature) = signed {
             let write = |name: &str, bytes: &[u8]| {

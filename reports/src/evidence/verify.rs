@@ -8,16 +8,19 @@ use std::{
     collections::BTreeSet,
     fmt, fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use super::{
-    bundle, compact,
+    bundle,
     keys::{self, Allowed},
     ledger::{Amended, Closed, Declared, Head, Kind, Ledger, Reviewed},
+    plain::{self, Links},
     recompute::{Recomputed, recompute},
     record::{self, Completeness},
     review,
     seal::{self, RECORD, REVIEW, REVIEW_SIG, SCENARIO},
+    stamps::{self, Span},
     store::{HEAD, HEAD_SIG, RUNS},
 };
 
@@ -41,10 +44,14 @@ impl fmt::Display for Problem {
 pub struct Run {
     /// When it was declared, RFC 3339.
     pub declared_at: String,
+    /// When it was really declared, if that stamp is not believed.
+    pub declared_doubt: Option<Span>,
     /// As it was declared.
     pub declared: Declared,
     /// When it was closed, and how.
     pub closed: Option<(String, Closed)>,
+    /// When it was really closed, if that stamp is not believed.
+    pub closed_doubt: Option<Span>,
     /// When it was last reviewed, and by whom.
     pub reviewed: Option<(String, Reviewed)>,
     /// Amendments.
@@ -55,6 +62,33 @@ pub struct Run {
     pub recomputed: Option<Recomputed>,
     /// How complete its record is.
     pub record: Option<Completeness>,
+}
+
+impl Run {
+    /// Whether it was declared in a period; where its stamp is not believed, whether it may have been. `until` is not
+    /// part of the period.
+    pub fn declared_within(&self, from: &str, until: &str) -> bool {
+        match &self.declared_doubt {
+            Some(span) => span.meets(from, until),
+            None => (from..until).contains(&self.declared_at.as_str()),
+        }
+    }
+
+    /// The first moment at which it may have been declared.
+    pub fn declared_from(&self) -> &str {
+        self.declared_doubt.as_ref().map_or(&self.declared_at, |span| &span.from)
+    }
+
+    /// When it was declared, seconds since 1970, if that is known.
+    pub fn declared_unix(&self) -> Option<u64> {
+        stamps::believed(&self.declared_at, self.declared_doubt.as_ref())
+    }
+
+    /// When it had ended at the earliest, seconds since 1970, if that is known.
+    pub fn ended_unix(&self) -> Option<u64> {
+        let (at, _) = self.closed.as_ref()?;
+        stamps::believed(at, self.closed_doubt.as_ref()).or_else(|| self.declared_unix())
+    }
 }
 
 /// A folder of evidence after the check.
@@ -80,6 +114,7 @@ impl Checked {
                 "world": r.declared.world,
                 "counts_as": r.declared.counts_as,
                 "declared_at": r.declared_at,
+                "stamps_believed": r.declared_doubt.is_none() && r.closed_doubt.is_none(),
                 "closed_at": r.closed.as_ref().map(|(at, _)| at),
                 "verdict": r.closed.as_ref().map(|(_, c)| c.verdict),
                 "signed_by": r.signed_by,
@@ -112,6 +147,8 @@ pub struct Ask<'a> {
     pub anchor: Option<&'a Head>,
     /// Whether every number is rebuilt from the journals.
     pub recompute: bool,
+    /// The clock of whoever looks.
+    pub now: SystemTime,
 }
 
 /// Checks a folder of evidence.
@@ -119,7 +156,8 @@ pub fn verify(evidence: &Path, ask: Ask<'_>) -> Checked {
     let mut checked = Checked::default();
     let parts = bundle::parts(evidence, ask.allowed, &mut checked.problems);
     let Some(ledger) = head(evidence, ask, &mut checked) else { return checked };
-    checked.runs = runs(evidence, &ledger, &mut checked.problems);
+    checked.remarks.extend(ask.allowed.broken().map(|why| format!("{why}; nobody is trusted because of it")));
+    checked.runs = runs(evidence, &ledger, ask.now, &mut checked);
     let mut known: BTreeSet<String> = [RUNS, HEAD, HEAD_SIG].map(str::to_owned).into();
     known.extend(parts.as_ref().map(|p| p.files.clone()).unwrap_or_default());
     for run in &mut checked.runs {
@@ -153,33 +191,41 @@ fn at_line(path: &Path, line: u64) -> PathBuf {
 
 /// The ledger, if it is whole and its head was signed.
 fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> {
-    let read = |name: &str| fs::read(evidence.join(name)).unwrap_or_default();
-    let (bytes, text, signature) = (read(RUNS), read(HEAD), read(HEAD_SIG));
     let problems = &mut checked.problems;
-    for name in [RUNS, HEAD, HEAD_SIG] {
-        // What a link points to can be changed without touching the folder.
-        if fs::symlink_metadata(evidence.join(name)).is_ok_and(|m| !m.is_file()) {
-            problem(problems, &evidence.join(name), "it is not a plain file");
-        }
-    }
+    let mut read = |name: &str, most: u64| {
+        let read = plain::read(&evidence.join(name), Links::Refused, most);
+        read.map_err(|why| problem(problems, &evidence.join(name), why.to_string())).ok()
+    };
+    let (bytes, text, signature) =
+        (read(RUNS, plain::MOST), read(HEAD, plain::SMALL), read(HEAD_SIG, plain::SMALL));
+    let bytes = bytes?;
     let ledger = match Ledger::parse(&bytes) {
         Ok(ledger) if ledger.entries.is_empty() => {
-            problem(problems, &evidence.join(RUNS), "it is missing or empty: there is nothing to verify");
+            problem(problems, &evidence.join(RUNS), "it is empty: there is nothing to verify");
             return None;
         }
         Ok(ledger) => ledger,
+        Err(_) if plain::line_ends_converted(&bytes, |b| Ledger::parse(b).is_ok()) => {
+            problem(problems, &evidence.join(RUNS), seal::CONVERTED);
+            return None;
+        }
         Err(broken) => {
             problem(problems, &at_line(&evidence.join(RUNS), broken.line), broken.why);
             return None;
         }
     };
-    let last_at = ledger.entries.last().map_or("", |e| e.at.as_str());
-    if let Err(why) = ask.allowed.check(keys::HEAD, &text, &signature, &compact(last_at)) {
-        problem(problems, &evidence.join(HEAD_SIG), why);
+    if let Some((text, signature)) = text.as_ref().zip(signature) {
+        check_head(text, &signature, &ledger, ask.allowed)
+            .unwrap_or_else(|why| problem(problems, &evidence.join(HEAD_SIG), why));
     }
+    let text = text.unwrap_or_default();
     let said = std::str::from_utf8(&text).ok().and_then(Head::parse);
     let found = Head::of(&ledger, &bytes);
     match &said {
+        None if plain::line_ends_converted(&text, |b| b == found.text().as_bytes()) => {
+            problem(problems, &evidence.join(HEAD), seal::CONVERTED);
+        }
+        None if text.is_empty() => {}
         None => problem(problems, &evidence.join(HEAD), "it is not a head"),
         Some(said) if *said != found => {
             let what =
@@ -212,17 +258,27 @@ fn head(evidence: &Path, ask: Ask<'_>, checked: &mut Checked) -> Option<Ledger> 
     Some(ledger)
 }
 
+fn check_head(text: &[u8], signature: &[u8], ledger: &Ledger, allowed: &Allowed) -> Result<(), String> {
+    let at = ledger.entries.last().map_or("", |e| e.at.as_str());
+    let who =
+        ledger.last_signer().ok_or("the last line of the ledger is about a run that was never declared")?;
+    allowed.check(who, keys::HEAD, text, signature, at)
+}
+
 /// The runs of a ledger; entries that contradict each other are problems.
-fn runs(evidence: &Path, ledger: &Ledger, problems: &mut Vec<Problem>) -> Vec<Run> {
+fn runs(evidence: &Path, ledger: &Ledger, now: SystemTime, checked: &mut Checked) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut last = "";
+    let line = |i: usize| at_line(&evidence.join(RUNS), i as u64 + 1);
+    let stamps = stamps::judge(&ledger.entries, now);
+    for (i, why) in &stamps.remarks {
+        checked.remarks.push(format!("{RUNS}:{}: {why}", i + 1));
+    }
+    let problems = &mut checked.problems;
+    stamps.wrong.iter().for_each(|(i, why)| problem(problems, &line(*i), why.as_str()));
     for (i, entry) in ledger.entries.iter().enumerate() {
-        let place = at_line(&evidence.join(RUNS), i as u64 + 1);
+        let place = line(i);
+        let doubt = stamps.doubted.get(&i).cloned();
         let mut wrong = |what: String| problem(problems, &place, what);
-        if entry.at.as_str() < last {
-            wrong("it is older than the line before it".into());
-        }
-        last = &entry.at;
         let name = entry.kind.run();
         if !seal::plain(name) || [RUNS, HEAD, HEAD_SIG].contains(&name) {
             wrong(format!("`{name}` cannot name a run"));
@@ -233,7 +289,9 @@ fn runs(evidence: &Path, ledger: &Ledger, problems: &mut Vec<Problem>) -> Vec<Ru
             (Kind::Declared(d), None) => runs.push(Run {
                 declared_at: entry.at.clone(),
                 declared: (**d).clone(),
+                declared_doubt: doubt,
                 closed: None,
+                closed_doubt: None,
                 reviewed: None,
                 amended: Vec::new(),
                 signed_by: None,
@@ -247,6 +305,7 @@ fn runs(evidence: &Path, ledger: &Ledger, problems: &mut Vec<Problem>) -> Vec<Ru
                     wrong(format!("run {name} was closed before"));
                 } else {
                     run.closed = Some((entry.at.clone(), c.clone()));
+                    run.closed_doubt = doubt;
                 }
             }
             (Kind::Reviewed(_), Some(run)) if run.closed.is_none() => {
@@ -277,17 +336,15 @@ fn check_run(
         return;
     }
     let mut say = |file: &str, why: String| problem(problems, &folder.join(file), why);
-    let (wrong, signed_by) = seal::check(&folder, &closed, &closed_at, ask.allowed);
+    let (wrong, signed_by) = seal::check(&folder, &closed, (&run.declared.operator, &closed_at), ask.allowed);
     let sealed = wrong.is_empty();
     wrong.into_iter().for_each(|(file, why)| say(&file, why));
-    if seal::digest_file(&folder.join(SCENARIO)).ok().as_ref() != Some(&run.declared.scenario_sha256) {
+    if plain::digest(&folder.join(SCENARIO)).ok().as_ref() != Some(&run.declared.scenario_sha256) {
         say(SCENARIO, "it is not the scenario that was declared before the drill".into());
     }
-    if let Some(signer) = signed_by.as_ref().filter(|s| **s != run.declared.operator) {
-        say(seal::SUMS_SIG, format!("{signer} signed what {} declared", run.declared.operator));
-    }
-    let text = fs::read_to_string(folder.join(RECORD)).unwrap_or_default();
-    match record::completeness(&text) {
+    let text = plain::read(&folder.join(RECORD), Links::Refused, plain::SMALL).map_err(|e| e.to_string());
+    let text = text.and_then(|t| String::from_utf8(t).map_err(|_| "it is not text in UTF-8".into()));
+    match text.and_then(|t| record::completeness(&t)) {
         Ok(complete) => run.record = Some(complete),
         Err(why) => remarks.push(format!("{name}: {RECORD}: {why}")),
     }

@@ -25,6 +25,12 @@ pub(crate) fn share_at_least(x: f64) -> String {
     share((x * 1e4).floor() / 1e4)
 }
 
+/// An upper bound as a percentage: rounded up, so that a missed bound never looks met, nor a small share like none.
+pub(crate) fn share_at_most(x: f64) -> String {
+    // What a binary fraction adds to a decimal is not rounded up.
+    share((x * 1e4 - 1e-7).max(0.0).ceil() / 1e4)
+}
+
 /// A limit as it was written, with a space before each unit: `30 s`, `1 m 30 s`.
 pub(crate) fn limit_us(us: u64) -> String {
     let written = Dur::from_millis(us / 1000).to_string();
@@ -76,6 +82,10 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([30_000_000, 90_000_000, 0].map(limit_us), ["30 s", "1 m 30 s", "0 s"]);
         assert_eq!((share(0.97996), share_at_least(0.97996)), ("98.00 %".into(), "97.99 %".into()));
+        assert_eq!(
+            [0.15, 0.150_001, 0.000_001, 0.0].map(share_at_most),
+            ["15.00 %", "15.01 %", "0.01 %", "0.00 %"]
+        );
         assert_eq!(close_us(41_200_000, 30_000_000), "41.2 s");
         assert_eq!(close_us(30_000_100, 30_000_000), "30.000100 s");
     }

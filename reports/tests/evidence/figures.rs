@@ -67,11 +67,63 @@ fn ninety_days_are_enough_and_one_second_more_is_not() {
     let closed = checked.runs[0].closed.clone().unwrap().0;
     let at = reports::evidence::time_of(&closed).unwrap() + std::time::Duration::from_secs(90 * 86_400);
     for (late, state) in [(0, State::Met), (1, State::Missed)] {
-        let as_of = reports::evidence::stamp(at + std::time::Duration::from_secs(late));
+        let as_of = reports::evidence::stamp(at + std::time::Duration::from_secs(late)).unwrap();
         let answer = compliance::judge(&checked.runs, period(&as_of), None);
         let days = answer.kpis.iter().find(|k| k.name.starts_with("days")).unwrap();
         assert_eq!(days.state, state, "{days:?}");
+        assert_eq!(days.measured.contains("90 days, "), state == State::Met, "{days:?}");
     }
+}
+
+/// What nobody measured is a gap: no share is shown, and none is met.
+#[test]
+fn costs_that_measure_nothing_are_gaps() {
+    let stand = quarter(&[("r1", As::Real)]);
+    let checked = stand.verify(None, true);
+    let period = period("2026-12-31T00:00:00Z");
+    let row =
+        |amount: &str, tags: &str| format!("{amount},USD,2026-11-01,\"{}\"\n", tags.replace('"', "\"\""));
+    let bill =
+        |rows: &[String]| format!("BilledCost,BillingCurrency,ChargePeriodStart,Tags\n{}", rows.concat());
+    let dr = |amount: &str| row(amount, "{\"purpose\":\"dr\"}");
+    let judged = |bill: &str, tag: &str| {
+        let cost = cost::focus(bill.as_bytes(), "bill.csv", tag, &period).unwrap();
+        let answer = compliance::judge(&checked.runs, period.clone(), Some(&cost));
+        let kpi = answer.kpis.into_iter().find(|k| k.name.starts_with("cost")).unwrap();
+        (kpi.state, kpi.measured, kpi.gaps.join("; "))
+    };
+    let rest = row("500", "{}");
+    let (state, measured, gap) = judged(&bill(&[dr("100"), rest.clone()]), "purpose=DR");
+    assert_eq!((state, measured.as_str()), (State::NotMeasured, "nothing"));
+    assert!(gap.contains("no row of 2026Q4 has the tag purpose=DR; `purpose` is `dr` there"), "{gap}");
+    let (state, _, gap) = judged(&bill(&[dr("0"), rest.clone()]), "purpose=dr");
+    assert!(state == State::NotMeasured && gap.contains("cost nothing"), "{gap}");
+    let flag = row("100", "{\"dr\":true}");
+    assert_eq!(judged(&bill(&[flag, rest.clone()]), "dr=true").0, State::Missed);
+    // The figure never says another thing than the verdict.
+    for (amount, state, shown) in [
+        ("88.235", State::Met, "15.00 % (88.23"),
+        ("88.24", State::Missed, "15.01 % (88.24"),
+        ("0.001", State::Met, "0.01 % (0.00"),
+    ] {
+        let (found, measured, _) = judged(&bill(&[dr(amount), rest.clone()]), "purpose=dr");
+        assert!(found == state && measured.starts_with(shown), "{amount}: {found:?} {measured}");
+    }
+    let table = COSTS.replace("100.0", "0.0").replace("20.0", "0");
+    let cost = cost::table(&table, "costs.toml", &period).unwrap();
+    assert!(cost.gap.unwrap().contains("nothing is entered"));
+    for tag in ["a=b=c", "purpose", "=dr", " =dr", ""] {
+        assert!(cost::focus(bill(&[dr("1")]).as_bytes(), "bill.csv", tag, &period).is_err(), "{tag}");
+    }
+    // A credit lowers the bill, never what recovery is said to cost.
+    let credit = "BilledCost,BillingCurrency,ChargePeriodStart,Tags,ChargeCategory\n\
+                  100,USD,2026-11-01,\"{\"\"purpose\"\":\"\"dr\"\"}\",Usage\n-90,USD,2026-11-01,\"{\"\"purpose\"\":\"\"dr\"\"}\",Credit\n\
+                  900,USD,2026-11-01,,Usage\n";
+    let cost = cost::focus(credit.as_bytes(), "bill.csv", "purpose=dr", &period).unwrap();
+    assert_eq!((cost.recovery, cost.infrastructure), (100.0, 910.0));
+    // With a byte order mark, as spreadsheets write it.
+    let marked = format!("\u{feff}{credit}");
+    assert_eq!(cost::focus(marked.as_bytes(), "bill.csv", "purpose=dr", &period).unwrap().recovery, 100.0);
 }
 
 #[test]
@@ -89,7 +141,22 @@ fn bills() {
         (bill.replace("BillingCurrency", "Money"), "bill.csv:1: there is no column BillingCurrency"),
         (bill.replace("{", "["), "bill.csv:2: tags"),
         ("ChargePeriodStart,BilledCost,BillingCurrency,Tags\n".into(), "no row"),
-        (bill.replace("900", "NaN"), "cannot be"),
+        (bill.replace("900", "NaN"), "bill.csv:2: `NaN` is no amount"),
+        (bill.replace("900", "inf"), "bill.csv:2: `inf` is no amount"),
+        (bill.replace("900", "-900"), "bill.csv:2: -900 is negative"),
+        (bill.replace("100", "-100"), "bill.csv:3: -100 is negative"),
+        (bill.replace("2026-11-01T00:00:00Z", "11/01/2026"), "bill.csv:3: `11/01/2026` is no date"),
+        (bill.replace("2026-09-30T00:00:00Z", "30.09.2026"), "bill.csv:4: `30.09.2026` is no date"),
+        (bill.replace("2026-11-01T00", "2026-11-31T00"), "bill.csv:3: `2026-11-31T00:00:00Z` is no date"),
+        (
+            bill.replace("Tags\n", "Tags,Tags\n").replace("\"\n", "\",\n").replace("R,\n", "R,,\n"),
+            "two columns Tags",
+        ),
+        (bill.replace("900,EUR", "900,"), "bill.csv:2: `` is no currency"),
+        (
+            bill.replace("{\"\"purpose\"\":\"\"dr\"\"}", "{\"\"purpose\"\":[\"\"dr\"\"]}"),
+            "neither text nor number",
+        ),
     ] {
         let said = cost::focus(wrong.as_bytes(), "bill.csv", "purpose=dr", &period).unwrap_err().what;
         assert!(said.contains(why), "{said}");
@@ -98,6 +165,11 @@ fn bills() {
         (COSTS.replace("100.0", "\"x\""), "costs.toml:4"),
         (COSTS.replace("2026Q4", "2026Q3"), "it is about 2026Q3"),
         (COSTS.replace("100.0", "inf"), "cannot be"),
+        (COSTS.replace("20.0", "-20.0"), "drills is -20, which cannot be"),
+        (COSTS.replace("cfo@example.org", " "), "nobody who vouches"),
+        (COSTS.replace("cfo@example.org", "requires-operator-input"), "nobody who vouches"),
+        (COSTS.replace("cfo@example.org", "TBD"), "nobody who vouches"),
+        (COSTS.replace("EUR", ""), "no currency"),
         (COSTS.replace("100.0", "-1.0").replace("20.0", "0.0"), "cannot be"),
     ] {
         let said = cost::table(&wrong, "costs.toml", &period).unwrap_err().what;

@@ -1,6 +1,9 @@
 //! How evidence grows: declared first, closed once, reviewed by another; power cuts in between.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use reports::evidence::{
     Whose,
@@ -101,7 +104,12 @@ fn a_review_needs_another_person_and_everything_filled() {
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.split("[[finding]]\nwhat").next().unwrap()).unwrap();
     assert!(try_it(&stand.reviewer, "seen").unwrap_err().contains("has no [[finding]]"));
+    fs::write(&record, text.replace("2027-01-31", "2026-02-30")).unwrap();
+    assert!(try_it(&stand.reviewer, "seen").unwrap_err().contains("no day of the calendar"));
+    fs::write(&record, text.replacen("\"as the plan says", "\"requires-operator-input", 1)).unwrap();
+    assert!(try_it(&stand.reviewer, "seen").unwrap_err().contains("lacks scenario.threat"));
     fs::write(&record, text).unwrap();
+    assert!(try_it(&stand.reviewer, "Requires Operator Input").unwrap_err().contains("without a word"));
     assert!(try_it(&stand.operator, "seen").unwrap_err().contains("cannot review it"));
     assert!(try_it(&stand.reviewer, "  ").unwrap_err().contains("without a word"));
     let stranger = Signer::generate("nobody@example.org").unwrap();
@@ -111,6 +119,126 @@ fn a_review_needs_another_person_and_everything_filled() {
     // What was reviewed is frozen.
     fs::write(&record, fs::read_to_string(&record).unwrap() + "# later\n").unwrap();
     assert!(stand.problems().join("\n").contains("record.toml: it is not what was reviewed"));
+}
+
+fn later(stand: &Stand, seconds: i64) -> SystemTime {
+    let span = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { stand.now - span } else { stand.now + span }
+}
+
+const DAY: i64 = 86_400;
+
+/// A quarter in which the stand's drills lie, and one long after.
+fn quarters(stand: &Stand) -> [usize; 2] {
+    let checked = stand.verify(None, false);
+    let within =
+        |from: &str, until: &str| checked.runs.iter().filter(|r| r.declared_within(from, until)).count();
+    [
+        within("2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        within("2031-10-01T00:00:00Z", "2032-01-01T00:00:00Z"),
+    ]
+}
+
+#[test]
+fn one_run_with_the_clock_in_the_future_does_not_stamp_the_ledger_for_good() {
+    let mut stand = Stand::new();
+    stand.play("before", As::Real);
+    let right = stand.now;
+    stand.now = later(&stand, 5 * 365 * DAY);
+    stand.play("ahead", As::Real);
+    stand.now = right;
+    // Nobody knows yet which clock is wrong. The run counts where it may belong, and its time is not shown.
+    let checked = stand.verify(None, true);
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked.remarks.iter().any(|r| r.contains("and this machine's clock says")),
+        "{:?}",
+        checked.remarks
+    );
+    assert_eq!(quarters(&stand), [2, 0]);
+    assert!(!reports::metrics::render(&checked.runs[1..], None).contains("timestamp_seconds"));
+    // Nothing is begun, and nothing is stamped with a time that no clock showed.
+    let declared = stand.store().ledger().entries[0].kind.clone();
+    let refused = stand.store().append(stand.now, declared, &stand.operator).unwrap_err();
+    assert_eq!(refused.whose, Whose::Environment);
+    assert!(
+        refused.what.contains("the clock of this machine says")
+            && refused.remedy.contains("--clock-was-ahead")
+    );
+    let amend =
+        |words: (&str, bool), at| review::amend(&mut stand.store(), "ahead", words, &stand.operator, at);
+    assert!(amend(("power", false), stand.now).is_err());
+    assert!(
+        amend(("the battery was dead", true), later(&stand, 6 * 365 * DAY))
+            .unwrap_err()
+            .what
+            .contains("no line")
+    );
+    amend(("the battery was dead", true), stand.now).unwrap();
+    stand.play("after", As::Real);
+    let checked = stand.verify(None, true);
+    assert_eq!(checked.problems, []);
+    assert!(checked.remarks.iter().any(|r| r.contains("and line 5 after it")), "{:?}", checked.remarks);
+    let json: serde_json::Value = serde_json::from_str(&checked.json(true, false)).unwrap();
+    let believed: Vec<_> = (0..3).map(|i| json["runs"][i]["stamps_believed"].as_bool().unwrap()).collect();
+    assert_eq!(believed, [true, false, true]);
+    assert_eq!(quarters(&stand), [3, 0]);
+    // Years later it is still not the newest drill.
+    stand.now = later(&stand, 6 * 365 * DAY);
+    assert_eq!(quarters(&stand), [3, 0]);
+    let stamp = reports::evidence::unix_of(&checked.runs[2].declared_at).unwrap();
+    let metrics = reports::metrics::render(&stand.verify(None, true).runs, None);
+    assert!(metrics.contains(&format!("last_run_timestamp_seconds{{service=\"rag\",scenario=\"short_freeze\",counts_as=\"real\"}} {stamp}")), "{metrics}");
+}
+
+#[test]
+fn a_clock_that_goes_back_during_a_drill_does_not_lose_it() {
+    let mut stand = Stand::new();
+    stand.play("r1", As::Real);
+    stand.declare("r2", As::Real);
+    let right = stand.now;
+    stand.now = later(&stand, -400 * DAY);
+    stand.close("r2", &crate::stand::real("r2"));
+    stand.now = right;
+    let checked = stand.verify(None, true);
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked.remarks.iter().any(|r| r.starts_with("runs.jsonl:4: it is stamped 2025-")),
+        "{:?}",
+        checked.remarks
+    );
+    // It ended after it was declared, and that is all that is known.
+    let run = &checked.runs[1];
+    assert_eq!((run.ended_unix(), run.closed_doubt.is_some()), (run.declared_unix(), true));
+    stand.play("r3", As::Real);
+    assert_eq!(stand.problems(), Vec::<String>::new());
+    // A second or two, as clocks are set every day, is said and no more.
+    stand.now = later(&stand, -122);
+    stand.play("r4", As::Real);
+    let checked = stand.verify(None, true);
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked.remarks.iter().any(|r| r.contains("the clock went back by 2 s")),
+        "{:?}",
+        checked.remarks
+    );
+}
+
+#[test]
+fn a_clock_before_1970_is_an_error() {
+    let mut stand = Stand::new();
+    stand.play("r1", As::Simulated);
+    let kind = stand.store().ledger().entries[1].kind.clone();
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800);
+    for at in [SystemTime::UNIX_EPOCH - Duration::from_secs(1), last] {
+        let refused = stand.store().append(at, kind.clone(), &stand.operator).unwrap_err();
+        assert_eq!((refused.whose, refused.what.contains("before 1970")), (Whose::Environment, true));
+        stand.fill("r1");
+        let review = review::review(&mut stand.store(), "r1", "seen", &stand.reviewer, &stand.allowed, at);
+        assert!(review.unwrap_err().what.contains("before 1970"));
+    }
+    stand.now = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    assert!(stand.verify(None, true).remarks.iter().any(|r| r.contains("is not believed")));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use harness::{
     scenario::WorldName,
     sim,
 };
+use jiff::tz::TimeZone;
 use reports::{
     Format,
     evidence::{
@@ -81,7 +82,7 @@ impl Stand {
         let operator = Signer::generate("ops@example.org").expect("the stand works");
         let reviewer = Signer::generate("audit@example.org").expect("the stand works");
         let lines = operator.allowed_line(Duty::Operator) + &reviewer.allowed_line(Duty::Reviewer);
-        let allowed = Allowed::parse(&lines).expect("the stand works");
+        let allowed = Allowed::parse(&lines, &TimeZone::UTC);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
         Stand { folder: TempDir::new().expect("the stand works"), operator, reviewer, allowed, now }
     }
@@ -161,7 +162,7 @@ impl Stand {
     }
 
     pub(crate) fn verify(&self, anchor: Option<&Head>, recompute: bool) -> Checked {
-        verify(&self.path(), Ask { allowed: &self.allowed, anchor, recompute })
+        verify(&self.path(), Ask { allowed: &self.allowed, anchor, recompute, now: self.now })
     }
 
     pub(crate) fn problems(&self) -> Vec<String> {

@@ -171,7 +171,7 @@ async fn no_damaged_or_missing_object_is_restored() {
 
 #[test]
 fn timestamps_sort_as_text() {
-    let at = |ms| timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+    let at = |ms| timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(ms)).unwrap();
     assert_eq!(at(1_000_000_000_123), "2001-09-09T014640.123Z");
     let times = [0, 999, 1000, 1001, 59_999, 60_000, 86_400_000, 1_000_000_000_000];
     let names: Vec<String> = times.map(at).to_vec();

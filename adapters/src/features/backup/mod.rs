@@ -58,6 +58,9 @@ pub enum BackupError {
         /// Which one first.
         first: String,
     },
+    /// The clock stands where no backup can be named after it.
+    #[error("{0}; set the clock")]
+    NoClock(#[from] harness::time::ClockWrong),
     /// There is nothing to restore.
     #[error("there is no complete backup; take one before the fault")]
     Missing,
@@ -149,8 +152,8 @@ fn path(part: &str, timestamp: &str, file: &str) -> String {
 }
 
 /// Such as `2026-03-01T120000.123Z`.
-fn timestamp(now: SystemTime) -> String {
-    humantime::format_rfc3339_millis(now).to_string().replace(':', "")
+fn timestamp(now: SystemTime) -> Result<String, BackupError> {
+    Ok(harness::time::wall_millis(now)?.replace(':', ""))
 }
 
 /// The names of all backups, finished or not, oldest first, each with whether it has a manifest.
@@ -210,7 +213,7 @@ async fn everything<H: Holder>(holder: &H) -> Result<(Vec<Item>, Vec<Item>), Bac
 /// # Errors
 /// See [`BackupError`]. What was written of a backup that failed is left behind without a manifest.
 pub async fn back_up<H: Holder>(holder: &H, s3: &S3, models: Option<&S3>) -> Result<Backup, BackupError> {
-    let now = timestamp(SystemTime::now());
+    let now = timestamp(SystemTime::now())?;
     if let Some((newest, _)) = names(s3).await?.pop()
         && newest >= now
     {

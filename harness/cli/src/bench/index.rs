@@ -261,7 +261,8 @@ fn processors() -> u32 {
 
 /// A folder of this run.
 fn folder(out: &Path) -> Result<PathBuf, Failure> {
-    let started = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let started = harness::time::wall_millis(SystemTime::now())
+        .map_err(|e| Failure::environment(e.to_string(), "set the clock: figures carry their time"))?;
     let compact: String = started.chars().filter(char::is_ascii_alphanumeric).collect();
     let path = out.join(compact);
     fs::create_dir_all(&path).map_err(|e| {

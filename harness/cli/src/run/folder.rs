@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use harness::report::Report;
+use harness::{report::Report, time::wall_seconds};
 use reports::Format;
 
 use super::select::Drill;
@@ -32,7 +32,8 @@ impl Folder {
             Failure::usage(what, "choose a folder that can be written with --out")
         };
         fs::create_dir_all(out).map_err(wrong)?;
-        let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let started = wall_seconds(SystemTime::now())
+            .map_err(|e| Failure::environment(e.to_string(), "set the clock: every run carries its time"))?;
         let compact: String = started.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
         let (run, path) = loop {
             let suffix = RandomState::new().hash_one(std::process::id()) & 0xffff_ffff;

@@ -8,3 +8,4 @@ mod flaws;
 mod local;
 mod negative;
 mod sessions;
+mod signers;
