@@ -345,9 +345,12 @@ fn engine(asked: EngineChoice) -> BuildEngine {
     }
 }
 
-/// With who really built an index, and why it was not somebody else.
+/// With who really built an index, what was found in it then, and why it was not built as asked.
 pub(super) fn built_by(effect: Effect, info: &vectordb::IndexInfo) -> Effect {
-    let effect = effect.with("engine", info.engine).with("tier", &info.tier);
+    let mut effect = effect.with("engine", info.engine).with("tier", &info.tier);
+    if let Some(recall) = info.recall {
+        effect = effect.with("build_recall", format!("{recall:.4}"));
+    }
     match &info.note {
         Some(why) => effect.with("why", why),
         None => effect,

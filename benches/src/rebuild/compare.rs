@@ -5,10 +5,13 @@
 //! - **slower** where the ratio of the medians is above 1.10 *and* the intervals of the two are disjoint (see
 //!   [`stats::spread`](super::stats::spread)); so neither a steady drift of 5 % nor one slow build is a regression;
 //! - **worse** where the recall at any setting that both measured fell by more than 0.005;
-//! - what looks slower while others took more than a tenth of the machine is **unclear**: measure again;
-//! - times of another machine are not compared at all, recall is.
+//! - what looks slower while others took more than a tenth of the machine is **unclear**: measure again. So is what looks as
+//!   fast as a baseline that was measured so, and what fewer than [`ENOUGH`] builds leave open;
+//! - times of another machine are not compared at all, recall is;
+//! - what only one of the two holds, or holds with other bytes, parameters, searcher or settings, is **untold**.
 //!
-//! Peers are shown beside it and never judged: where they drifted too, the machine changed, not gameday.
+//! So "nothing got worse" is said only where all that either holds of ours was compared. Peers are shown beside it and
+//! never judged: where they drifted too, the machine changed, not gameday.
 
 use std::fmt::Write as _;
 
@@ -23,6 +26,9 @@ pub const SLOWER: f64 = 1.10;
 /// By how much recall may fall.
 pub const RECALL_FELL: f64 = 0.005;
 
+/// From so many builds on an interval says something about the median; see [`stats::spread`](super::stats::spread).
+pub const ENOUGH: usize = 5;
+
 /// What a comparison found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -31,7 +37,16 @@ pub struct Comparison {
     /// One for each contender of a data set that both results hold, in the order of the table.
     pub rows: Vec<Row>,
     /// What one result holds and the other does not, or not in the same form.
-    pub unmatched: Vec<String>,
+    pub untold: Vec<Untold>,
+}
+
+/// Something that was not compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untold {
+    /// Who on which data set, and why.
+    pub what: String,
+    /// Whether it would have been judged.
+    pub ours: bool,
 }
 
 /// One contender on one data set, now and then.
@@ -54,13 +69,13 @@ pub struct Row {
 pub enum Finding {
     /// As good as before, or better.
     Fine,
-    /// It looks slower, and the machine was busy.
+    /// It looks slower, and the machine was busy; or the baseline's was; or there are too few builds.
     Unclear,
     /// A rebuild got slower.
     Slower,
     /// Recall fell.
     Worse,
-    /// Nothing was compared: other machine and no common recall, or builds that failed.
+    /// Time or recall was not compared though it should be: builds or searches that failed, or another searcher.
     Nothing,
 }
 
@@ -73,6 +88,7 @@ impl Comparison {
     /// Whether something that should have been judged could not be.
     pub fn unclear(&self) -> bool {
         self.other_machine.is_some()
+            || self.untold.iter().any(|u| u.ours)
             || self.judged().any(|r| matches!(r.finding, Finding::Unclear | Finding::Nothing))
     }
 
@@ -105,12 +121,18 @@ impl Comparison {
             };
             let _ = writeln!(out, "  {word:<8} {}: {time}, {recall}", r.what);
         }
-        for u in &self.unmatched {
-            let _ = writeln!(out, "  skipped  {u}");
+        for u in &self.untold {
+            let _ = writeln!(out, "  {:<8} {}", if u.ours { "UNTOLD" } else { "skipped" }, u.what);
         }
-        if self.rows.iter().any(|r| r.ours && r.finding == Finding::Unclear) {
+        let found = |finding| self.judged().any(|r| r.finding == finding);
+        if found(Finding::Unclear) {
             out.push_str(
-                "  UNCLEAR: others took more than a tenth of this machine; measure again when it is quiet\n",
+                "  UNCLEAR: others took more than a tenth of this machine, now or then, or there are too few builds;\n    measure again when it is quiet, with --rounds 5\n",
+            );
+        }
+        if found(Finding::Nothing) || self.untold.iter().any(|u| u.ours) {
+            out.push_str(
+                "  UNTOLD, NOTHING: not compared, so nobody knows whether it got worse; measure what the baseline\n    holds, or keep a new baseline: --json FILE\n",
             );
         }
         out
@@ -123,75 +145,117 @@ impl Comparison {
 /// None of our engines is in both: nothing could be judged, and that must not look like a pass.
 pub fn compare(now: &Results, then: &Results) -> Result<Comparison, Trouble> {
     let other_machine = now.machine.differs(&then.machine);
-    let mut all = Comparison { other_machine, rows: Vec::new(), unmatched: Vec::new() };
+    let mut all = Comparison { other_machine, rows: Vec::new(), untold: Vec::new() };
     for set in &now.sets {
-        let Some(old) = then.sets.iter().find(|s| s.name == set.name) else {
-            all.unmatched.push(format!("data set {}: not in the baseline", set.name));
-            continue;
-        };
-        if old.digest != set.digest {
-            all.unmatched.push(format!("data set {}: other bytes than in the baseline", set.name));
-            continue;
-        }
+        let old = then.sets.iter().find(|s| s.name == set.name);
         for c in &set.contenders {
-            match old.contenders.iter().find(|o| o.name == c.name && o.kind == c.kind) {
-                None => all.unmatched.push(format!("{}: not in the baseline", what(c, set))),
-                Some(o) if (&o.params, then.threads) != (&c.params, now.threads) => {
-                    let was = format!("{} on {} threads", o.params, then.threads);
-                    all.unmatched.push(format!("{}: the baseline was built with {was}", what(c, set)));
+            match counterpart(c, now, old.filter(|old| old.digest == set.digest), then) {
+                Ok(o) => {
+                    let times = all.other_machine.is_none();
+                    let (row, settings) = row(c, o, set, times, [(c, now), (o, then)].map(busy));
+                    all.untold.extend(settings.map(|what| Untold { what, ours: c.ours }));
+                    all.rows.push(row);
                 }
-                Some(o) => {
-                    let noise = foreign(c, now.machine.cores).unwrap_or(0.0);
-                    all.rows.push(row(c, o, set, all.other_machine.is_none(), noise));
+                Err(why) => {
+                    let other_bytes = old.is_some_and(|old| old.digest != set.digest);
+                    let why =
+                        if other_bytes { "the data set has other bytes than in the baseline" } else { &why };
+                    all.untold.push(Untold { what: format!("{}: {why}", what(c, set)), ours: c.ours });
                 }
             }
         }
     }
     for set in &then.sets {
+        let here = now.sets.iter().find(|s| s.name == set.name);
         for o in set.contenders.iter().filter(|o| o.ours) {
-            let here = now.sets.iter().find(|s| s.name == set.name);
             if !here.is_some_and(|s| s.contenders.iter().any(|c| c.name == o.name && c.kind == o.kind)) {
-                all.unmatched.push(format!("{}: in the baseline, not measured now", what(o, set)));
+                let what = format!("{}: in the baseline, not measured now", what(o, set));
+                all.untold.push(Untold { what, ours: o.ours });
             }
         }
     }
     if all.rows.iter().any(|r| r.ours) {
         return Ok(all);
     }
-    let why = if all.unmatched.is_empty() { "both are empty".into() } else { all.unmatched.join("; ") };
+    let why: Vec<&str> = all.untold.iter().filter(|u| u.ours).map(|u| u.what.as_str()).collect();
+    let why = if why.is_empty() { "neither holds an engine of ours".into() } else { why.join("; ") };
     Err(Trouble::usage(
         format!("the baseline has nothing in common with this run: {why}"),
         "name a baseline of the same data sets, engines and threads",
     ))
 }
 
+/// The same contender in the same data set of the baseline, or why there is none.
+fn counterpart<'o>(
+    c: &ContenderResult,
+    now: &Results,
+    old: Option<&'o SetResult>,
+    then: &Results,
+) -> Result<&'o ContenderResult, String> {
+    let same = |o: &&ContenderResult| o.name == c.name && o.kind == c.kind;
+    match old.and_then(|old| old.contenders.iter().find(same)) {
+        None => Err("not in the baseline".into()),
+        Some(o) if (&o.params, then.threads) != (&c.params, now.threads) => {
+            Err(format!("the baseline was built with {} on {} threads", o.params, then.threads))
+        }
+        Some(o) => Ok(o),
+    }
+}
+
+/// Whether others took much of the machine.
+fn busy((c, of): (&ContenderResult, &Results)) -> bool {
+    foreign(c, of.machine.cores).is_some_and(|share| share > BUSY)
+}
+
 fn what(c: &ContenderResult, set: &SetResult) -> String {
     format!("{} {} on {}", c.name, c.kind, set.name)
 }
 
-fn row(c: &ContenderResult, old: &ContenderResult, set: &SetResult, same_machine: bool, noise: f64) -> Row {
+/// Compares one with what it was, and tells which settings of the baseline nobody searched with now. `busy`: now, then.
+fn row(
+    c: &ContenderResult,
+    old: &ContenderResult,
+    set: &SetResult,
+    same_machine: bool,
+    busy: [bool; 2],
+) -> (Row, Option<String>) {
     let times = seconds(c).zip(seconds(old)).filter(|_| same_machine);
     let ratio = times.map(|(new, old)| new.median / old.median);
-    let slower = times.is_some_and(|(new, old)| new.median / old.median > SLOWER && new.low > old.high);
+    let longer = ratio.is_some_and(|ratio| ratio > SLOWER);
+    let slower = longer && times.is_some_and(|(new, old)| new.low > old.high);
+    let builds = c.builds.len().min(old.builds.len());
     // Another searcher, another recall.
     let before = if c.searcher == old.searcher { curve(old) } else { Vec::new() };
-    let falls = curve(c).into_iter().filter_map(|(setting, recall, _)| {
+    let here = curve(c);
+    let falls = here.iter().filter_map(|&(setting, recall, _)| {
         let (_, was, _) = before.iter().find(|(s, ..)| *s == setting)?;
         Some((was - recall, setting))
     });
     let fell = falls.max_by(|a, b| a.0.total_cmp(&b.0));
     // Rounding must not decide.
     let worse = fell.is_some_and(|(by, _)| by > RECALL_FELL + 1e-9);
-    let finding = match (worse, slower, ratio, fell) {
-        (true, ..) => Finding::Worse,
-        (_, true, ..) if noise > BUSY => Finding::Unclear,
-        (_, true, ..) => Finding::Slower,
-        (_, _, None, None) => Finding::Nothing,
-        // It could be built then, and not now.
-        (_, _, None, _) if same_machine => Finding::Nothing,
+    let finding = match (ratio, fell) {
+        _ if worse => Finding::Worse,
+        // One build on either side may be the one slow build that is no regression.
+        _ if slower && (busy[0] || builds < 2) => Finding::Unclear,
+        _ if slower => Finding::Slower,
+        // It could be built or searched then, and not now; or the other way round.
+        (_, None) => Finding::Nothing,
+        (None, _) if same_machine => Finding::Nothing,
+        _ if longer && builds < ENOUGH => Finding::Unclear,
+        // What made the baseline slow may hide that this is slower.
+        (Some(_), _) if busy[1] => Finding::Unclear,
         _ => Finding::Fine,
     };
-    Row { what: what(c, set), ours: c.ours, ratio, fell, finding }
+    let unasked: Vec<String> = before
+        .iter()
+        .filter(|(setting, ..)| !here.is_empty() && here.iter().all(|(s, ..)| s != setting))
+        .map(|(setting, ..)| setting.to_string())
+        .collect();
+    let settings = (!unasked.is_empty() && fell.is_some()).then(|| {
+        format!("{}: not searched now with {}, as in the baseline", what(c, set), unasked.join(", "))
+    });
+    (Row { what: what(c, set), ours: c.ours, ratio, fell, finding }, settings)
 }
 
 #[cfg(test)]
@@ -294,6 +358,119 @@ mod tests {
         assert!(compare(&sample(), &then).unwrap_err().what.contains("M=8"));
         then.sets.clear();
         assert!(compare(&sample(), &then).is_err());
+    }
+
+    /// All that is ours was compared, or it is said what was not: never "as good as before" instead.
+    fn untold(now: &Results, then: &Results) -> String {
+        let c = compare(now, then).unwrap();
+        assert!(c.unclear() && !c.regressed(), "{}", c.text());
+        let text = c.text();
+        assert!(text.contains("UNTOLD") || text.contains("NOTHING") || text.contains("UNCLEAR"), "{text}");
+        text
+    }
+
+    #[test]
+    fn what_only_one_of_the_two_holds_is_untold_and_named() {
+        let all = sample();
+        let mut less = sample();
+        less.sets[0].contenders.remove(0);
+        let text = untold(&less, &all);
+        assert!(
+            text.contains("UNTOLD   gameday-opencl hnsw on clustered-128: in the baseline, not measured now")
+        );
+        assert!(
+            untold(&all, &less)
+                .contains("UNTOLD   gameday-opencl hnsw on clustered-128: not in the baseline")
+        );
+        let mut more = sample();
+        more.sets.push(SetResult { name: "glove-100".into(), ..more.sets[0].clone() });
+        assert!(
+            untold(&all, &more).contains("gameday-cpu hnsw on glove-100: in the baseline, not measured now")
+        );
+        assert!(untold(&more, &all).contains("gameday-cpu hnsw on glove-100: not in the baseline"));
+        // Another kind is another index.
+        let mut other = sample();
+        other.sets[0].contenders[1].kind = "ivf_flat".into();
+        let text = untold(&other, &all);
+        assert!(text.contains("gameday-cpu ivf_flat") && text.contains("gameday-cpu hnsw"), "{text}");
+        // One of two data sets has other bytes.
+        let mut changed = more.clone();
+        changed.sets[1].digest = "00".into();
+        assert!(
+            untold(&more, &changed).contains("gameday-cpu hnsw on glove-100: the data set has other bytes")
+        );
+        // Peers are shown, and do not decide.
+        less = sample();
+        less.sets[0].contenders.remove(2);
+        let c = compare(&all, &less).unwrap();
+        assert!(!c.unclear() && c.text().contains("skipped  hnswlib hnsw"), "{}", c.text());
+    }
+
+    #[test]
+    fn other_parameters_searchers_and_settings_are_untold() {
+        let mut then = sample();
+        then.sets[0].contenders[0].params = "M=8".into();
+        assert!(untold(&sample(), &then).contains("the baseline was built with M=8 on 2 threads"));
+        then = sample();
+        then.sets[0].contenders[0].searcher = Some("gameday".into());
+        assert!(
+            untold(&sample(), &then).contains("NOTHING  gameday-opencl"),
+            "times were compared, recall was not"
+        );
+        let mut now = sample();
+        now.sets[0].contenders[0].searches.remove(0);
+        assert!(untold(&now, &sample()).contains("not searched now with 16, as in the baseline"));
+        // More settings than then are no harm.
+        assert!(!compare(&sample(), &now).unwrap().unclear());
+    }
+
+    #[test]
+    fn a_baseline_that_failed_or_was_disturbed_proves_nothing() {
+        let with = |change: fn(&mut ContenderResult)| {
+            let mut then = sample();
+            change(&mut then.sets[0].contenders[0]);
+            then
+        };
+        untold(&sample(), &with(|c| (c.builds, c.searches) = (Vec::new(), Vec::new())));
+        untold(&sample(), &with(|c| c.searches.clear()));
+        let busy = with(|c| c.builds.iter_mut().for_each(|b| b.foreign_seconds = b.seconds));
+        assert!(untold(&sample(), &busy).contains("now or then"));
+        // Slower than even that is slower.
+        let mut now = sample();
+        now.sets[0].contenders[0].builds.iter_mut().for_each(|b| b.seconds *= 3.0);
+        assert!(compare(&now, &busy).unwrap().regressed());
+    }
+
+    #[test]
+    fn few_builds_leave_open_what_many_would_tell() {
+        let few = |mut r: Results, n: usize| {
+            r.sets[0].contenders[0].builds.truncate(n);
+            r
+        };
+        // One is no regression and no proof of none; two that are both slower are one.
+        assert_eq!(finding(&few(slowed(3.0), 1), &sample()), Finding::Unclear);
+        assert_eq!(finding(&slowed(3.0), &few(sample(), 1)), Finding::Unclear);
+        assert_eq!(finding(&few(slowed(3.0), 2), &few(sample(), 2)), Finding::Slower);
+        // Slower in the median, and the intervals touch: of five that is noise.
+        let touching = |n| {
+            let mut now = few(slowed(1.5), n);
+            now.sets[0].contenders[0].builds[0].seconds = sample().sets[0].contenders[0].builds[0].seconds;
+            now
+        };
+        assert_eq!(finding(&touching(5), &sample()), Finding::Fine);
+        assert_eq!(finding(&touching(3), &sample()), Finding::Unclear);
+        assert!(untold(&touching(3), &sample()).contains("too few builds"));
+        assert_eq!(finding(&few(sample(), 1), &few(sample(), 1)), Finding::Fine);
+    }
+
+    #[test]
+    fn an_empty_baseline_is_an_error() {
+        let mut then = sample();
+        then.sets[0].contenders.clear();
+        assert!(
+            compare(&sample(), &then).unwrap_err().what.contains("gameday-cpu hnsw on clustered-128: not in")
+        );
+        assert!(compare(&then, &then).unwrap_err().what.contains("neither holds an engine of ours"));
     }
 
     #[test]
