@@ -209,3 +209,59 @@ fn last(near: &mut Vec<f32>, k: usize) -> f32 {
     near.truncate(k);
     last
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    const GOOD: Found = Found { recall: 0.95, wide: None, short: 0 };
+
+    #[test]
+    fn sound_is_nine_of_ten_and_nobody_without_an_answer() {
+        assert!(GOOD.sound() && Found { recall: 0.5, wide: Some(0.9), short: 0 }.sound());
+        let poor = Found { recall: 0.5, wide: Some(0.6), short: 0 };
+        assert!(!poor.sound() && !Found { short: 1, ..GOOD }.sound());
+        assert!(!Found { recall: 0.89, wide: None, short: 0 }.sound());
+        assert!(poor.worse_than(GOOD) && !GOOD.worse_than(poor));
+        // An error for some is worse than less for all.
+        let broken = Found { recall: 0.99, wide: Some(0.99), short: 3 };
+        assert!(broken.worse_than(poor) && !poor.worse_than(broken) && !poor.worse_than(poor));
+    }
+
+    #[test]
+    fn the_exact_answer_is_what_sorting_everything_gives() {
+        // More rows than a block, and many of one distance.
+        let (dim, n, k) = (40, 2_000, 10);
+        let mut draw = Draw::new(1, *b"test    ");
+        let data: Vec<f32> = (0..n * dim).map(|_| draw.below(3) as f32).collect();
+        let queries = data[..7 * dim].to_vec();
+        let mut farthest = [0.0; 7];
+        exact(Rows { dim, data: &data }, Kernel::detect(), &queries, k, &mut farthest, &mut Vec::new());
+        for (query, farthest) in queries.chunks_exact(dim).zip(farthest) {
+            let mut all = Vec::new();
+            Kernel::detect().all(query, &data, &mut all);
+            all.sort_by(f32::total_cmp);
+            assert!(all[k - 1] <= farthest && farthest < all[k - 1] + 0.5, "{farthest}: {:?}", &all[..k]);
+        }
+        assert_eq!(last(&mut vec![3.0, 1.0], 3), f32::INFINITY);
+    }
+
+    #[test]
+    fn a_graph_that_nobody_can_walk_is_made_anew_and_of_two_the_better_one_stays() {
+        let n = 1_500;
+        let mut draw = Draw::new(2, *b"test    ");
+        let data: Vec<f32> = (0..n * 4).map(|_| draw.below(1_000) as f32).collect();
+        let mut graph = Graph::new(4, 8, (0..n as u64).collect(), data, &vec![0; n]);
+        graph.entry = Some(0);
+        let mut heard = |_| ControlFlow::Continue(());
+        let spec = IndexSpec::hnsw();
+        // No links at all: whoever starts finds the entry, and nothing else.
+        let mended = mend(&mut graph, &spec, 50, &mut Progress::new(&mut heard)).unwrap().unwrap();
+        let Some((true, before)) = mended.inserted else { panic!("{mended:?}") };
+        assert!(before.short == QUERIES && before.recall < 0.01, "{before:?}");
+        assert!(mended.found.sound() && mended.found.recall > 0.95, "{mended:?}");
+        let again = mend(&mut graph, &spec, 50, &mut Progress::new(&mut heard)).unwrap().unwrap();
+        assert_eq!(again, Outcome { inserted: None, ..mended });
+    }
+}
