@@ -24,12 +24,12 @@ impl Device {
     /// The engine asked for, or the processor if it cannot be had.
     pub(crate) fn open(engine: Engine, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
         let tier = Tier::detect().name();
-        let ran = Ran { engine: Engine::Cpu, tier: tier.to_owned(), note: None };
+        let ran = Ran { engine: Engine::Cpu, tier: tier.to_owned(), note: None, recall: None };
         let mut device = Self { remote: None, answered: false, tier, ran };
         if engine == Engine::OpenCl {
             match Remote::open(progress) {
                 Ok(remote) => {
-                    device.ran = Ran { engine, tier: remote.name().to_owned(), note: None };
+                    device.ran = Ran { engine, tier: remote.name().to_owned(), note: None, recall: None };
                     device.remote = Some(remote);
                 }
                 Err(lost) => device.go_on(lost)?,
@@ -44,7 +44,7 @@ impl Device {
             return self.ran;
         }
         let note = "opencl: there was nothing to ask it: so few vectors need no search for neighbours";
-        Ran { engine: Engine::Cpu, tier: self.tier.to_owned(), note: Some(note.to_owned()) }
+        Ran { engine: Engine::Cpu, tier: self.tier.to_owned(), note: Some(note.to_owned()), recall: None }
     }
 
     /// Tells what will be asked, so that it is compiled before memory is needed for anything else: `f` centres of each row
@@ -109,7 +109,8 @@ impl Device {
             Lost::Cancelled => Err(BuildError::Cancelled),
             Lost::Failed(why) => {
                 let tier = self.tier.to_owned();
-                self.ran = Ran { engine: Engine::Cpu, tier, note: Some(format!("opencl: {why}")) };
+                self.ran =
+                    Ran { engine: Engine::Cpu, tier, note: Some(format!("opencl: {why}")), recall: None };
                 Ok(())
             }
         }

@@ -29,6 +29,8 @@
 //!   the same answer, ties broken by id.
 //! - **Garbage is refused**: no file, however damaged, makes loading or searching panic, hang or allocate more
 //!   than a small multiple of the file's length.
+//! - **Found by others**: a finished graph is searched as hnswlib and FAISS search it; where they would not find what is
+//!   there, it is built by insertion instead, and [`Ran`] says so.
 //! - **Open formats**: HNSW files are hnswlib's own, IVF files are described in the module that writes them.
 //!
 //! # Modules
@@ -40,7 +42,7 @@
 //! | `rows_file` | vectors in a file, mapped: [`RowsFile`] |
 //! | `engine` | [`build`], and which [`Engine`] does it |
 //! | `searcher` | the finished [`Index`] |
-//! | `hnsw` | the graph: layers, search, hnswlib's file layout |
+//! | `hnsw` | the graph: layers, search, the check of a finished one, hnswlib's file layout |
 //! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning; the nearest centres, by floats and integers |
 //! | `ivf` | inverted lists, of whole vectors or of codes: k-means, search, file layout |
 //! | `distance`, `tile` | the kernels: one pair, many with many; each for every instruction set, with identical bits |

@@ -32,7 +32,7 @@ impl<'a> Vectors<'a> {
             return Err(VectorsError::Length { ids: ids.len(), dim, values: data.len() });
         }
         if let Some(at) = data.iter().position(|value| !value.is_finite()) {
-            return Err(VectorsError::NotFinite { id: ids[at / dim], value: data[at] });
+            return Err(VectorsError::NotFinite { row: at / dim, id: ids[at / dim], value: data[at] });
         }
         if let Some(id) = repeated(ids) {
             return Err(VectorsError::Repeated(id));
@@ -70,6 +70,18 @@ impl fmt::Debug for Vectors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vectors").field("len", &self.len()).field("dim", &self.dim).finish_non_exhaustive()
     }
+}
+
+/// The first row so long that a squared distance from it may be infinite; `None` is the rule.
+pub(crate) fn too_far(vectors: Vectors<'_>) -> Option<usize> {
+    // Two vectors as long as that and opposite each other are at the largest float; sums are rounded.
+    let longest = f64::from(f32::MAX) / 4.0 * (1.0 - 1e-3);
+    let widest = vectors.data.iter().fold(0.0f32, |widest, value| widest.max(value.abs()));
+    if f64::from(widest).powi(2) * vectors.dim as f64 <= longest {
+        return None;
+    }
+    let square = |row: &[f32]| -> f64 { row.iter().map(|value| f64::from(*value).powi(2)).sum() };
+    vectors.data.chunks_exact(vectors.dim).position(|row| square(row) > longest)
 }
 
 /// The rows scaled to length one; those of length zero stay zero, at distance one from everything.
@@ -131,8 +143,12 @@ pub enum VectorsError {
     #[error("id {0} occurs twice: keep only its newest vector")]
     Repeated(u64),
     /// A value is NaN or infinite.
-    #[error("the vector of id {id} contains {value}: only finite values have distances")]
+    #[error(
+        "row {row} (id {id}) contains {value}: only finite values have distances; mend it, or leave it out"
+    )]
     NotFinite {
+        /// Which row, from 0.
+        row: usize,
         /// Whose vector.
         id: u64,
         /// The value.
@@ -153,7 +169,7 @@ mod tests {
         );
         assert_eq!(Vectors::new(1, &[5, 4, 5], &[0.0; 3]).unwrap_err(), VectorsError::Repeated(5));
         let infinite = Vectors::new(1, &[5, 4], &[0.0, f32::INFINITY]).unwrap_err();
-        assert_eq!(infinite, VectorsError::NotFinite { id: 4, value: f32::INFINITY });
+        assert_eq!(infinite, VectorsError::NotFinite { row: 1, id: 4, value: f32::INFINITY });
         assert!(Vectors::new(1, &[1], &[f32::NAN]).is_err());
         assert!(Vectors::new(3, &[], &[]).unwrap().is_empty());
     }

@@ -345,9 +345,12 @@ fn engine(asked: EngineChoice) -> BuildEngine {
     }
 }
 
-/// With who really built an index, and why it was not somebody else.
+/// With who really built an index, what was found in it then, and why it was not built as asked.
 pub(super) fn built_by(effect: Effect, info: &vectordb::IndexInfo) -> Effect {
-    let effect = effect.with("engine", info.engine).with("tier", &info.tier);
+    let mut effect = effect.with("engine", info.engine).with("tier", &info.tier);
+    if let Some(recall) = info.recall {
+        effect = effect.with("build_recall", format!("{recall:.4}"));
+    }
     match &info.note {
         Some(why) => effect.with("why", why),
         None => effect,
@@ -377,4 +380,30 @@ pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
         }
     };
     IndexSpec { kind, seed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_tells_what_was_found_in_the_graph_and_why_it_was_not_built_in_bulk() {
+        let mut info = vectordb::IndexInfo {
+            spec: spec(IndexKind::Hnsw, 10, 1),
+            engine: BuildEngine::Cpu,
+            tier: "fp32 avx2".into(),
+            note: Some("so vectors were inserted one by one".into()),
+            recall: Some(0.99754),
+            records: 10,
+            lsn: 10,
+            build_seconds: 0.1,
+        };
+        let facts = |info: &vectordb::IndexInfo| built_by(Effect::observed("built"), info).facts;
+        let told = facts(&info);
+        let of = |name: &str| told.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str());
+        assert_eq!(of("build_recall"), Some("0.9975"));
+        assert_eq!(of("why"), Some("so vectors were inserted one by one"));
+        (info.note, info.recall) = (None, None);
+        assert_eq!(facts(&info).len(), 2, "engine and tier");
+    }
 }

@@ -86,3 +86,23 @@ pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
     }
     sums.iter().sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_equal_vectors_are_inserted_and_it_is_said() {
+        const DIM: usize = 8;
+        let value = |at: usize| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 65_536.0;
+        let data: Vec<f32> =
+            (0..4_000).flat_map(|row| (0..DIM).map(move |i| value(row / 5 * DIM + i + 1))).collect();
+        let ids: Vec<u64> = (0..4_000).collect();
+        let spec = IndexSpec { kind: Kind::Hnsw { m: 16, ef_construction: 100, ef: 96 }, seed: 1 };
+        let ann = Ann::build(DIM, &ids, &data, &spec, BuildEngine::Cpu, &|| false).unwrap();
+        let (engine, ran) = ann.ran().unwrap();
+        assert_eq!(engine, BuildEngine::Cpu);
+        assert!(ran.note.as_ref().unwrap().contains("inserted one by one"), "{ran:?}");
+        assert!(ran.recall.unwrap() > 0.95, "{ran:?}");
+    }
+}

@@ -215,6 +215,7 @@ impl Core {
             engine: ran.map_or(engine, |(engine, _)| engine),
             tier: ran.map_or(String::new(), |(_, ran)| ran.tier.clone()),
             note: ran.and_then(|(_, ran)| ran.note.clone()),
+            recall: ran.and_then(|(_, ran)| ran.recall),
             records: ids.len() as u64,
             lsn: point,
             build_seconds: began.elapsed().as_secs_f64(),

@@ -192,9 +192,12 @@ pub struct IndexInfo {
     /// Kernels and device that ran, such as `fp32 avx512`; empty if that was not written down.
     #[serde(default)]
     pub tier: String,
-    /// Why it was not the engine that was asked.
+    /// Why it was not the engine that was asked, or why the graph was not built in bulk.
     #[serde(default)]
     pub note: Option<String>,
+    /// The share of true neighbours that 200 searches found in the graph when it was built.
+    #[serde(default)]
+    pub recall: Option<f64>,
     /// Records in it.
     pub records: u64,
     /// The last write it knows; newer ones are searched exactly.

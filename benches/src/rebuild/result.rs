@@ -215,6 +215,20 @@ impl Results {
     }
 
     fn check(&self) -> Result<(), String> {
+        for (at, set) in self.sets.iter().enumerate() {
+            if self.sets[..at].iter().any(|s| s.name == set.name) {
+                return Err(format!("data set {} is there twice", set.name));
+            }
+            let same = |a: &ContenderResult, b: &ContenderResult| a.name == b.name && a.kind == b.kind;
+            let twice = set
+                .contenders
+                .iter()
+                .enumerate()
+                .find(|(i, c)| set.contenders[..*i].iter().any(|o| same(c, o)));
+            if let Some((_, c)) = twice {
+                return Err(format!("{} {} on {} is there twice", c.name, c.kind, set.name));
+            }
+        }
         let starts = self.start.iter().flat_map(|s| s.cold_seconds.iter().chain(&s.cached_seconds));
         if let Some(seconds) = starts.into_iter().find(|s| !s.is_finite() || **s <= 0.0) {
             return Err(format!("a start of {seconds} seconds"));
@@ -372,6 +386,12 @@ pub(super) mod tests {
         let mut r = sample();
         r.sets[0].contenders[0].builds[3].ran = Some("cpu, fp32 avx512".into());
         assert!(refused(&r.to_json()).contains("a build that another engine did"));
+        let mut r = sample();
+        r.sets.push(r.sets[0].clone());
+        assert!(refused(&r.to_json()).contains("data set clustered-128 is there twice"));
+        let mut r = sample();
+        r.sets[0].contenders[1].name = "hnswlib".into();
+        assert!(refused(&r.to_json()).contains("hnswlib hnsw on clustered-128 is there twice"));
         let mut r = sample();
         r.start.as_mut().unwrap().cold_seconds[1] = -1.0;
         assert!(refused(&r.to_json()).contains("a start of -1 seconds"));

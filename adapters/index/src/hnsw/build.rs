@@ -4,7 +4,7 @@
 //! memory, for the build and for every search after it. Labels are the ids, so nobody sees the numbers.
 
 use super::graph::{Graph, levels};
-use super::{Hnsw, reach};
+use super::{Hnsw, Outcome, check, reach};
 use crate::bulk::partition;
 use crate::bulk::prune::Rule;
 use crate::bulk::rows::Rows;
@@ -36,7 +36,7 @@ pub(crate) fn build(
     ef_construction: u32,
     device: &mut Device,
     progress: &mut Progress<'_>,
-) -> Result<Hnsw, BuildError> {
+) -> Result<(Hnsw, Option<Outcome>), BuildError> {
     let IndexSpec { metric, seed, .. } = *spec;
     let (n, m, dim) = (vectors.len(), m as usize, vectors.dim());
     let f = leaves(ef_construction);
@@ -88,8 +88,10 @@ pub(crate) fn build(
             graph.set_links(node, level, named.into_iter());
         }
     }
-    reach::connect_all(&mut graph, Kernel::of(metric), EF, progress)?;
-    Ok(Hnsw::new(graph))
+    drop(worked);
+    reach::connect_all(&mut graph, Kernel::of(metric), EF, &mut progress.part(0.97, 0.97))?;
+    let outcome = check::mend(&mut graph, spec, ef_construction as usize, &mut progress.part(0.97, 1.0))?;
+    Ok((Hnsw::new(graph), outcome))
 }
 
 /// The rows in a new order.

@@ -23,6 +23,13 @@ pub(super) struct Graph {
     upper_at: Vec<usize>,
 }
 
+/// The links of a graph without its nodes.
+#[derive(Debug)]
+pub(super) struct AllLinks {
+    bottom: Vec<u32>,
+    upper: Vec<u32>,
+}
+
 impl Graph {
     /// Nodes without links or entry, on the given levels.
     pub(super) fn new(dim: usize, m: usize, ids: Vec<u64>, data: Vec<f32>, levels: &[usize]) -> Self {
@@ -42,6 +49,19 @@ impl Graph {
     pub(super) fn set_bottom(&mut self, blocks: Vec<u32>) {
         debug_assert_eq!(blocks.len(), self.bottom.len());
         self.bottom = blocks;
+    }
+
+    /// Takes away all links of all layers.
+    pub(super) fn unlink(&mut self) -> AllLinks {
+        let none = AllLinks { bottom: vec![0; self.bottom.len()], upper: vec![0; self.upper.len()] };
+        self.relink(none)
+    }
+
+    /// Puts back links that were taken away; answers those that were there meanwhile.
+    pub(super) fn relink(&mut self, links: AllLinks) -> AllLinks {
+        debug_assert_eq!((links.bottom.len(), links.upper.len()), (self.bottom.len(), self.upper.len()));
+        let bottom = std::mem::replace(&mut self.bottom, links.bottom);
+        AllLinks { bottom, upper: std::mem::replace(&mut self.upper, links.upper) }
     }
 
     pub(super) fn len(&self) -> usize {

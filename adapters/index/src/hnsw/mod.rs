@@ -5,15 +5,19 @@
 //! most `m` links on upper layers and `2 * m` on layer 0.
 //!
 //! `graph` is the flat memory, `build` and `reach` fill it, `search` walks, `format` is the file. How the links of a
-//! layer are found is in `bulk`.
+//! layer are found is in `bulk`. `check` asks the finished graph as `peer`s would, and where they would not find their
+//! neighbours, `insert` makes it anew.
 //!
 //! Invariants: every link of a layer leads to a node of that layer; the entry is a node of the top layer; in a graph
 //! built here every node can be reached from the entry on layer 0.
 
 mod build;
+mod check;
 mod faiss;
 mod format;
 mod graph;
+mod insert;
+mod peer;
 mod reach;
 mod search;
 
@@ -24,6 +28,7 @@ use search::Scratch;
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use build::{build, leaves};
+pub(crate) use check::{Found, Outcome, QUERIES};
 
 /// A built graph, and the memory its searches reuse.
 #[derive(Debug)]

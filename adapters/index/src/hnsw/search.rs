@@ -14,12 +14,12 @@ const BEAM: usize = 4;
 /// Memory of a walk, kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    visited: Visited,
-    frontier: BinaryHeap<Reverse<Key>>,
+    pub(super) visited: Visited,
+    pub(super) frontier: BinaryHeap<Reverse<Key>>,
     /// What [`Walk::widen`] found, farthest on top.
     pub(super) found: BinaryHeap<Key>,
-    fresh: Vec<u32>,
-    distances: Vec<f32>,
+    pub(super) fresh: Vec<u32>,
+    pub(super) distances: Vec<f32>,
 }
 
 /// One query in one graph.
@@ -106,13 +106,13 @@ impl Walk<'_> {
 
 /// A set of nodes that is emptied by counting up, not by writing.
 #[derive(Debug, Default)]
-struct Visited {
+pub(super) struct Visited {
     epoch: u32,
     stamps: Vec<u32>,
 }
 
 impl Visited {
-    fn clear(&mut self, nodes: usize) {
+    pub(super) fn clear(&mut self, nodes: usize) {
         self.stamps.resize(nodes, 0);
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
@@ -122,7 +122,7 @@ impl Visited {
     }
 
     /// Answers whether the node is new.
-    fn insert(&mut self, node: u32) -> bool {
+    pub(super) fn insert(&mut self, node: u32) -> bool {
         let stamp = &mut self.stamps[node as usize];
         let new = *stamp != self.epoch;
         *stamp = self.epoch;

@@ -53,6 +53,27 @@ impl Data {
         Self { dim, ids: (0..n as u64).collect(), rows, queries }
     }
 
+    /// Groups of `size` vectors that are equal, or equal up to `noise`, in drawn order; queries are off by `away`.
+    pub(crate) fn groups(groups: usize, size: usize, dim: usize, noise: f32, away: f32) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let centers: Vec<f32> = (0..groups * dim).map(|_| 2.0 * bell(&mut rng)).collect();
+        let mut near = |center: usize, noise: f32| -> Vec<f32> {
+            centers[center * dim..][..dim].iter().map(|value| value + noise * bell(&mut rng)).collect()
+        };
+        // Steps of a number that has no divisor in common with theirs go to each of them once.
+        let n = groups * size;
+        let rows = (0..n).flat_map(|at| near(at * 7_919 % n / size, noise)).collect();
+        let queries = (0..100).flat_map(|at| near(at * 31 % groups, away)).collect();
+        Self { dim, ids: (0..n as u64).collect(), rows, queries }
+    }
+
+    /// Vectors without any structure.
+    pub(crate) fn shapeless(n: usize, dim: usize, queries: usize) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut draw = |count: usize| (0..count * dim).map(|_| bell(&mut rng)).collect();
+        Self { dim, ids: (0..n as u64).collect(), rows: draw(n), queries: draw(queries) }
+    }
+
     pub(crate) fn build(&self, spec: &IndexSpec) -> Index {
         let vectors = Vectors::new(self.dim, &self.ids, &self.rows).unwrap();
         build(vectors, spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap()

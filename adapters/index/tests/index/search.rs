@@ -171,16 +171,41 @@ fn equal_vectors_are_all_found_in_order_of_their_ids() {
 }
 
 #[test]
-fn values_whose_distances_overflow_are_ordered_all_the_same() {
-    let extremes = [f32::MAX, f32::MIN, 0.0, f32::MIN_POSITIVE, -0.0, 1e-40];
-    let rows: Vec<f32> = (0..300).flat_map(|at| [extremes[at % 6], extremes[at / 6 % 6]]).collect();
+fn values_whose_distances_overflow_are_refused_with_their_row() {
+    let mut rows = vec![1.0f32; 600];
+    rows[401] = 1e19;
+    let ids: Vec<u64> = (0..300).map(|at| at + 5).collect();
+    let built = |rows: &[f32], spec: &IndexSpec| {
+        let vectors = Vectors::new(2, &ids, rows).unwrap();
+        build(vectors, spec, Engine::Cpu, &mut |_| ControlFlow::Continue(()))
+    };
+    for spec in all() {
+        let refused = built(&rows, &spec).unwrap_err();
+        assert_eq!(refused, BuildError::TooFar { row: 200, id: 205 }, "{spec:?}");
+        assert!(refused.to_string().contains("row 200 (id 205)"), "{refused}");
+        // Of length one under cosine.
+        assert!(built(&rows, &IndexSpec { metric: Metric::Cosine, ..spec }).is_ok());
+        let product = IndexSpec { metric: Metric::InnerProduct, ..spec };
+        assert_eq!(built(&rows, &product).unwrap_err(), refused);
+    }
+}
+
+/// Just short enough: on opposite sides, and every distance is a number.
+#[test]
+fn the_longest_vectors_that_are_taken_have_distances() {
+    let extremes = [9.2e18, -9.2e18, 0.0, f32::MIN_POSITIVE, -0.0, 1e-40];
+    let rows: Vec<f32> = (0..300).flat_map(|at| [extremes[at % 6], extremes[at / 6 % 4 + 2]]).collect();
     let ids: Vec<u64> = (0..300).collect();
     for spec in all() {
         let vectors = Vectors::new(2, &ids, &rows).unwrap();
         let index = build(vectors, &spec, Engine::Cpu, &mut |_| ControlFlow::Continue(())).unwrap();
-        let found = index.search(&[f32::MAX, f32::MIN], 300, &|_| true).unwrap();
+        let found = index.search(&[9.2e18, 0.0], 300, &|_| true).unwrap();
         assert_eq!(found.len(), 300, "{spec:?}");
         assert!(found.is_sorted_by(|a, b| (a.distance, a.id) < (b.distance, b.id)));
+        assert!(found.iter().all(|near| near.distance.is_finite()), "{spec:?}");
+        // Whoever asks from farther away gets an order, if no distances.
+        let far = index.search(&[f32::MAX, f32::MIN], 300, &|_| true).unwrap();
+        assert!(far.len() == 300 && far.is_sorted_by(|a, b| (a.distance, a.id) < (b.distance, b.id)));
         assert!(Index::from_bytes(&index.to_bytes(), &spec).is_ok());
     }
 }

@@ -148,7 +148,10 @@ fn build(
         before_bytes: passed.before_bytes,
         file_bytes: written.bytes,
         file_digest: written.sha256,
-        ran: Some(format!("{}, {}", ran.engine, ran.tier)),
+        ran: Some(match &ran.note {
+            Some(note) => format!("{}, {}; {note}", ran.engine, ran.tier),
+            None => format!("{}, {}", ran.engine, ran.tier),
+        }),
     })?)
 }
 

@@ -46,7 +46,8 @@ not compared, recall is.
 
 Ends with 0 measured (and as good as the baseline), 1 slower or worse than the baseline, 2 the
 command line or the baseline is wrong, 3 the environment or one of our own engines failed,
-4 stopped, or it could not be told: a busy machine, or another one.")]
+4 stopped, or it could not be told: a busy machine, another one, or not all that is in the
+baseline was measured the same way.")]
 pub(crate) struct Index {
     /// Data sets [default: the clustered ones, and the real ones that were fetched]
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = PossibleValuesParser::new(data::ALL.iter().map(|s| s.name)))]

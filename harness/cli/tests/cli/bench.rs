@@ -71,6 +71,26 @@ fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
 }
 
 #[test]
+fn a_contender_that_was_not_measured_now_is_no_pass() {
+    let desk = Desk::new();
+    let first = desk.gameday(&format!("{SMALL} --json last.json"));
+    assert_eq!(first.code, 0, "{}{}", first.stdout, first.stderr);
+    // The baseline knows one engine more; its times are so long that all that is measured is as good.
+    changed(&desk, "last.json", "more.json", |r| {
+        builds(r).iter_mut().for_each(|b| b["seconds"] = 100.0.into());
+        let all = r["sets"][0]["contenders"].as_array_mut().unwrap();
+        let mut other = all[0].clone();
+        other["name"] = "gameday-opencl".into();
+        other["builds"] = serde_json::json!([]);
+        all.push(other);
+    });
+    let run = desk.gameday(&format!("{SMALL} --baseline more.json"));
+    assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
+    let named = "UNTOLD   gameday-opencl hnsw on tiny: in the baseline, not measured now";
+    assert!(run.stdout.contains("ok       gameday-cpu") && run.stdout.contains(named), "{}", run.stdout);
+}
+
+#[test]
 fn a_baseline_that_is_none_is_found_out_before_anything_is_built() {
     let desk = Desk::new();
     desk.write("text.json", "once upon a time");
