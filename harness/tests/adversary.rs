@@ -11,6 +11,8 @@ mod bounds;
 mod forged;
 #[path = "adversary/liar.rs"]
 mod liar;
+#[path = "adversary/lies.rs"]
+mod lies;
 #[path = "adversary/scenarios.rs"]
 mod scenarios;
 
