@@ -144,6 +144,17 @@ def changelog(path):
         raise ValueError("it fails its checksum, or ends before its mark")
 
 
+def object_into(held, name, body, corpus):
+    """An object of the drill's bucket: its first line says which write it is, and the bytes must be that write's."""
+    if len(name) != 20 or not name.isdigit():
+        held.strangers.add(name)
+        return
+    key, words = int(name), body.split(b" ", 5)
+    said = len(words) > 5 and words[:4] == [b"gameday", b"object", b"%d" % key, b"write"] and words[4].isdigit()
+    ver = int(words[4]) if said and len(words[4]) < 20 else None
+    held.keys[key] = ver if ver is not None and body == corpus.object(key, ver) else None
+
+
 def objects(folder, corpus):
     held = Held()
     try:
@@ -152,17 +163,8 @@ def objects(folder, corpus):
         held.damaged["log"] = str(why)
     held.strangers |= {p.name for p in folder.iterdir() if not p.name.startswith(".")} - set(BUCKETS)
     for path in (folder / BUCKETS[0]).rglob("*"):
-        name = str(path.relative_to(folder / BUCKETS[0]))
-        if path.is_dir():
-            continue
-        if len(name) != 20 or not name.isdigit():
-            held.strangers.add(name)
-            continue
-        body, key = path.read_bytes(), int(name)
-        words = body.split(b" ", 5)
-        ver = int(words[4]) if len(words) > 5 and words[:4] == [b"gameday", b"object", b"%d" % key, b"write"] \
-            and words[4].isdigit() and len(words[4]) < 20 else None
-        held.keys[key] = ver if ver is not None and body == corpus.object(key, ver) else None
+        if path.is_file():
+            object_into(held, str(path.relative_to(folder / BUCKETS[0])), path.read_bytes(), corpus)
     return held
 
 

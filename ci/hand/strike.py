@@ -298,14 +298,6 @@ class Hand:
         body.unlink()
         return key
 
-    def checkpoint_of_another_step(self):
-        key, body, digest = self.step()
-        _, other, other_digest = self.step()
-        rename_over(body, other.read_bytes())
-        rename_over(digest, other_digest.read_bytes())
-        # Its checksum is right, and it is another step's: what is stored is not what was acknowledged.
-        return key
-
     def log_bit(self):
         flip(self.folder("object") / ".changes/log", self.chance)
         return "log"
@@ -354,16 +346,17 @@ FILES = {
 }
 
 
-def chosen(chance, stores, count):
+def chosen(chance, stores, count, kinds=(KEYS, STRANGERS, FILES)):
     """So many strokes for one drill: store, kind, and what it hits."""
-    stores = list(stores)
-    whole = [s for s in stores if s in FILES and chance.random() < (0.6 if s == "vector" else 0.15)]
-    strokes = [(s, chance.choice(FILES[s]), "file") for s in whole]
+    by_keys, by_strangers, by_files = kinds
+    # A job's checkpoints lie in the object store: without its log there are none.
+    whole = [s for s in stores if s in by_files and "gpu" not in stores and chance.random() < (0.6 if s == "vector" else 0.15)]
+    strokes = [(s, chance.choice(by_files[s]), "file") for s in whole]
     by_key = [s for s in stores if s not in whole]
     while len(strokes) < count and by_key:
         store = chance.choice(by_key)
-        if store in STRANGERS and chance.random() < 0.3:
-            strokes.append((store, chance.choice(STRANGERS[store]), "stranger"))
+        if store in by_strangers and chance.random() < 0.3:
+            strokes.append((store, chance.choice(by_strangers[store]), "stranger"))
         else:
-            strokes.append((store, chance.choice(KEYS[store]), "key"))
-    return strokes if len(strokes) == count else chosen(chance, stores, count)
+            strokes.append((store, chance.choice(by_keys[store]), "key"))
+    return strokes if len(strokes) == count else chosen(chance, stores, count, kinds)

@@ -133,8 +133,7 @@ impl Stage {
         let aside: BTreeSet<u64> = aside.into_iter().collect();
         let queries = self.queries();
         let k = self.k();
-        // Records left aside may take places in an answer; as many more are asked for, within reason.
-        let answers = self.ask_all(&queries, k + aside.len().min(k)).await;
+        let answers = self.ask_past(&aside, &queries, k).await;
         let truth = exact_neighbours(&self.corpus, &queries, &certain, k);
         let without =
             |a: &Vec<u64>| a.iter().copied().filter(|key| !aside.contains(key)).collect::<Vec<u64>>();
@@ -151,6 +150,39 @@ impl Stage {
         let answers = answers.into_iter().map(Option::unwrap_or_default).collect();
         let quality = Quality { pass: 3, k: self.k_journal(), hits, hits_stored, answers, failed };
         Ok(self.journal.record(EventKind::Quality(Box::new(quality)))?)
+    }
+
+    /// The answer to each query, until `k` records of it are none that are left aside, or there are no more. Those may take
+    /// any number of places, so a query whose answer is full of them is asked again, for more.
+    async fn ask_past(&self, aside: &BTreeSet<u64>, queries: &[Vec<f32>], k: usize) -> Vec<Option<Vec<u64>>> {
+        let most = k + aside.len();
+        let enough = |answer: &[u64]| {
+            answer
+                .iter()
+                .enumerate()
+                .filter(|(_, key)| !aside.contains(key))
+                .map(|(at, _)| at + 1)
+                .nth(k.saturating_sub(1))
+        };
+        let mut asked = most.min(2 * k);
+        let mut answers = self.ask_all(queries, asked).await;
+        while asked < most {
+            let full =
+                |a: &Option<Vec<u64>>| a.as_ref().is_some_and(|a| a.len() >= asked && enough(a).is_none());
+            let again: Vec<usize> = (0..queries.len()).filter(|i| full(&answers[*i])).collect();
+            if again.is_empty() {
+                break;
+            }
+            asked = most.min(asked * 4);
+            let some: Vec<Vec<f32>> = again.iter().map(|i| queries[*i].clone()).collect();
+            let more = self.ask_all(&some, asked).await;
+            again.into_iter().zip(more).for_each(|(i, answer)| answers[i] = answer);
+        }
+        // Of long answers the journal keeps what is judged.
+        for answer in answers.iter_mut().flatten().filter(|a| a.len() > 2 * k) {
+            answer.truncate(enough(answer).unwrap_or(answer.len()));
+        }
+        answers
     }
 
     fn queries(&self) -> Vec<Vec<f32>> {
