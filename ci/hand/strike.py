@@ -55,10 +55,16 @@ class Hand:
         def there(key, states):
             return len(states) == 1 and None not in states and wanted(key) and (store, key) not in self.taken
         keys = sorted(k for k, states in self.ledger.allowed[store].items() if there(k, states))
-        quiet = [k for k in keys if store != "feature" or k >= self.corpus.entities] or keys
-        key = self.chance.choice(quiet if self.chance.random() < 0.8 else keys)
+        quiet = [k for k in keys if self.is_quiet(store, k)] or keys
+        key = self.chance.choice(quiet if self.chance.random() < 0.95 else keys)
         self.taken.add((store, key))
         return key, next(iter(self.ledger.allowed[store][key]))
+
+    def is_quiet(self, store, key):
+        """Load inserts records that it never touches again, and overwrites some of those that were there."""
+        if store == "vector":
+            return key >= LOADED or key % 2 == 0
+        return key >= LOADED or store == "gpu" or store == "feature" and not self.is_entity(key)
 
     # Objects: each is a file.
 
