@@ -12,12 +12,14 @@ mod bounds;
 mod drills;
 #[path = "adversary/forged.rs"]
 mod forged;
-#[path = "adversary/inventory.rs"]
-mod inventory;
 #[path = "adversary/forgery.rs"]
 mod forgery;
+#[path = "adversary/inventory.rs"]
+mod inventory;
 #[path = "adversary/liar.rs"]
 mod liar;
+#[path = "adversary/lies.rs"]
+mod lies;
 #[path = "adversary/scenarios.rs"]
 mod scenarios;
 

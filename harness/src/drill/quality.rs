@@ -147,9 +147,8 @@ impl Stage {
         let aside: BTreeSet<u64> = aside.into_iter().collect();
         let queries = self.queries();
         let k = self.k();
-        // Records left aside may take places in an answer; as many more are asked for, within reason.
         let system = self.host.system_in(region, Role::Vector);
-        let answers = self.ask_all(system, &queries, k + aside.len().min(k)).await;
+        let answers = self.ask_past(system, &aside, &queries, k).await;
         let truth = self.exact(&queries, certain.clone(), k).await;
         let without =
             |a: &Vec<u64>| a.iter().copied().filter(|key| !aside.contains(key)).collect::<Vec<u64>>();
@@ -174,6 +173,45 @@ impl Stage {
         let (corpus, queries) = (self.corpus.clone(), queries.to_vec());
         let search = move || exact_neighbours(&corpus, &queries, &records, k);
         tokio::task::spawn_blocking(search).await.expect("a search does not panic")
+    }
+
+    /// The answer to each query, until `k` records of it are none that are left aside, or there are no more. Those may take
+    /// any number of places, so a query whose answer is full of them is asked again, for more.
+    async fn ask_past(
+        &self,
+        system: Option<Arc<dyn System>>,
+        aside: &BTreeSet<u64>,
+        queries: &[Vec<f32>],
+        k: usize,
+    ) -> Vec<Option<Vec<u64>>> {
+        let most = k + aside.len();
+        let enough = |answer: &[u64]| {
+            answer
+                .iter()
+                .enumerate()
+                .filter(|(_, key)| !aside.contains(key))
+                .map(|(at, _)| at + 1)
+                .nth(k.saturating_sub(1))
+        };
+        let mut asked = most.min(2 * k);
+        let mut answers = self.ask_all(system.clone(), queries, asked).await;
+        while asked < most {
+            let full =
+                |a: &Option<Vec<u64>>| a.as_ref().is_some_and(|a| a.len() >= asked && enough(a).is_none());
+            let again: Vec<usize> = (0..queries.len()).filter(|i| full(&answers[*i])).collect();
+            if again.is_empty() {
+                break;
+            }
+            asked = most.min(asked * 4);
+            let some: Vec<Vec<f32>> = again.iter().map(|i| queries[*i].clone()).collect();
+            let more = self.ask_all(system.clone(), &some, asked).await;
+            again.into_iter().zip(more).for_each(|(i, answer)| answers[i] = answer);
+        }
+        // Of long answers the journal keeps what is judged.
+        for answer in answers.iter_mut().flatten().filter(|a| a.len() > 2 * k) {
+            answer.truncate(enough(answer).unwrap_or(answer.len()));
+        }
+        answers
     }
 
     fn queries(&self) -> Vec<Vec<f32>> {

@@ -1,12 +1,7 @@
 //! What the copies of the stores consist of, and what recovery says that it changed of that.
 
 use super::Facts;
-use crate::{
-    journal::Inventoried,
-    plan::StepKind,
-    ports::EXPLAINED,
-    scenario::WorldName,
-};
+use crate::{journal::Inventoried, plan::StepKind, ports::EXPLAINED, scenario::WorldName};
 
 /// One list, and the event that holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]

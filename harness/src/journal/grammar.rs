@@ -26,9 +26,7 @@ use steps::Steps;
 
 pub(crate) use steps::CUT_OFF;
 
-use super::{
-    Acted, Ending, Event, EventKind, Inventoried, Phase, Probed, ReadBack, Resumed, When, Wrote,
-};
+use super::{Acted, Ending, Event, EventKind, Inventoried, Phase, Probed, ReadBack, Resumed, When, Wrote};
 use crate::{
     corpus::Corpus, plan::Plan, ports::Routes, router::Router, scenario::Pattern, time::Dur, topology::Role,
 };
@@ -168,7 +166,9 @@ impl Grammar {
                 let watching = self.during(&[Phase::Settle, Phase::Storm]) || self.aborted;
                 match watching && from_us <= to_us && *to_us <= at_us {
                     true => Ok(()),
-                    false => broken("a stall of the harness while nothing was asked, or one that is yet to come"),
+                    false => {
+                        broken("a stall of the harness while nothing was asked, or one that is yet to come")
+                    }
                 }
             }
             EventKind::Quality(quality) => {
@@ -307,7 +307,8 @@ impl Grammar {
         let due = match listed.when {
             When::Before => self.during(&[Phase::Settle]),
             When::After => {
-                self.during(&[Phase::Quality]) && self.copies().contains(&(listed.store, listed.region.clone()))
+                self.during(&[Phase::Quality])
+                    && self.copies().contains(&(listed.store, listed.region.clone()))
             }
         };
         let entry = (listed.when, listed.store, listed.region.clone());

@@ -266,7 +266,9 @@ const EDITS: &[(&str, Edit)] = &[
     ("the first reading shown again after the restart", |all, _, _| {
         let first: Vec<ReadBack> =
             all.iter().filter_map(|(_, k)| page(k)).filter(|p| p.pass == 1).cloned().collect();
-        let Some(at) = all.iter().position(|(_, k)| page(k).is_some_and(|p| p.pass == 2)) else { return false };
+        let Some(at) = all.iter().position(|(_, k)| page(k).is_some_and(|p| p.pass == 2)) else {
+            return false;
+        };
         let at_us = all[at].0;
         drop_all(all, |k| page(k).is_some_and(|p| p.pass == 2));
         // Once whole, and once as one more attempt.
@@ -632,7 +634,7 @@ fn three_hundred_forged_journals_and_not_one_passes() {
     let (mut made, mut only_conduct, mut unread) = (0, 0, 0);
     let mut turn = 0;
     while made < FORGED {
-        let base = &bases[made % bases.len()];
+        let base = &bases[dice.below(bases.len())];
         let mut all = base.lines.clone();
         let mut names = Vec::new();
         for _ in 0..=made % 2 {

@@ -42,7 +42,7 @@ fn drill(
         }
         let list = match &kind {
             EventKind::Entered(Phase::Storm) => before.map(|items| listed(When::Before, items)),
-            EventKind::Entered(Phase::Undo) => after.map(|items| listed(When::After, items)),
+            EventKind::Entered(Phase::Restart) => after.map(|items| listed(When::After, items)),
             _ => None,
         };
         all.extend(list.map(|list| (at_us, list)));

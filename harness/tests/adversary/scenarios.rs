@@ -119,6 +119,23 @@ fn every_accepted_scenario_leaves_a_readable_journal() {
     }
 }
 
+/// A frozen store acts on what it was sent once it wakes: records of unknown outcome, many of them near any query. They are
+/// left aside, and what they crowd out of an answer is not lost.
+#[test]
+fn writes_of_unknown_outcome_take_no_quality_away() {
+    let recover = "[[recover]]\nname = \"restart\"\nwhen = \"detected\"\nact = { restart = { node = \"east/vector\" } }\n";
+    let text = KILL
+        .replace("inject = { kill", "for = \"15s\"\ninject = { pause")
+        .replace(recover, "")
+        .replace("rto = \"4s\"", "rto = \"40s\"\nquality = 0.98")
+        .replace("count = 400", "count = 200")
+        .replace("vector = \"40/s\"", "vector = \"200/s\"");
+    let report = judged(&journal(&text, None));
+    let store = report.ledger.iter().find(|s| s.writes_unknown > 0).expect("writes of unknown outcome");
+    assert!(store.recovered > 2000, "{store:?}");
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", short(&report));
+}
+
 /// Whatever is tightened, the drills that come with gameday pass in a healthy world.
 #[test]
 fn every_shipped_scenario_passes_in_a_healthy_world() {

@@ -96,7 +96,9 @@ fn shape(plan: &Plan, q: &Quality) -> Law {
         return broken("queries that failed and have answers");
     }
     // Before the fault everything acknowledged is stored, and no more is asked for than counts.
-    if q.pass < 3 && (q.region.is_some() || q.hits != q.hits_stored || q.answers.iter().any(|a| a.len() > q.k as usize)) {
+    if q.pass < 3
+        && (q.region.is_some() || q.hits != q.hits_stored || q.answers.iter().any(|a| a.len() > q.k as usize))
+    {
         return broken("answers that no query before the fault has");
     }
     Ok(())
