@@ -46,9 +46,10 @@ fn lacking(error: &io::Error) -> Option<(&'static str, &'static str)> {
             "no port of this machine is free",
             "widen net.ipv4.ip_local_port_range, end other programs, or load and probe less",
         ),
-        Errno::NOMEM | Errno::NOBUFS => {
-            ("no memory is free", "end other programs, or use a smaller drill (--set data.vectors.count=2000)")
-        }
+        Errno::NOMEM | Errno::NOBUFS => (
+            "no memory is free",
+            "end other programs, or use a smaller drill (--set data.vectors.count=2000)",
+        ),
         Errno::NOSPC | Errno::DQUOT => {
             ("no disk space is left", "free the disk, or choose another folder with --out")
         }
@@ -177,7 +178,7 @@ struct Reserve(#[expect(dead_code, reason = "held, never read")] Vec<File>);
 
 impl Reserve {
     fn take() -> Option<Reserve> {
-        let open = || File::open("/dev/null").inspect_err(|e| drop(notice(e)));
+        let open = || File::open("/dev/null").inspect_err(|e| _ = notice(e));
         // Fewer are better than none; that there were not enough is noticed, and ends the drill.
         Some(Reserve((0..RESERVE).map_while(|_| open().ok()).collect()))
     }

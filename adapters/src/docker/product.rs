@@ -16,8 +16,8 @@ use super::postgres::Postgres;
 use super::shell::Inside;
 use super::stand::Blueprint;
 use super::worker::Worker;
-use crate::milvus::Unsupported;
 use crate::local::command::{Told, variable};
+use crate::milvus::Unsupported;
 use crate::postgres::settings::{DATABASE, OPERATOR};
 use crate::postgres::{Database, Node};
 

@@ -22,6 +22,7 @@
 //! | `defect` | what is wrong with the world on purpose |
 //! | `hidden` | the subcommands that make the binary a node or the watchdog |
 //! | `heal` | cleaning up a run by hand |
+//! | `lock` | who plays a run |
 //! | `private` | files that hold secrets |
 
 mod artifact;
@@ -40,6 +41,7 @@ mod host;
 pub mod lifeline;
 pub mod link;
 pub(crate) mod links;
+mod lock;
 pub(crate) mod model;
 pub(crate) mod node;
 pub(crate) mod orders;
@@ -55,6 +57,7 @@ pub mod watchdog;
 pub use heal::{HealReport, heal};
 pub use hidden::hidden_main;
 pub use host::{LocalConfig, LocalHost};
+pub use lock::{Lock, played_by};
 pub use orders::{Carried, Order, order};
 #[cfg(feature = "docker")]
 pub(crate) use {

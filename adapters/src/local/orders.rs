@@ -70,7 +70,7 @@ impl Orders {
             let addr = listener.local_addr()?;
             Ok(Self { listener, addr, word: super::private::word()?, carried_out: Mutex::default() })
         };
-        opened.await.inspect_err(|e| drop(harness::shortage::notice(e)))
+        opened.await.inspect_err(|e| _ = harness::shortage::notice(e))
     }
 
     /// What the command is told.

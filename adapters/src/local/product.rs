@@ -114,7 +114,8 @@ impl Product {
             })),
             Role::Object => {
                 // A key that only this run knows.
-                let secret = private::word().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+                let secret =
+                    private::word().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
                 let store = ObjectNode::new(dir, port.addr(), Keys::new("gameday", secret));
                 store
                     .map(Product::Object)

@@ -180,6 +180,7 @@ impl Stage {
             {
                 answers[i] = answer;
             }
+            self.journal.progress("queries", (i - under_way.len()) as u64, queries.len() as u64);
             let (system, query, own) = (system.clone(), query.clone(), self.own.clone());
             under_way.spawn(async move {
                 let answer = timeout(QUERY_LIMIT.std(), system.search(&query, k)).await;

@@ -20,12 +20,29 @@ use crate::clock::Clock;
 /// Sees each event after it is written: the live view.
 pub type Observer = Box<dyn FnMut(&Event) + Send>;
 
+/// How far a long piece of work is: shown while it lasts, and written nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// When this was so.
+    pub at_us: u64,
+    /// Records, queries.
+    pub what: &'static str,
+    /// So many are done.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Sees how far work is: the live view.
+pub type Onlooker = Box<dyn FnMut(Progress) + Send>;
+
 /// The journal of one drill. Cheap to clone; all clones write the same journal.
 #[derive(Clone)]
 pub struct Journal {
     clock: Clock,
     inner: Arc<Mutex<Inner>>,
     failed: Arc<Notify>,
+    onlooker: Arc<Mutex<Option<Onlooker>>>,
 }
 
 struct Inner {
@@ -66,7 +83,8 @@ impl Journal {
     fn new(sink: Sink, clock: Clock, observer: Option<Observer>) -> Self {
         let inner =
             Inner { sink, seq: 0, prev: String::new(), last_us: 0, line: Vec::new(), observer, broken: None };
-        Journal { clock, inner: Arc::new(Mutex::new(inner)), failed: Arc::new(Notify::new()) }
+        let (inner, failed) = (Arc::new(Mutex::new(inner)), Arc::new(Notify::new()));
+        Journal { clock, inner, failed, onlooker: Arc::default() }
     }
 
     /// Stamps and appends one event.
@@ -95,6 +113,22 @@ impl Journal {
             observer(&event);
         }
         result
+    }
+
+    /// Shows from now on how far long work is.
+    pub fn show_progress(&self, onlooker: Option<Onlooker>) {
+        *self.onlooker.lock().unwrap_or_else(PoisonError::into_inner) = onlooker;
+    }
+
+    /// Tells who looks on how far work is; a hundred times at most, and at its end.
+    pub(crate) fn progress(&self, what: &'static str, done: u64, of: u64) {
+        if done < of && done % (of / 100).max(1) != 0 {
+            return;
+        }
+        let at_us = self.clock.now_us();
+        if let Some(onlooker) = self.onlooker.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            onlooker(Progress { at_us, what, done, of });
+        }
     }
 
     /// Waits until an event could not be written.
