@@ -39,6 +39,11 @@ impl Clock {
         Clock { base: now(), virtual_time: true }
     }
 
+    /// Whether it is the machine's.
+    pub fn is_real(&self) -> bool {
+        !self.virtual_time
+    }
+
     /// Microseconds since the drill began.
     pub fn now_us(&self) -> u64 {
         u64::try_from(now().duration_since(self.base).as_micros()).unwrap_or(u64::MAX)

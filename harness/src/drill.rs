@@ -35,6 +35,7 @@ use crate::{
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
     scenario::WorldName,
+    shortage::Own,
     time::Dur,
     urgency::{self, Urgency},
 };
@@ -74,6 +75,8 @@ struct Stage {
     corpus: Arc<Corpus>,
     /// Undo acts that are still owed, oldest first. Locked for moments, never across an await.
     debts: Arc<Mutex<Vec<Intent>>>,
+    /// What this process itself ran out of, and what it keeps back.
+    own: Own,
 }
 
 /// Plays a plan against a host, and writes down what happened.
@@ -96,6 +99,7 @@ pub async fn drill(
         journal: journal.clone(),
         clock,
         debts: Arc::default(),
+        own: Own::watch(clock.is_real()),
     };
     journal.record(EventKind::Began(Box::new(began)))?;
     // A task of its own, so that a panic in a client ends the drill and not the undo.
@@ -107,6 +111,7 @@ pub async fn drill(
         biased;
         why = stop.asked() => Err(Break::Stopped(why)),
         () = journal.failed() => Err(Break::Journal(io::Error::other("the journal could not be written"))),
+        why = stage.own.ran_out() => Err(Break::Environment(why)),
         why = stage.host.unsafe_to_continue() => Err(Break::Environment(why)),
         played = &mut playing => played.unwrap_or_else(|e| Err(Break::Environment(crashed(&e)))),
     };
@@ -117,12 +122,17 @@ pub async fn drill(
     }
     let recorded = stage.close(&played).await;
     let torn_down = stage.teardown().await;
+    let lacking = stage.own.lacking();
     let ending = match (&played, &torn_down) {
         (Err(Break::Environment(_)), _) | (_, Err(_)) => Ending::Environment,
+        _ if lacking.is_some() => Ending::Environment,
         (Err(_), _) => Ending::Aborted,
         (Ok(_), Ok(())) => Ending::Complete,
     };
     recorded?;
+    if let (Some(why), true) = (lacking, !matches!(played, Err(Break::Environment(_)))) {
+        journal.record(EventKind::Aborted(why.to_string()))?;
+    }
     if let Err(e) = torn_down {
         journal.record(EventKind::Aborted(format!("the stack could not be torn down: {e}")))?;
     }
@@ -162,6 +172,7 @@ impl Stage {
         let (ledgers, ()) = tokio::join!(load.finish(), watch.finish());
         pulse.finish().await;
         backups.finish().await;
+        self.own.release();
         self.enter(Phase::ReadBack)?;
         let routes = self.host.routes();
         self.journal.record(EventKind::Routes(routes.clone()))?;
@@ -203,11 +214,14 @@ impl Stage {
         let recorded = why.map_or(Ok(()), |why| self.journal.record(EventKind::Aborted(why)));
         let recorded = recorded.and_then(|()| self.enter(Phase::Undo));
         // Debts are paid even if they can no longer be recorded.
-        let paid = self.pay_debts().await;
+        let paid = self.own.closing(self.pay_debts()).await;
         recorded.and(paid)?;
         if let Ok(copies) = played {
             self.enter(Phase::SecondReadBack)?;
-            self.read_undone(copies).await?;
+            tokio::select! {
+                read = self.read_undone(copies) => read?,
+                _ = self.own.ran_out() => {}
+            }
         }
         self.enter(Phase::Teardown)
     }
@@ -280,6 +294,9 @@ impl Stage {
             Ok(effect) => (effect.outcome, effect.facts.into_iter().collect()),
             Err(_) => (Outcome::Failed(format!("given up after {limit}")), Default::default()),
         };
+        if !outcome.observed() {
+            self.own.vouch().await;
+        }
         Acted { step: step.into(), act: act.clone(), began_us, outcome, facts }
     }
 

@@ -25,7 +25,7 @@ use crate::{
 pub use grammar::Breach;
 pub(crate) use grammar::{CUT_OFF, Grammar};
 pub use read::{JournalError, Reader};
-pub use write::{Journal, Observer, digest};
+pub use write::{Journal, Observer, Onlooker, Progress, digest};
 
 /// The version of the format below.
 pub const FORMAT: u32 = 2;

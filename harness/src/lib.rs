@@ -28,6 +28,7 @@ pub mod remedy;
 pub mod report;
 pub mod router;
 pub mod scenario;
+pub mod shortage;
 pub mod sim;
 pub mod time;
 pub mod topology;

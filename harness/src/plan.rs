@@ -5,6 +5,8 @@
 //! without load, a step that waits for itself.
 
 mod check;
+mod down;
+mod needs;
 mod nodes;
 mod objectives;
 mod setup;
@@ -23,6 +25,7 @@ use crate::{
     topology::{NodeId, Role, Topology},
 };
 
+pub use needs::Needs;
 pub use nodes::NodeRefs;
 pub use objectives::{Resolved, SETTLE_LIMIT};
 
@@ -121,6 +124,9 @@ impl Plan {
         let topology = Topology::new(&stack.regions, &stack.roles, stack.workers);
         let cues = compile_cues(scenario, &topology, &mut problems);
         timetable::order(scenario, &cues, &mut problems);
+        if problems.is_empty() {
+            down::check(scenario, &cues, &mut problems);
+        }
         let objectives = objectives::resolve(None, &scenario.objectives);
         let services = scenario
             .service

@@ -55,8 +55,8 @@ pub fn rehearse(loaded: &Loaded, began: Began, flaw: Option<Flaw>, observer: Opt
     runtime.block_on(async {
         let clock = Clock::simulated();
         let journal = Journal::in_memory(clock, observer);
-        let host = Arc::new(SimHost::new(&plan, flaw));
-        let (_stopper, stop) = stop();
+        let (stopper, stop) = stop();
+        let host = Arc::new(SimHost::new(&plan, flaw).stops(stopper));
         drill(&plan, began, host, &journal, clock, stop).await.expect("memory can always be written");
         journal.bytes()
     })

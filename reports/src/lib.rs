@@ -24,7 +24,7 @@ use std::{fmt, str::FromStr};
 use harness::report::Report;
 
 pub use headline::headline;
-pub use text::words::clean;
+pub use text::{doubts, words::clean};
 
 /// The formats of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

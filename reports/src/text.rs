@@ -70,6 +70,15 @@ fn findings(page: &mut Page, r: &Report) {
     }
 }
 
+/// The findings that are no pass, the worst first; empty if there are none.
+pub fn doubts(report: &Report) -> String {
+    let mut page = Page::default();
+    for verdict in [Verdict::Fail, Verdict::Unknown] {
+        report.findings.iter().filter(|f| f.verdict == verdict).for_each(|f| finding(&mut page, f));
+    }
+    page.text()
+}
+
 /// A pass in a line; everything else with its reason and the events that prove it.
 fn finding(page: &mut Page, f: &Finding) {
     let of = format!("{} of {}", f.objective, f.subject);

@@ -214,6 +214,7 @@ impl Container {
 
     /// What an engine's refusal to end it means: it may have ended by itself meanwhile.
     fn refused(&self, error: &bollard::errors::Error) -> Effect {
+        harness::shortage::notice_in(error);
         let why = format!("container {}: {error}", self.name);
         if status(error) == Some(409) { Effect::not_observed(why) } else { Effect::failed(why) }
     }

@@ -14,7 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::container::Container;
 use super::host::{DockerHost, Node};
 use super::shell::Inside;
-use crate::local::command;
+use crate::local::command::{self, Errand, Told};
 use crate::postgres::{Command, Pages, Seen, Shell as _};
 
 /// Billionths of a processor in one.
@@ -177,16 +177,26 @@ async fn said(inside: &Inside, command: Command) -> Result<String, String> {
 }
 
 impl DockerHost {
-    /// The user's own command, in the run's folder; it is told where every node is.
+    /// The user's own command, in the run's folder; it is told where every node is, and who may enter.
     pub(super) async fn command(&self, run: &[String]) -> Result<Effect, Effect> {
         let n = self.commands.fetch_add(1, Ordering::Relaxed);
-        let mut env = Vec::new();
+        let mut told = Told::default();
         for node in &self.nodes {
-            env.push((command::variable(&node.id, "ADDR"), node.published().to_string().into()));
+            told.tell(command::variable(&node.id, "ADDR"), node.published().to_string());
             if let Ok(container) = node.container() {
-                env.push((command::variable(&node.id, "CONTAINER"), container.name.clone().into()));
+                told.tell(command::variable(&node.id, "CONTAINER"), &container.name);
             }
+            node.product.introduce(&node.id, &mut told);
         }
-        command::run(&self.gate, (&self.run, &self.folder), n, run, env).await
+        let errand = Errand {
+            gate: &self.gate,
+            host: self,
+            topology: &self.plan.topology,
+            exe: &self.exe,
+            run: &self.run,
+            folder: &self.folder,
+            n,
+        };
+        command::run(errand, run, told).await
     }
 }

@@ -72,7 +72,7 @@ pub struct DockerHost {
     pub(super) run: String,
     pub(super) folder: PathBuf,
     pub(super) commands: AtomicU32,
-    exe: PathBuf,
+    pub(super) exe: PathBuf,
     images: Choices,
     own_image: OnceCell<Found>,
     pub(super) silent: bool,

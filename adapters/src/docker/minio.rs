@@ -117,6 +117,11 @@ impl Minio {
         })
     }
 
+    /// Whom it lets do everything.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// What it needs of a container.
     pub(super) fn blueprint(&self, image: String) -> Blueprint {
         Blueprint {

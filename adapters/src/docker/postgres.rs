@@ -68,6 +68,11 @@ impl Postgres {
         }
     }
 
+    /// The superuser's.
+    pub(super) fn operator_password(&self) -> &str {
+        self.credentials.operator.reveal()
+    }
+
     /// What it needs of a container.
     pub(super) fn blueprint(&self, image: String) -> Blueprint {
         Blueprint {

@@ -16,7 +16,9 @@ use super::postgres::Postgres;
 use super::shell::Inside;
 use super::stand::Blueprint;
 use super::worker::Worker;
+use crate::local::command::{Told, variable};
 use crate::milvus::Unsupported;
+use crate::postgres::settings::{DATABASE, OPERATOR};
 use crate::postgres::{Database, Node};
 
 /// What runs in a container, asked directly, past the link.
@@ -172,6 +174,26 @@ impl Product {
         }
     }
 
+    /// Tells a recovery command how to enter. Who reaches the others may do all that they can.
+    pub(super) fn introduce(&self, id: &NodeId, told: &mut Told) {
+        let name = |what| variable(id, what);
+        match self {
+            Product::Object(node) => {
+                let keys = node.keys();
+                told.tell(name("BUCKET"), super::minio::BUCKET);
+                told.tell(name("ACCESS_KEY"), &keys.access);
+                told.confide(name("SECRET_KEY"), &keys.secret);
+            }
+            Product::Feature(node) => {
+                told.tell(name("DATABASE"), DATABASE);
+                told.tell(name("USER"), OPERATOR);
+                told.confide(name("PASSWORD"), node.operator_password());
+            }
+            Product::Vector(_) => told.tell(name("COLLECTION"), super::milvus::COLLECTION),
+            Product::Gpu(_) => {}
+        }
+    }
+
     /// The object store, if it is one.
     pub(super) fn object(&self) -> Result<&Minio, Effect> {
         match self {
@@ -225,8 +247,5 @@ impl Product {
 
 /// A key that only this run knows.
 pub(super) fn secret() -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    crate::local::private::word()
 }

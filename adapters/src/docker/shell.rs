@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
+use harness::shortage;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -22,7 +23,8 @@ pub(super) struct Inside {
 
 impl Inside {
     async fn exec(&self, command: &Command) -> Result<Output, String> {
-        let said = self.attached(command).await.map_err(|e| e.to_string())?;
+        let said = self.attached(command).await.inspect_err(|e| _ = shortage::notice_in(e));
+        let said = said.map_err(|e| e.to_string())?;
         said.ok_or_else(|| format!("it wrote more than {} MiB", MOST >> 20))
     }
 

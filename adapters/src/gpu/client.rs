@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use harness::job::Sums;
+use harness::shortage;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -99,7 +100,8 @@ impl Client {
     }
 
     async fn afresh(&self, request: Bytes) -> Result<(Response, Connection), String> {
-        let stream = TcpStream::connect(self.addr).await.map_err(|e| e.to_string())?;
+        let stream = TcpStream::connect(self.addr).await.inspect_err(|e| _ = shortage::notice(e));
+        let stream = stream.map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         converse(Framed::new(stream, framing()), request).await
     }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use harness::shortage;
 use rustix::io::retry_on_intr;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -47,7 +48,7 @@ pub(super) struct Child {
 impl Child {
     /// Starts the command and a thread that waits for its end.
     pub(super) fn spawn(command: &mut Command) -> io::Result<(Self, std::process::Child)> {
-        let child = command.spawn()?;
+        let child = command.spawn().inspect_err(|e| _ = shortage::notice_start(e))?;
         let pid = Pid::from_child(&child);
         let reaped = Arc::new(Mutex::new(false));
         let (tell, exit) = watch::channel(None);
@@ -57,6 +58,7 @@ impl Child {
             std::thread::Builder::new().name(name).spawn(move || wait(&fd, pid, &reaped, &tell))
         });
         if let Err(e) = watched {
+            shortage::notice_start(&e);
             let mut child = child;
             // Nothing may be left running that is not watched.
             let _ = child.kill();

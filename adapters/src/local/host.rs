@@ -28,6 +28,7 @@ use super::health::{Monitor, Patient};
 use super::hidden::{state_of, watchdog_args};
 use super::node::{Gate, Node, Setup};
 use super::port::Port;
+use super::private;
 use super::product::Product;
 use super::regions::Operator;
 use super::sweep;
@@ -57,7 +58,7 @@ pub struct LocalConfig {
 pub struct LocalHost {
     pub(super) run: String,
     pub(super) folder: PathBuf,
-    exe: PathBuf,
+    pub(super) exe: PathBuf,
     pub(super) corpus: Arc<Corpus>,
     pub(super) plan: Plan,
     pub(super) nodes: Vec<Node>,
@@ -232,7 +233,8 @@ impl Host for LocalHost {
         self.guard().await?;
         let state = state_of(&self.folder);
         for folder in [&state, &logs(&self.folder)] {
-            std::fs::create_dir_all(folder).map_err(|e| environment(e, SEE_FOLDER))?;
+            // A node's configuration holds a secret, and what a command says may.
+            private::folder(folder).map_err(|e| environment(e, SEE_FOLDER))?;
         }
         let systems = self.connect()?;
         let stack = &self.plan.scenario.stack;

@@ -17,10 +17,13 @@
 //! | `gpu` | workers: their product, their acts, and who drives them |
 //! | `artifact` | which files an act means |
 //! | `command` | the user's own commands |
+//! | `orders` | how a command has nodes started |
 //! | `features` | a feature node, and the acts that only it knows |
 //! | `defect` | what is wrong with the world on purpose |
 //! | `hidden` | the subcommands that make the binary a node or the watchdog |
 //! | `heal` | cleaning up a run by hand |
+//! | `lock` | who plays a run |
+//! | `private` | files that hold secrets |
 
 mod artifact;
 mod backups;
@@ -38,10 +41,13 @@ mod host;
 pub mod lifeline;
 pub mod link;
 pub(crate) mod links;
+mod lock;
 pub(crate) mod model;
 pub(crate) mod node;
+pub(crate) mod orders;
 mod play;
 pub mod port;
+pub(crate) mod private;
 pub mod proc;
 mod product;
 mod regions;
@@ -51,6 +57,8 @@ pub mod watchdog;
 pub use heal::{HealReport, heal};
 pub use hidden::hidden_main;
 pub use host::{LocalConfig, LocalHost};
+pub use lock::{Lock, played_by};
+pub use orders::{Carried, Order, order};
 #[cfg(feature = "docker")]
 pub(crate) use {
     heal::name_run,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::ports::Effect;
+use harness::shortage;
 use harness::topology::NodeId;
 use tokio::time::sleep;
 
@@ -15,6 +16,7 @@ use super::command::tail;
 use super::hidden::NODE;
 use super::links::Links;
 use super::port::Port;
+use super::private;
 use super::proc::{Proc, ProcError, Spawn};
 use super::product::Product;
 use crate::replica::{ReplicaClient, ReplicaConfig};
@@ -136,7 +138,8 @@ impl Node {
         let config = self.product.config(self.port.addr().port(), start, self.part.get().cloned());
         let written = serde_json::to_vec(&config)
             .map_err(std::io::Error::other)
-            .and_then(|bytes| std::fs::write(&self.setup.config, bytes));
+            .and_then(|bytes| private::write(&self.setup.config, &bytes));
+        let written = written.inspect_err(|e| _ = shortage::notice(e));
         written.map_err(|e| format!("{}: {e}", self.setup.config.display()))?;
         let spec = Spawn {
             program: self.setup.exe.clone(),

@@ -11,7 +11,7 @@ use harness::ports::{Effect, Host as _};
 use harness::topology::{NodeId, Role};
 
 use super::artifact::{Order, Other};
-use super::command;
+use super::command::{self, Errand, Told};
 use super::features::FeatureNode;
 use super::gpu::GpuNode;
 use super::hidden::state_of;
@@ -178,9 +178,31 @@ impl LocalHost {
 
     async fn command(&self, run: &[String]) -> Result<Effect, Effect> {
         let n = self.commands.fetch_add(1, Ordering::Relaxed);
-        let addr = |node: &Node| (command::variable(&node.id, "ADDR"), node.port.addr().to_string().into());
-        let env = self.nodes.iter().map(addr).collect();
-        command::run(&self.gate, (&self.run, &self.folder), n, run, env).await
+        let mut told = Told::default();
+        for node in &self.nodes {
+            let name = |what| command::variable(&node.id, what);
+            told.tell(name("ADDR"), node.port.addr().to_string());
+            match &node.product {
+                Product::Object(store) => {
+                    told.tell(name("BUCKET"), BUCKET);
+                    told.tell(name("ACCESS_KEY"), &store.keys.access);
+                    told.confide(name("SECRET_KEY"), &store.keys.secret);
+                }
+                Product::Vector(_) => told.tell(name("COLLECTION"), COLLECTION),
+                // Who reaches these may do all that they can.
+                Product::Feature(_) | Product::Gpu(_) => {}
+            }
+        }
+        let errand = Errand {
+            gate: &self.gate,
+            host: self,
+            topology: &self.plan.topology,
+            exe: &self.exe,
+            run: &self.run,
+            folder: &self.folder,
+            n,
+        };
+        command::run(errand, run, told).await
     }
 }
 

@@ -9,6 +9,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use harness::shortage;
 use tokio::net::{TcpListener, TcpSocket};
 
 /// A loopback port held for as long as this value lives.
@@ -55,10 +56,13 @@ impl Port {
 }
 
 fn bound(on: Ipv4Addr, port: u16) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((on, port)))?;
-    Ok(socket)
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((on, port)))?;
+        Ok(socket)
+    };
+    bind().inspect_err(|e| _ = shortage::notice(e))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::shortage;
 use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
@@ -109,6 +110,7 @@ impl Proc {
         check_run(&spec.run).map_err(|why| failed(io::Error::other(why)))?;
         let log = OpenOptions::new().create(true).append(true).open(&spec.log);
         let log = log.and_then(|log| Ok((log.try_clone()?, log)));
+        let log = log.inspect_err(|e| _ = shortage::notice(e));
         let (out, err) = log.map_err(|source| ProcError::Log { path: spec.log.clone(), source })?;
         let mut command = Command::new(&spec.program);
         command.args(&spec.args).envs(spec.env.iter().cloned()).env(MARK, &spec.run);
@@ -221,7 +223,8 @@ impl Drop for Proc {
 
 /// The state letter of every thread of a process; none if it is gone.
 fn thread_states(pid: u32) -> Vec<char> {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).inspect_err(|e| _ = shortage::notice(e));
+    let Ok(threads) = threads else { return Vec::new() };
     let stat = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat")).ok();
     threads.flatten().filter_map(stat).filter_map(|stat| state_of(&stat)).collect()
 }

@@ -18,6 +18,7 @@ use super::features::FeatureNode;
 use super::gpu::{CHECKPOINTS, GpuNode};
 use super::hidden::NodeConfig;
 use super::port::Port;
+use super::private;
 use crate::features::acts::Buckets;
 use crate::features::{self, FeatureSystem};
 use crate::gpu;
@@ -112,7 +113,9 @@ impl Product {
                 client: Client::new(port.addr(), OWN_LIMIT),
             })),
             Role::Object => {
-                let secret = secret().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
+                // A key that only this run knows.
+                let secret =
+                    private::word().map_err(|e| environment(e, "check that /dev/urandom can be read"))?;
                 let store = ObjectNode::new(dir, port.addr(), Keys::new("gameday", secret));
                 store
                     .map(Product::Object)
@@ -327,14 +330,6 @@ impl VectorNode {
         };
         Ok((info, self.client.status().await?))
     }
-}
-
-/// A key that only this run knows.
-fn secret() -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Who is asked to build: by itself a node builds on its processor.

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use harness::shortage;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
@@ -80,8 +81,15 @@ pub fn find(run: &str) -> Result<Vec<u32>, SweepError> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        if pid != std::process::id() && marked(pid, mark.as_bytes()) {
-            found.push(pid);
+        if pid == std::process::id() {
+            continue;
+        }
+        match marked(pid, mark.as_bytes()) {
+            Ok(true) => found.push(pid),
+            Ok(false) => {}
+            // Who cannot look has not seen that nothing is there.
+            Err(e) if shortage::notice(&e) => return Err(SweepError::Proc(e)),
+            Err(_) => {}
         }
     }
     Ok(found)
@@ -117,14 +125,13 @@ pub fn sweep(run: &str) -> Result<Vec<Killed>, SweepError> {
 fn kill(pid: u32, mark: &[u8]) -> bool {
     let Some(pid_) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     let Ok(held) = pidfd_open(pid_, PidfdFlags::empty()) else { return false };
-    marked(pid, mark) && pidfd_send_signal(&held, Signal::KILL).is_ok()
+    marked(pid, mark).unwrap_or(false) && pidfd_send_signal(&held, Signal::KILL).is_ok()
 }
 
-fn marked(pid: u32, mark: &[u8]) -> bool {
+fn marked(pid: u32, mark: &[u8]) -> io::Result<bool> {
     let mut environ = Vec::new();
-    let read =
-        File::open(format!("/proc/{pid}/environ")).and_then(|f| f.take(ENVIRON).read_to_end(&mut environ));
-    read.is_ok() && environ.split(|&b| b == 0).any(|entry| entry == mark)
+    File::open(format!("/proc/{pid}/environ"))?.take(ENVIRON).read_to_end(&mut environ)?;
+    Ok(environ.split(|&b| b == 0).any(|entry| entry == mark))
 }
 
 fn name_of(pid: u32) -> String {

@@ -67,6 +67,7 @@ impl MilvusError {
 
 impl From<tonic::Status> for MilvusError {
     fn from(status: tonic::Status) -> Self {
+        harness::shortage::notice_in(&status);
         let mut cause = status.source();
         while let Some(error) = cause {
             // A refused connection carries nothing. Everything else may have been read by somebody.

@@ -13,7 +13,7 @@ impl Secret {
     }
 
     /// What it is; for whoever has to send it.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

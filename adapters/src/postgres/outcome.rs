@@ -17,6 +17,7 @@ const INTERVENTIONS: [&str; 2] = ["08", "57"];
 
 /// What a question that was sent came to.
 pub(super) fn of_sent(error: &tokio_postgres::Error) -> CallError {
+    harness::shortage::notice_in(error);
     match error.as_db_error() {
         Some(refusal) if refused(refusal.parsed_severity(), refusal.code()) => {
             CallError::Refused(words(refusal))
@@ -36,6 +37,7 @@ fn refused(severity: Option<Severity>, code: &SqlState) -> bool {
 
 /// What an attempt to connect came to: whatever it was, the question was never sent.
 pub(super) fn of_connecting(error: &tokio_postgres::Error) -> CallError {
+    harness::shortage::notice_in(error);
     CallError::NotSent(error.as_db_error().map_or_else(|| chain(error), words))
 }
 

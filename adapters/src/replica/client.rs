@@ -2,6 +2,7 @@
 
 use super::follow::exchange;
 use super::wire::{Answer, Mode, Request, Status, framing};
+use harness::shortage;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -89,7 +90,8 @@ impl ReplicaClient {
     async fn call(&self, request: Request) -> Result<Status, ReplicaError> {
         let no_answer = |why: String| ReplicaError::NoAnswer { addr: self.addr, why };
         let exchanged = async {
-            let stream = TcpStream::connect(self.addr).await.map_err(|error| error.to_string())?;
+            let stream = TcpStream::connect(self.addr).await.inspect_err(|e| _ = shortage::notice(e));
+            let stream = stream.map_err(|error| error.to_string())?;
             let _ = stream.set_nodelay(true);
             exchange(&mut Framed::new(stream, framing()), &request).await
         };

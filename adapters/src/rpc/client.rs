@@ -6,6 +6,7 @@
 use super::link::{Link, LinkError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use harness::shortage;
 use serde::{Serialize, de::DeserializeOwned};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -129,7 +130,10 @@ impl<A: DeserializeOwned + Send + 'static> Caller<A> {
         let task = tokio::spawn(async move {
             let result = match timeout(CONNECT, Link::connect(addr, silence)).await {
                 Ok(Ok(link)) => Ok(Arc::new(link)),
-                Ok(Err(error)) => Err(Unanswered::NotSent(format!("{addr}: {error}"))),
+                Ok(Err(error)) => {
+                    shortage::notice(&error);
+                    Err(Unanswered::NotSent(format!("{addr}: {error}")))
+                }
                 Err(_) => Err(Unanswered::NotSent(format!("{addr}: no connection within {CONNECT:?}"))),
             };
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);

@@ -99,6 +99,7 @@ impl S3Error {
     /// Sorts a transport error. No request is ever sent over a connection that was used before, so a failure to
     /// connect means that nothing was sent; everything later may have arrived.
     pub(super) fn transport(op: &'static str, limit: Duration, error: &reqwest::Error) -> Self {
+        harness::shortage::notice_in(error);
         if error.is_timeout() {
             Self::Timeout { op, limit }
         } else if error.is_connect() {

@@ -8,9 +8,9 @@ use clap::Args;
 
 use crate::{
     exit::{Exit, Failure},
-    say,
+    inputs, say,
 };
-use checks::{Level, checks};
+use checks::{Level, checks, drill};
 
 /// Say what this machine offers, and whether drills can run here
 #[derive(Args)]
@@ -18,9 +18,13 @@ use checks::{Level, checks};
 Examples:
   gameday doctor
   gameday doctor --out /data/runs
+  gameday doctor scenarios/              whether there are ports, open files and disk for each drill
 
 Ends with 0 if world `local` can run here, with 3 if something that it needs is missing.")]
 pub(crate) struct Doctor {
+    /// Scenario files, or folders of them: whether this machine has what their drills need
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
     /// The folder in which runs would be kept
     #[arg(long, value_name = "FOLDER", default_value = "runs")]
     out: PathBuf,
@@ -38,7 +42,18 @@ impl Doctor {
         }
         let mut text = String::new();
         let mut missing = 0;
-        for check in checks(&self.out) {
+        let mut found = checks(&self.out);
+        let mut wrong = false;
+        for input in if self.scenarios.is_empty() { Vec::new() } else { inputs::read(&self.scenarios)? } {
+            match input.load(&[]) {
+                Ok(loaded) => found.push(drill(&loaded.plan, &self.out)),
+                Err(mistakes) => {
+                    wrong = true;
+                    say::err(&mistakes.text);
+                }
+            }
+        }
+        for check in found {
             let word = match check.level {
                 Level::Ok => "ok",
                 Level::Info => "info",
@@ -56,6 +71,9 @@ impl Doctor {
             n => format!("\nWorld `local` cannot run here: {n} of what it needs is missing. `--world sim` needs nothing.\n"),
         });
         say::out(&text)?;
+        if wrong {
+            return Ok(Exit::Usage);
+        }
         Ok(if missing == 0 { Exit::Pass } else { Exit::Environment })
     }
 }

@@ -18,12 +18,15 @@ Examples:
 
 For a run whose harness was killed, when its watchdog was killed as well. The journal and the
 reports stay; what was done is added to heal.jsonl. Nothing to heal is fine.
-Do not heal a run that is still being played: its nodes would be killed.
+A run that is still being played is refused: its nodes would be killed.
 Ends with 0 if nothing is left, with 3 if something would not go.")]
 pub(crate) struct Heal {
     /// The folder of a run
     #[arg(value_name = "RUN")]
     run: PathBuf,
+    /// End the run even while it is being played
+    #[arg(long)]
+    force: bool,
 }
 
 impl Heal {
@@ -31,6 +34,13 @@ impl Heal {
         if !self.run.is_dir() {
             let what = format!("`{}` is no folder", self.run.display());
             return Err(Failure::usage(what, "name the folder of a run, such as runs/latest"));
+        }
+        if let Some(player) = local::played_by(&self.run).filter(|_| !self.force) {
+            let what =
+                format!("`{}` is being played by {player}: healing would kill its nodes", self.run.display());
+            let remedy = "wait until it has ended, or end it there with Ctrl-C (it undoes what it broke); \
+                          --force heals all the same";
+            return Err(Failure::usage(what, remedy));
         }
         let healed = local::heal(&self.run)?;
         let mut text = format!("run {}\n", healed.run);

@@ -10,8 +10,10 @@ mod heal;
 mod images;
 mod inputs;
 mod judged;
+mod limits;
 mod machine;
 mod metrics;
+mod node;
 mod plan;
 mod report;
 mod run;
@@ -37,6 +39,7 @@ enum Command {
     Plan(plan::Plan),
     Report(report::Report),
     Heal(heal::Heal),
+    Node(node::Node),
     Evidence(evidence::Evidence),
     Compliance(compliance::Compliance),
     Metrics(metrics::Metrics),
@@ -54,12 +57,14 @@ fn main() -> ExitCode {
         return code;
     }
     say::trace();
+    limits::raise();
     let done = match Cli::parse().command {
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Heal(command) => command.run(),
+        Command::Node(command) => command.run(),
         Command::Evidence(command) => command.run(),
         Command::Compliance(command) => command.run(),
         Command::Metrics(command) => command.run(),

@@ -23,7 +23,7 @@ use crate::{
     exit::{Exit, Failure},
     inputs::Changes,
     judged::judge,
-    say,
+    limits, say,
 };
 use book::Book;
 use folder::Folder;
@@ -86,6 +86,8 @@ fn world_parser() -> impl clap::builder::TypedValueParser<Value = harness::scena
 struct Played {
     scenario: String,
     folder: Option<PathBuf>,
+    /// What to type for the folder.
+    short: Option<PathBuf>,
     result: Result<(Report, Exit), Failure>,
 }
 
@@ -109,6 +111,26 @@ fn step_summary(report: &Report) {
     }
 }
 
+/// What a drill comes to. A miss that was proved stays one, also where the rest of the journal could not be written.
+fn judged(ended: Result<(), Failure>, folder: &Folder) -> Result<(Report, Exit), Failure> {
+    let Err(broken) = ended else {
+        let judged = judge(&folder.journal())?;
+        folder.write_reports(&judged.report)?;
+        step_summary(&judged.report);
+        return Ok((judged.report, judged.exit));
+    };
+    match judge(&folder.journal()) {
+        Ok(judged) if judged.exit == Exit::Fail => {
+            say::err(&broken.to_string());
+            if let Err(failure) = folder.write_reports(&judged.report) {
+                say::err(&failure.to_string());
+            }
+            Ok((judged.report, Exit::Fail))
+        }
+        _ => Err(broken),
+    }
+}
+
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let world = World::choose(self.world, self.flaw.as_deref(), &self.images)?;
@@ -116,6 +138,10 @@ impl Run {
         else {
             return Ok(Exit::Usage);
         };
+        // Before the first drill, so that none is lost half-way for a later one.
+        if self.world != harness::scenario::WorldName::Sim {
+            drills.iter().try_for_each(|drill| limits::check(&drill.loaded.plan, &self.out))?;
+        }
         let book = self.evidence.as_ref().map(|path| Book::open(path, &self.keys)).transpose()?;
         let signals = Signals::listen()?;
         let several = drills.len() + skipped > 1;
@@ -136,7 +162,8 @@ impl Run {
             say::out(&self.json_of(&played, several))?;
         }
         if several && (self.json || !self.quiet) {
-            let table = summary::table(&played, skipped, left, self.world);
+            let doubts = if self.json { String::new() } else { summary::doubts(&played) };
+            let table = doubts + &summary::table(&played, skipped, left, self.world);
             if self.json { say::err(&table) } else { say::out(&table)? }
         }
         Ok(summary::worst(played.iter().map(Played::exit), left))
@@ -146,20 +173,17 @@ impl Run {
         let scenario = drill.name().to_owned();
         let folder = match Folder::create(&self.out, drill) {
             Ok(folder) => folder,
-            Err(failure) => return Played { scenario, folder: None, result: Err(failure) },
+            Err(failure) => return Played { scenario, folder: None, short: None, result: Err(failure) },
         };
         // Declared before anything is touched: a drill that goes badly cannot be left out afterwards.
         if let Some(Err(failure)) = book.map(|b| b.declare(drill, &folder, self.world, world)) {
-            return Played { scenario, folder: Some(folder.path().to_owned()), result: Err(failure) };
+            let path = Some(folder.path().to_owned());
+            return Played { scenario, folder: path.clone(), short: path, result: Err(failure) };
         }
         let view = View::start(!(self.quiet), &drill.loaded.plan);
-        let ended = world.play(drill, &folder, view.observer(), signals);
+        let ended = world.play(drill, &folder, (view.observer(), view.onlooker()), signals);
         view.finish();
-        let result = ended.and_then(|()| judge(&folder.journal())).and_then(|judged| {
-            folder.write_reports(&judged.report)?;
-            step_summary(&judged.report);
-            Ok((judged.report, judged.exit))
-        });
+        let result = judged(ended, &folder);
         let closed = book.map_or(Ok(()), |b| b.close(&folder, &result));
         let result = match (closed, result) {
             (Ok(()), result) => result,
@@ -170,7 +194,8 @@ impl Run {
             }
             (Err(failure), _) => Err(failure),
         };
-        Played { scenario, folder: Some(folder.path().to_owned()), result }
+        let short = Some(folder.short());
+        Played { scenario, folder: Some(folder.path().to_owned()), short, result }
     }
 
     fn show(&self, played: &Played, drill: &Drill, several: bool) -> Result<(), Failure> {
@@ -187,9 +212,14 @@ impl Run {
                 say::out(&format!("{}: {}\n", played.scenario, reports::headline(report)))
             }
             Ok((report, _)) if self.quiet => say::out(&format!("{}\n", reports::headline(report))),
+            // Of several, what is to be read comes at the end.
+            Ok((report, _)) if several => {
+                say::out(&format!("{}: {}\n", played.scenario, reports::headline(report)))
+            }
             Ok((report, _)) => {
-                let next = summary::next(played, drill, &self.out, self.world);
-                say::out(&format!("{}{next}", Format::Text.render(report)))
+                let next = summary::next(played, drill, self.world);
+                let last = summary::last(report, played.folder.as_deref());
+                say::out(&format!("{}{next}{last}", Format::Text.render(report)))
             }
         }
     }

@@ -1,6 +1,11 @@
 //! The only way to the terminal: results to stdout, everything else to stderr.
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::{
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
+    sync::{Mutex, PoisonError},
+};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::exit::Failure;
 
@@ -18,7 +23,32 @@ pub(crate) fn out(text: &str) -> Result<(), Failure> {
 
 /// Tells the person at the terminal something. Nobody may be there.
 pub(crate) fn err(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let write = || {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    };
+    // Not in the middle of a table, of which it would leave lines behind.
+    match table().as_ref() {
+        Some(table) => table.suspend(write),
+        None => write(),
+    }
+}
+
+/// From now on, what is told stands above this table.
+pub(crate) fn above(shown: Option<MultiProgress>) {
+    *table() = shown;
+}
+
+/// Takes a table off the terminal for good: the program ends at once.
+pub(crate) fn clear() {
+    if let Some(table) = table().take() {
+        let _ = table.clear();
+        table.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
+
+fn table() -> std::sync::MutexGuard<'static, Option<MultiProgress>> {
+    static TABLE: Mutex<Option<MultiProgress>> = Mutex::new(None);
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What to type to start this program again: under `cargo run` it is not on the PATH.

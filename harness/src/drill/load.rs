@@ -112,6 +112,9 @@ async fn write(stage: Stage, system: std::sync::Arc<dyn System>, store: Role, ti
         Ok(Err(PortError::Indefinite(_))) | Err(_) => Acked::Info,
     };
     let done_us = stage.clock.now_us();
+    if outcome != Acked::Ok {
+        stage.own.vouch().await;
+    }
     let (key, ver, delete, due_us) = (op.key, op.ver, op.delete, tick.due_us);
     let wrote = Wrote { store, key, ver, delete, due_us, sent_us, done_us, outcome };
     // A journal that cannot be written ends the drill; see `Journal::failed`.

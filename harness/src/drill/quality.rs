@@ -246,10 +246,15 @@ impl Stage {
             {
                 answers[i] = answer;
             }
-            let (system, query) = (system.clone(), query.clone());
+            self.journal.progress("queries", (i - under_way.len()) as u64, queries.len() as u64);
+            let (system, query, own) = (system.clone(), query.clone(), self.own.clone());
             under_way.spawn(async move {
                 let answer = timeout(QUERY_LIMIT.std(), system.search(&query, k)).await;
-                (i, answer.ok().and_then(Result::ok))
+                let answer = answer.ok().and_then(Result::ok);
+                if answer.is_none() {
+                    own.vouch().await;
+                }
+                (i, answer)
             });
         }
         while let Some(Ok((i, answer))) = under_way.join_next().await {

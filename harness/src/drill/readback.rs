@@ -127,7 +127,11 @@ impl Stage {
         let mut after = None;
         let mut last = None;
         loop {
-            let (page, end, next) = match self.page(what, after).await {
+            let read = self.page(what, after).await;
+            if read.is_err() {
+                self.own.vouch().await;
+            }
+            let (page, end, next) = match read {
                 Err(why) => (Page::default(), Some(ReadEnd::Incomplete(why)), None),
                 Ok(page) if page.next.is_some() && page.next <= after => {
                     let why = "the store's pages do not go forward".to_owned();

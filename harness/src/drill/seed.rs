@@ -35,9 +35,11 @@ impl Stage {
         let system =
             self.host.system(store).ok_or_else(|| environment(format!("no {store} store was launched")))?;
         let mut writes = JoinSet::new();
+        let what = records(store);
         for key in 0..count {
             if writes.len() >= SIDE_BY_SIDE {
                 check(store, writes.join_next().await)?;
+                self.journal.progress(what, key - writes.len() as u64, count);
             }
             let system = system.clone();
             writes.spawn(async move {
@@ -51,6 +53,7 @@ impl Stage {
         }
         while let Some(done) = writes.join_next().await {
             check(store, Some(done))?;
+            self.journal.progress(what, count - writes.len() as u64, count);
         }
         Ok(())
     }
@@ -64,6 +67,16 @@ impl Stage {
             Outcome::Observed(_) => Ok(()),
             other => Err(environment(format!("{act}: {}", other.text()))),
         }
+    }
+}
+
+/// What a store is filled with.
+fn records(store: Role) -> &'static str {
+    match store {
+        Role::Vector => "vectors",
+        Role::Object => "objects",
+        Role::Feature => "entities",
+        Role::Gpu => "checkpoints",
     }
 }
 

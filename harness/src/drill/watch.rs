@@ -113,6 +113,9 @@ async fn ask(
         Ok(Err(why)) => Some(why),
         Err(_) => Some(format!("no answer within {}", plan.probe.timeout)),
     };
+    if bad.is_some() {
+        stage.own.vouch().await;
+    }
     let update = Update { service, done_us, due_us: tick.due_us, good: bad.is_none() };
     let (n, due_us) = (tick.n, tick.due_us);
     let probed = Probed { service: plan.name.clone(), n, due_us, sent_us, done_us, bad };

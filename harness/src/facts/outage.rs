@@ -184,10 +184,13 @@ impl Outage {
         // A good answer that was read late says that the service was there at some time since it was asked; it may have
         // hung before, for longer than any answer is waited for.
         let asked_us = |p: &ProbeRecord| p.sent_us.max(p.done_us.saturating_sub(asked.timeout_us));
-        let mut sent: Vec<u64> = after.iter().map(|p| asked_us(p).clamp(t0_us, end_us)).collect();
-        sent.extend([t0_us, end_us]);
+        let within = |at: u64| at.clamp(t0_us, end_us);
+        let mut sent: Vec<(u64, u64)> =
+            after.iter().map(|p| (within(p.sent_us), within(asked_us(p)))).collect();
+        sent.extend([(t0_us, t0_us), (end_us, end_us)]);
         sent.sort_unstable();
-        self.resolution_us = sent.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        // From one that was sent to the next of which it is known that the service was there.
+        self.resolution_us = sent.windows(2).map(|w| w[1].1.saturating_sub(w[0].0)).max().unwrap_or(0);
     }
 
     /// Whether a stall of the harness lies across a moment.

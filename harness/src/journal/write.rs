@@ -23,6 +23,22 @@ use crate::{clock::Clock, urgency};
 /// Sees each event once it has its place: the live view.
 pub type Observer = Box<dyn FnMut(&Event) + Send>;
 
+/// How far a long piece of work is: shown while it lasts, and written nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// When this was so.
+    pub at_us: u64,
+    /// Records, queries.
+    pub what: &'static str,
+    /// So many are done.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Sees how far work is: the live view.
+pub type Onlooker = Box<dyn FnMut(Progress) + Send>;
+
 /// With so much to be written yet, events wait for the disk after all: memory is not without end.
 const BACKLOG_MAX: usize = 64 << 20;
 
@@ -34,6 +50,8 @@ pub struct Journal {
     shared: Arc<Shared>,
     /// None in memory.
     hand: Option<Arc<Hand>>,
+    /// Who looks on how far long work is.
+    onlooker: Arc<Mutex<Option<Onlooker>>>,
 }
 
 /// What the journal and its writing thread have in common.
@@ -107,7 +125,7 @@ impl Journal {
         };
         let (more, done, failed) = (Condvar::new(), Condvar::new(), Notify::new());
         let shared = Arc::new(Shared { state: Mutex::new(state), more, done, failed });
-        Journal { clock, shared, hand: None }
+        Journal { clock, shared, hand: None, onlooker: Arc::default() }
     }
 
     /// Stamps one event and appends it. An intent and the end are on the disk, with all that came before them, when this
@@ -147,6 +165,22 @@ impl Journal {
                 Err(io::Error::new(kind, "the journal could not be written"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Shows from now on how far long work is.
+    pub fn show_progress(&self, onlooker: Option<Onlooker>) {
+        *self.onlooker.lock().unwrap_or_else(PoisonError::into_inner) = onlooker;
+    }
+
+    /// Tells who looks on how far work is; a hundred times at most, and at its end.
+    pub(crate) fn progress(&self, what: &'static str, done: u64, of: u64) {
+        if done < of && done % (of / 100).max(1) != 0 {
+            return;
+        }
+        let at_us = self.clock.now_us();
+        if let Some(onlooker) = self.onlooker.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            onlooker(Progress { at_us, what, done, of });
         }
     }
 

@@ -264,7 +264,8 @@ pub enum Remedy {
         #[serde(default = "default_engine")]
         engine: EngineChoice,
     },
-    /// A command of yours; its exit status must be 0.
+    /// A command of yours, in the run's folder; its exit status must be 0. Its environment says where nodes are and how
+    /// to enter them; `"$GAMEDAY" node start <node>` starts one. World `sim` runs none, and says `unknown`.
     Command {
         /// Program and arguments.
         run: Vec<String>,

@@ -9,6 +9,9 @@ use crate::{
     topology::{NodeId, Role},
 };
 
+/// Why a drill in world `sim` ends at a command.
+pub(super) const NO_COMMANDS: &str = "world `sim` runs no commands, so nobody knows what this one would have done: play the drill in world `local`";
+
 fn gone() -> Effect {
     Effect::failed("no such node")
 }
@@ -88,7 +91,7 @@ impl Shared {
             | Act::Free { .. }
             | Act::Isolate { .. }
             | Act::Attach { .. } => Effect::failed("world `sim` has no containers"),
-            Act::Command { .. } => Effect::observed("commands are not run in a simulation; taken as done"),
+            Act::Command { .. } => Effect::failed(NO_COMMANDS),
             Act::Backup { .. }
             | Act::Restore { .. }
             | Act::Audit { .. }

@@ -16,6 +16,7 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{
     Flaw,
+    acts::NO_COMMANDS,
     cells::Cell,
     node::SimNode,
     peers::{Change, Peers},
@@ -26,6 +27,7 @@ use crate::{
     act::Act,
     clock::Clock,
     corpus::Corpus,
+    drill::Stopper,
     plan::Plan,
     ports::{Effect, EnvironmentError, Host, System, Write},
     router::{Routed, Router},
@@ -43,6 +45,8 @@ const HEALTH_US: u64 = 250_000;
 pub struct SimHost {
     shared: Arc<Shared>,
     routed: BTreeMap<Role, Routed>,
+    /// Ends a drill of which this world cannot say how it would go on.
+    stopper: Option<Arc<Stopper>>,
 }
 
 #[derive(Debug)]
@@ -100,7 +104,13 @@ impl SimHost {
             topology,
         });
         let routed = plan.roles().into_iter().map(|role| (role, shared.routed(role))).collect();
-        SimHost { shared, routed }
+        SimHost { shared, routed, stopper: None }
+    }
+
+    /// Ends the drill where this world cannot say how it would go on.
+    #[must_use]
+    pub fn stops(self, stopper: Stopper) -> Self {
+        SimHost { stopper: Some(Arc::new(stopper)), ..self }
     }
 }
 
@@ -171,6 +181,11 @@ impl Host for SimHost {
     }
 
     async fn act(&self, act: &Act) -> Effect {
+        if let (Act::Command { .. }, Some(stopper)) = (act, &self.stopper) {
+            // What came after it would be charged to a runbook that was never tried.
+            stopper.stop(NO_COMMANDS);
+            return std::future::pending().await;
+        }
         if self.shared.flaw == Some(Flaw::SilentFault) && breaks(act) {
             return Effect::not_observed("acknowledged, but nothing has changed");
         }

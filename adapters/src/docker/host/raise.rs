@@ -16,6 +16,7 @@ use super::super::images::{self, Found};
 use super::super::stand::Place;
 use super::super::{Engine, FOLDER, RUN, environment};
 use super::{DockerHost, Node, POLL, SEE_LOGS};
+use crate::local::private;
 
 /// How long a product may take until it serves users.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -245,7 +246,7 @@ impl DockerHost {
     /// Writes what the containers said into the run's folder, as far as they are still there.
     pub(super) async fn collect_logs(&self) {
         let folder = self.folder.join("logs");
-        if let Err(e) = std::fs::create_dir_all(&folder) {
+        if let Err(e) = private::folder(&folder) {
             tracing::warn!("{}: {e}", folder.display());
             return;
         }

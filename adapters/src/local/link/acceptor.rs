@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use harness::shortage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +86,8 @@ impl Destination {
             Self::Addr(addr) => TcpStream::connect(addr).await,
             Self::Name(name, port) => TcpStream::connect((name, port)).await,
         }
+        // Before the user is reset for it.
+        .inspect_err(|e| _ = shortage::notice(e))
     }
 }
 
@@ -143,6 +146,7 @@ impl Acceptor {
                 accepted = accept(listener) => match accepted {
                     Ok((client, peer)) => self.take(client, peer),
                     Err(e) => {
+                        shortage::notice(&e);
                         // Out of descriptors, most likely: let some connections end first.
                         tracing::warn!("link: accept: {e}");
                         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -123,7 +123,12 @@ async fn dial<'a>(
     addr: SocketAddr,
     shared: &'a Arc<Shared>,
 ) -> Result<(TcpStream, TcpListener, Registered<'a>), String> {
-    let said = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
+    let said = |what: &'static str| {
+        move |e: std::io::Error| {
+            harness::shortage::notice(&e);
+            format!("{what}: {e}")
+        }
+    };
     let far = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(said("listen"))?;
     let there = far.local_addr().map_err(said("listen"))?;
     let near = TcpSocket::new_v4().map_err(said("socket"))?;

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -13,10 +14,15 @@ use std::{
 use harness::urgency::{self, Urgency};
 use rustix::{
     fs::{Access, access, statvfs},
-    process::{Pid, Resource, Signal, getrlimit, kill_process},
+    process::{Pid, Signal, kill_process},
 };
 
-use crate::machine::{cores, human_bytes, memory};
+use harness::plan::Plan;
+
+use crate::{
+    limits::{self, Have},
+    machine::{cores, human_bytes, memory},
+};
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,11 +43,11 @@ pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) level: Level,
     pub(super) found: String,
-    pub(super) remedy: &'static str,
+    pub(super) remedy: String,
 }
 
-fn check(name: &'static str, level: Level, found: impl Into<String>, remedy: &'static str) -> Check {
-    let remedy = if matches!(level, Level::Ok | Level::Info) { "" } else { remedy };
+fn check(name: &'static str, level: Level, found: impl Into<String>, remedy: impl Into<String>) -> Check {
+    let remedy = if matches!(level, Level::Ok | Level::Info) { String::new() } else { remedy.into() };
     Check { name, level, found: found.into(), remedy }
 }
 
@@ -55,6 +61,7 @@ pub(super) fn checks(out: &Path) -> Vec<Check> {
         processes(),
         proc_files(),
         open_files(),
+        ports(),
         clock(),
         opencl(),
         docker(),
@@ -168,13 +175,43 @@ fn proc_files() -> Check {
 }
 
 fn open_files() -> Check {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // As it is raised at the start of every command.
+    let limit = limits::files();
     let level = match limit {
         0..=255 => Level::Missing,
         256..=1023 => Level::Poor,
         _ => Level::Ok,
     };
-    check("open files", level, format!("at most {limit} for a process"), "raise it: ulimit -n 4096")
+    check(
+        "open files",
+        level,
+        format!("at most {limit} for a process"),
+        "raise the hard limit: ulimit -Hn 4096",
+    )
+}
+
+fn ports() -> Check {
+    let remedy = "widen net.ipv4.ip_local_port_range, or end what holds ports";
+    match limits::ports() {
+        Some(free) => {
+            let level = match free {
+                0..=255 => Level::Missing,
+                256..=1999 => Level::Poor,
+                _ => Level::Ok,
+            };
+            check("ports", level, format!("{free} of 127.0.0.1 are free"), remedy)
+        }
+        None => check("ports", Level::Info, "the system does not say how many are free", ""),
+    }
+}
+
+/// Whether there is enough of everything for one drill.
+pub(super) fn drill(plan: &Plan, out: &Path) -> Check {
+    let name = &plan.scenario.name;
+    match Have::now(out).lacks(&plan.needs()) {
+        None => check("drill", Level::Ok, format!("{name} finds what it needs"), ""),
+        Some((what, remedy)) => check("drill", Level::Missing, format!("{name}: {what}"), remedy),
+    }
 }
 
 /// A probe that is sent late is the harness's fault: so it is worth knowing how late a thread like those that keep time is.
@@ -237,11 +274,74 @@ fn opencl() -> Check {
     check("opencl", Level::Info, found, "")
 }
 
+/// Where an engine listens if nobody says otherwise.
+const ENGINE: &str = "unix:///var/run/docker.sock";
+/// An engine that is there answers within this.
+const HELLO: Duration = Duration::from_secs(2);
+
 fn docker() -> Check {
-    let named = std::env::var_os("DOCKER_HOST").is_some();
-    let found = match named || Path::new("/var/run/docker.sock").exists() {
-        true => "an engine is present; `gameday images list` says which images it has",
-        false => "absent; worlds `sim` and `local` do not need it",
-    };
-    check("docker", Level::Info, found, "")
+    let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let address = named.as_deref().unwrap_or(ENGINE);
+    match engine_answers(address) {
+        Ok(()) => {
+            let found = "an engine answers; `gameday images list` says which images it has";
+            check("docker", Level::Info, found, "")
+        }
+        // Whoever named one wants it.
+        Err(why) if named.is_some() => {
+            let found = format!("DOCKER_HOST is {address}, and no engine answers there: {why}");
+            check(
+                "docker",
+                Level::Poor,
+                found,
+                "start the engine, or unset DOCKER_HOST; other worlds need none",
+            )
+        }
+        Err(_) => check("docker", Level::Info, "absent; worlds `sim` and `local` do not need it", ""),
+    }
+}
+
+/// Asks as its clients do whether it is there.
+fn engine_answers(address: &str) -> Result<(), String> {
+    let path = address.strip_prefix("unix://").ok_or("it is no socket of this machine (unix:///path)")?;
+    let said = |e: io::Error| e.to_string();
+    let mut engine = UnixStream::connect(path).map_err(said)?;
+    engine
+        .set_read_timeout(Some(HELLO))
+        .and_then(|()| engine.set_write_timeout(Some(HELLO)))
+        .map_err(said)?;
+    engine.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n").map_err(said)?;
+    let mut answer = [0; 12];
+    engine.read_exact(&mut answer).map_err(said)?;
+    let answers = answer.starts_with(b"HTTP/1.") && answer.ends_with(b" 200");
+    if answers { Ok(()) } else { Err(format!("it said {:?}", String::from_utf8_lossy(&answer))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_is_there_only_if_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let answer = |name: &str, says: &'static [u8]| {
+            let path = dir.path().join(name);
+            let listener = UnixListener::bind(&path).unwrap();
+            thread::spawn(move || {
+                let (mut near, _) = listener.accept().unwrap();
+                let _ = near.read(&mut [0; 512]);
+                let _ = near.write_all(says);
+            });
+            engine_answers(&format!("unix://{}", path.display()))
+        };
+        assert_eq!(answer("engine", b"HTTP/1.1 200 OK\r\n\r\nOK"), Ok(()));
+        assert!(answer("broken", b"HTTP/1.1 500 Internal\r\n\r\n").is_err());
+        assert!(answer("other", b"SSH-2.0-nonsense\r\n").is_err());
+        assert!(answer("mute", b"").is_err());
+        for nobody in ["unix:///nowhere.sock", "tcp://127.0.0.1:1", ""] {
+            assert!(engine_answers(nobody).is_err(), "{nobody}");
+        }
+    }
 }

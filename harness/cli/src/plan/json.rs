@@ -1,6 +1,6 @@
 //! A plan for programs.
 
-use harness::plan::{Cue, Plan, ServicePlan, Trigger};
+use harness::plan::{Cue, Needs, Plan, ServicePlan, Trigger};
 use serde_json::{Value, json};
 
 /// One plan.
@@ -16,7 +16,12 @@ pub(super) fn of(plan: &Plan) -> Value {
         "services": plan.services.iter().map(service).collect::<Vec<_>>(),
         "timetable": plan.cues.iter().map(cue).collect::<Vec<_>>(),
         "storm_at_most": plan.storm_limit(),
+        "needs": needs(&plan.needs()),
     })
+}
+
+fn needs(n: &Needs) -> Value {
+    json!({ "open_files": n.descriptors, "ports": n.ports, "disk_bytes": n.disk_bytes })
 }
 
 fn service(s: &ServicePlan) -> Value {

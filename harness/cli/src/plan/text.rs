@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use harness::{
     act::Act,
-    plan::{Cue, Plan, ServicePlan, StepKind, Trigger},
+    plan::{Cue, Needs, Plan, ServicePlan, StepKind, Trigger},
     topology::Role,
 };
+
+use crate::machine::human_bytes;
 
 /// One plan.
 pub(super) fn of(plan: &Plan) -> String {
@@ -34,8 +36,14 @@ pub(super) fn of(plan: &Plan) -> String {
     for cue in in_order(&plan.cues) {
         put(step(cue));
     }
+    put(format!("\nNEEDS (worlds local and docker, at most)\n  {}", needs(plan)));
     put("\nNothing was touched.".into());
     out
+}
+
+fn needs(plan: &Plan) -> String {
+    let Needs { descriptors, ports, disk_bytes } = plan.needs();
+    format!("{descriptors} open files, {ports} ports of 127.0.0.1, {} of disk", human_bytes(disk_bytes))
 }
 
 fn holds(plan: &Plan, role: Role) -> String {

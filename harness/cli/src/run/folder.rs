@@ -10,11 +10,12 @@ use std::{
     time::SystemTime,
 };
 
+use adapters::local::Lock;
 use harness::{report::Report, time::wall_seconds};
 use reports::Format;
 
 use super::select::Drill;
-use crate::exit::Failure;
+use crate::{exit::Failure, say};
 
 /// A run's folder.
 #[derive(Debug)]
@@ -22,10 +23,12 @@ pub(super) struct Folder {
     path: PathBuf,
     run: String,
     started: String,
+    /// For as long as it is played: nobody may heal it meanwhile.
+    _lock: Lock,
 }
 
 impl Folder {
-    /// Makes the folder, the scenario's copy and the empty reports, and points `latest` at it.
+    /// Makes the folder, the scenario's copy and the empty reports.
     pub(super) fn create(out: &Path, drill: &Drill) -> Result<Folder, Failure> {
         let wrong = |e: io::Error| {
             let what = format!("no run can be kept in `{}`: {e}", out.display());
@@ -48,8 +51,34 @@ impl Folder {
         for format in Format::ALL {
             File::create_new(path.join(format.file_name())).map_err(wrong)?;
         }
-        point_latest(out, &run).map_err(wrong)?;
-        Ok(Folder { path, run, started })
+        let lock = Lock::hold(&path).map_err(wrong)?;
+        Ok(Folder { path, run, started, _lock: lock })
+    }
+
+    /// Points `latest` at it: from here on there is something to report, or to heal. What stands there and is no link
+    /// of ours is somebody's, and stays.
+    pub(super) fn begin(&self) {
+        let Some(out) = self.path.parent() else { return };
+        let latest = out.join("latest");
+        let links = fs::symlink_metadata(&latest).map_or(true, |there| there.is_symlink());
+        let why = match links {
+            true => point_latest(out, &self.run).err().map(|e| e.to_string()),
+            false => Some("something else stands there, which stays as it is".into()),
+        };
+        if let Some(why) = why {
+            say::err(&format!(
+                "warning: `{}` cannot point to this run: {why}\n  this run is kept in {}\n  remedy: move it away\n",
+                latest.display(),
+                self.path.display()
+            ));
+        }
+    }
+
+    /// What to type for it: `latest`, where that leads here.
+    pub(super) fn short(&self) -> PathBuf {
+        let latest = self.path.with_file_name("latest");
+        let leads = fs::read_link(&latest).is_ok_and(|to| to.as_os_str() == self.run.as_str());
+        if leads { latest } else { self.path.clone() }
     }
 
     /// Where it is.
@@ -74,6 +103,7 @@ impl Folder {
 
     /// Keeps a journal that was made in memory.
     pub(super) fn write_journal(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.begin();
         fs::write(self.journal(), bytes).map_err(|e| disk_failed(&self.path, &e))
     }
 
@@ -85,6 +115,16 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The address of the page in a run's folder, for a browser: absolute, with only what may stand in an address.
+pub(super) fn page(folder: &Path) -> String {
+    let page = folder.join(Format::Html.file_name());
+    let page = page.canonicalize().or_else(|_| std::path::absolute(&page)).unwrap_or(page);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    let written = page.as_os_str().as_encoded_bytes().iter();
+    let written = written.map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
+    format!("file://{}", written.collect::<String>())
 }
 
 /// The evidence could not be written.

@@ -13,7 +13,7 @@ use std::{
 use harness::{
     clock::Clock,
     drill::{drill, stop},
-    journal::{Began, FORMAT, Journal, Observer},
+    journal::{Began, FORMAT, Journal, Observer, Onlooker},
     ports::{EnvironmentError, Host, WorldCard},
     urgency,
 };
@@ -52,7 +52,7 @@ pub(super) fn play(
     folder: &Folder,
     began: Began,
     host: impl FnOnce() -> Result<Arc<dyn Host>, EnvironmentError>,
-    observer: Option<Observer>,
+    (observer, onlooker): (Option<Observer>, Option<Onlooker>),
     signals: &Signals,
 ) -> Result<(), Failure> {
     let runtime = runtime().map_err(|e| {
@@ -66,6 +66,8 @@ pub(super) fn play(
             // Nothing began: an empty journal would look like a destroyed one.
             drop(fs::remove_file(&path));
         })?;
+        folder.begin();
+        journal.show_progress(onlooker);
         let (stopper, stop) = stop();
         signals.arm(stopper, folder.path());
         let ended = self::drill(&drill.loaded.plan, began, host, &journal, clock, stop).await;
@@ -150,7 +152,7 @@ mod tests {
         let card = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
         let host = || Ok(Arc::new(SimHost::new(&drills[0].loaded.plan, None)) as Arc<dyn Host>);
         let began = began(&drills[0], &folder, card, None);
-        let played = play(&drills[0], &folder, began, host, Some(observer), &signals);
+        let played = play(&drills[0], &folder, began, host, (Some(observer), None), &signals);
         (folder, played)
     }
 
@@ -194,7 +196,7 @@ mod tests {
         let card = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
         let began = began(&drills[0], &folder, card, None);
         let none = || Err(EnvironmentError { what: "no port".into(), remedy: "free one".into() });
-        let failure = play(&drills[0], &folder, began, none, None, &Signals::default()).unwrap_err();
+        let failure = play(&drills[0], &folder, began, none, (None, None), &Signals::default()).unwrap_err();
         assert_eq!(failure.exit, Exit::Environment);
         assert!(!folder.journal().exists());
     }

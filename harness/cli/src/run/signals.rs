@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM. Once: undo, report, end. Twice: end at once and leave the undoing to the watchdog.
+//! Ctrl-C, and the other signals that ask a program to end. Once: undo, report, end. Twice: end at once and leave the undoing to the watchdog.
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     thread,
 };
 
@@ -13,6 +14,23 @@ use crate::{
     exit::{Exit, Failure},
     say,
 };
+
+/// What asks a drill to end, by what name, and whether whoever started this program may have it ignored.
+const KINDS: [(SignalKind, &str, bool); 4] = [
+    (SignalKind::interrupt(), "Ctrl-C", false),
+    (SignalKind::terminate(), "SIGTERM", false),
+    (SignalKind::hangup(), "SIGHUP", true),
+    (SignalKind::quit(), "SIGQUIT", true),
+];
+
+/// Whether this process was started so that it never hears a signal.
+fn ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let number = u32::try_from(kind.as_raw_value()).unwrap_or(0);
+    number.checked_sub(1).and_then(|bit| mask.checked_shr(bit)).is_some_and(|bits| bits & 1 == 1)
+}
 
 /// Listens until the program ends.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +51,17 @@ impl Signals {
         };
         let signals = Signals::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-        let (interrupt, terminate) = {
+        let mut heeded = Vec::new();
+        for (kind, why, may_be_ignored) in KINDS {
+            // Under `nohup`, and for jobs in the background of a script, the terminal's end is no reason.
+            if may_be_ignored && ignored(kind) {
+                continue;
+            }
             let _inside = runtime.enter();
-            (
-                signal(SignalKind::interrupt()).map_err(failed)?,
-                signal(SignalKind::terminate()).map_err(failed)?,
-            )
-        };
+            heeded.push((why, signal(kind).map_err(failed)?));
+        }
         let heard = signals.clone();
-        let listen = move || runtime.block_on(heard.hear(interrupt, terminate));
+        let listen = move || runtime.block_on(heard.hear(heeded));
         thread::Builder::new().name("gameday-signals".into()).spawn(listen).map_err(failed)?;
         Ok(signals)
     }
@@ -70,13 +90,15 @@ impl Signals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn hear(&self, mut interrupt: Signal, mut terminate: Signal) {
+    async fn hear(&self, mut heeded: Vec<(&'static str, Signal)>) {
         loop {
-            let why = tokio::select! {
-                _ = interrupt.recv() => "Ctrl-C",
-                _ = terminate.recv() => "SIGTERM",
-            };
-            self.take(why);
+            let why = std::future::poll_fn(|cx| {
+                let came = heeded
+                    .iter_mut()
+                    .find_map(|(why, signal)| signal.poll_recv(cx).is_ready().then_some(*why));
+                came.map_or(Poll::Pending, Poll::Ready)
+            });
+            self.take(why.await);
         }
     }
 
@@ -89,6 +111,7 @@ impl Signals {
                     " The watchdog undoes what is left of the run;\n`{program} heal {folder}` makes sure of it."
                 )
             });
+            say::clear();
             say::err(&format!("\n{why} again: ending at once.{left}\n"));
             std::process::exit(Exit::Unknown as i32);
         }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use harness::{scenario::WorldName, time::human_us};
+use harness::{report::Report, scenario::WorldName, time::human_us};
 
-use super::{Played, select::Drill};
+use super::{Played, folder::page, select::Drill};
 use crate::{exit::Exit, say};
 
 /// The worst of several ends. Drills that were never started prove nothing, and neither does no drill at all.
@@ -16,10 +16,10 @@ pub(super) fn worst(exits: impl IntoIterator<Item = Exit>, left: usize) -> Exit 
 }
 
 /// Where the evidence lies, and what to type next.
-pub(super) fn next(played: &Played, drill: &Drill, out: &Path, world: WorldName) -> String {
-    let Some(folder) = &played.folder else { return String::new() };
-    let (program, latest) = (say::program(), out.join("latest"));
-    let (latest, file) = (latest.display(), drill.input.path.display());
+pub(super) fn next(played: &Played, drill: &Drill, world: WorldName) -> String {
+    let (Some(folder), Some(short)) = (&played.folder, &played.short) else { return String::new() };
+    let program = say::program();
+    let (latest, file) = (short.display(), drill.input.path.display());
     let mut text = format!(
         "\nEVIDENCE\n  {}\n    journal.jsonl (what happened), report.txt, report.html, result.json, junit.xml,\n    summary.md, oscal-ar.json, trace.otlp.jsonl, scenario.toml\n\nNEXT\n",
         folder.display()
@@ -36,7 +36,30 @@ pub(super) fn next(played: &Played, drill: &Drill, out: &Path, world: WorldName)
     text
 }
 
-/// One line a drill, and the count.
+/// The last lines of one drill: the verdict, and its page.
+pub(super) fn last(report: &Report, folder: Option<&Path>) -> String {
+    let page = folder.map_or(String::new(), |folder| page(folder) + "\n");
+    format!("\n{}\n{page}", reports::headline(report))
+}
+
+/// The findings of several drills that are no pass.
+pub(super) fn doubts(played: &[Played]) -> String {
+    let mut text = String::new();
+    for p in played {
+        match &p.result {
+            Ok((report, _)) => {
+                let doubts = reports::doubts(report);
+                if !doubts.is_empty() {
+                    text.push_str(&format!("\n{}\n{doubts}", p.scenario));
+                }
+            }
+            Err(failure) => text.push_str(&format!("\n{}\n  {}\n", p.scenario, failure.what)),
+        }
+    }
+    text
+}
+
+/// One line a drill; last the verdict of all of them with the count, and the page of the worst.
 pub(super) fn table(played: &[Played], skipped: usize, left: usize, world: WorldName) -> String {
     let width = played.iter().map(|p| p.scenario.len()).max().unwrap_or(0).max(8);
     let mut text = format!("\n{:<width$}  {:<11}  {:>9}  evidence\n", "drill", "verdict", "took");
@@ -51,20 +74,35 @@ pub(super) fn table(played: &[Played], skipped: usize, left: usize, world: World
     }
     let count = |exit: Exit| played.iter().filter(|p| p.exit() == exit).count();
     let other = played.len() - count(Exit::Pass) - count(Exit::Fail) - count(Exit::Unknown);
-    text.push_str(&format!(
-        "{} drills in world {world}: {} pass, {} fail, {} unknown, {other} broken by the environment\n",
-        played.len(),
-        count(Exit::Pass),
-        count(Exit::Fail),
-        count(Exit::Unknown),
-    ));
     if skipped > 0 {
         text.push_str(&format!("SKIPPED: {skipped} made for other worlds\n"));
     }
     if left > 0 {
         text.push_str(&format!("NOT STARTED: {left}, because a stop was asked for\n"));
     }
+    let all = worst(played.iter().map(Played::exit), left);
+    text.push_str(&format!(
+        "\n{}: {} drills in world {world}: {} pass, {} fail, {} unknown, {other} broken by the environment\n",
+        word(all),
+        played.len(),
+        count(Exit::Pass),
+        count(Exit::Fail),
+        count(Exit::Unknown),
+    ));
+    let shown = played.iter().filter(|p| p.result.is_ok()).find(|p| p.exit() == all);
+    if let Some(folder) = shown.and_then(|p| p.folder.as_ref()) {
+        text.push_str(&format!("{}\n", page(folder)));
+    }
     text
+}
+
+fn word(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Pass => "PASS",
+        Exit::Fail => "FAIL",
+        Exit::Unknown => "UNKNOWN",
+        Exit::Usage | Exit::Environment | Exit::Evidence => "ENVIRONMENT",
+    }
 }
 
 #[cfg(test)]

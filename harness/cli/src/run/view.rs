@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{journal::Observer, plan::Plan};
+use harness::{
+    journal::{Observer, Onlooker},
+    plan::Plan,
+};
 
 use crate::say;
 use board::{Board, Sight};
@@ -53,6 +56,15 @@ impl View {
                 // The view may be gone; the drill goes on.
                 let _ = send.send(Some(sight));
             }
+        }))
+    }
+
+    /// What the journal calls while long work lasts.
+    pub(super) fn onlooker(&self) -> Option<Onlooker> {
+        let (send, _) = self.0.as_ref()?;
+        let send = send.clone();
+        Some(Box::new(move |progress| {
+            let _ = send.send(Some(progress.into()));
         }))
     }
 

@@ -6,7 +6,7 @@ use std::{str::FromStr, sync::Arc};
 use adapters::docker::{DockerConfig, DockerHost, images::Choices};
 use adapters::local::{LocalConfig, LocalHost};
 use harness::{
-    journal::Observer,
+    journal::{Observer, Onlooker},
     ports::{CountsAs, EnvironmentError, Host, WorldCard},
     scenario::WorldName,
     sim::{self, Flaw},
@@ -159,7 +159,7 @@ impl World {
         &self,
         drill: &Drill,
         folder: &Folder,
-        observer: Option<Observer>,
+        (observer, onlooker): (Option<Observer>, Option<Onlooker>),
         signals: &Signals,
     ) -> Result<(), Failure> {
         match self {
@@ -170,13 +170,13 @@ impl World {
             World::Local(flaw) => {
                 let began = live::began(drill, folder, LOCAL, flaw.clone());
                 let host = || local_host(drill, folder, flaw.clone());
-                live::play(drill, folder, began, host, observer, signals)
+                live::play(drill, folder, began, host, (observer, onlooker), signals)
             }
             #[cfg(feature = "docker")]
             World::Docker(flaw, images) => {
                 let began = live::began(drill, folder, DOCKER, flaw.clone());
                 let host = || docker_host(drill, folder, flaw.clone(), images.clone());
-                live::play(drill, folder, began, host, observer, signals)
+                live::play(drill, folder, began, host, (observer, onlooker), signals)
             }
         }
     }

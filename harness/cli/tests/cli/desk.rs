@@ -91,6 +91,8 @@ impl Desk {
         }
         let program = assert_cmd::cargo::cargo_bin("gameday");
         text = text.replace(&*program.to_string_lossy(), "gameday");
+        let own = self.0.path().canonicalize().expect("it is there");
+        text = text.replace(&*own.to_string_lossy(), "/desk");
         let runs = fs::read_dir(self.path("runs")).into_iter().flatten().flatten();
         for run in runs.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| n != "latest") {
             text = text.replace(&run, "<run>");

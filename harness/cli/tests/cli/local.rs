@@ -30,9 +30,16 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// A drill that is in the middle of its storm.
-fn in_the_storm(desk: &Desk) -> Child {
+pub(crate) fn in_the_storm(desk: &Desk) -> Child {
+    in_a_storm(desk, &["--set", "fault.0.at=30s"])
+}
+
+/// The same, changed.
+pub(crate) fn in_a_storm(desk: &Desk, changes: &[&str]) -> Child {
     let child = Command::new(assert_cmd::cargo::cargo_bin("gameday"))
-        .args(["run", "--set", "fault.0.at=30s", "short.toml"])
+        .arg("run")
+        .args(changes)
+        .arg("short.toml")
         .current_dir(desk.path(""))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,7 +50,7 @@ fn in_the_storm(desk: &Desk) -> Child {
     child
 }
 
-fn send(child: &Child, signal: Signal) {
+pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("it still runs");
 }
 
@@ -57,7 +64,7 @@ pub(crate) fn left_of(run: &str) -> Vec<String> {
     all.filter(|p| marked(&p.path())).map(|p| p.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn run_of(desk: &Desk) -> String {
+pub(crate) fn run_of(desk: &Desk) -> String {
     let latest = fs::read_link(desk.path("runs/latest")).expect("a run was begun");
     latest.to_string_lossy().into_owned()
 }
@@ -80,9 +87,9 @@ fn a_drill_with_real_processes_passes_and_can_be_reported_again() {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_undo_and_report() {
+fn signals_that_ask_to_end_undo_and_report() {
     let _alone = alone();
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         let desk = Desk::new();
         let child = in_the_storm(&desk);
         assert!(!left_of(&run_of(&desk)).is_empty(), "the nodes carry the run's mark");
@@ -91,7 +98,7 @@ fn ctrl_c_and_sigterm_undo_and_report() {
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(4), "{said}");
         assert!(said.starts_with("UNKNOWN: the drill was given up"), "{said}");
-        assert_eq!(desk.gameday("report runs/latest").code, 4);
+        assert_eq!(desk.read("runs/latest/report.txt"), desk.gameday("report runs/latest").stdout);
         assert_eq!(left_of(&run_of(&desk)), Vec::<String>::new());
     }
 }

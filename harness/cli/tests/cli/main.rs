@@ -3,6 +3,7 @@
 mod bench;
 mod contract;
 mod desk;
+mod ends;
 mod evidence;
 mod flaws;
 mod local;

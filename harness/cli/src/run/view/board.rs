@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use harness::{
     act::Outcome,
-    journal::{Acked, Event, EventKind, Phase},
+    journal::{Acked, Event, EventKind, Phase, Progress},
     plan::{Cue, Plan, StepKind, Trigger},
     time::human_us,
     topology::Role,
@@ -29,6 +29,13 @@ enum What {
     Detected(String),
     Noted(String),
     Aborted(String),
+    Progress(Progress),
+}
+
+impl From<Progress> for Sight {
+    fn from(progress: Progress) -> Sight {
+        Sight { at_us: progress.at_us, what: What::Progress(progress) }
+    }
 }
 
 impl Sight {
@@ -89,6 +96,9 @@ pub(super) struct Board {
     now_us: u64,
     name: String,
     phase: Option<(Phase, u64)>,
+    /// How far it is, and when that was last told.
+    progress: Option<Progress>,
+    told_us: u64,
     aborted: Option<String>,
     services: Vec<Service>,
     steps: Vec<Step>,
@@ -120,6 +130,9 @@ enum State {
     Did(String, bool),
 }
 
+/// In lines, progress is told so often.
+const TOLD_EVERY_US: u64 = 5_000_000;
+
 /// A service that comes and goes would fill the log: after this many turns it is no longer told.
 const TURNS_MAX: u32 = 20;
 
@@ -137,6 +150,8 @@ impl Board {
             now_us: 0,
             name: plan.scenario.name.clone(),
             phase: None,
+            progress: None,
+            told_us: 0,
             aborted: None,
             services: plan.services.iter().map(|s| service(&s.name)).collect(),
             steps: plan.cues.iter().map(step).collect(),
@@ -150,6 +165,7 @@ impl Board {
         let line = match &sight.what {
             What::Phase(phase) => {
                 self.phase = Some((*phase, sight.at_us));
+                (self.progress, self.told_us) = (None, sight.at_us);
                 Some(format!("phase      {phase}"))
             }
             What::Begun { step } => {
@@ -168,6 +184,7 @@ impl Board {
                 *self.acked.entry(*store).or_default() += 1;
                 None
             }
+            What::Progress(progress) => self.progressed(*progress),
             What::Detected(service) => Some(format!("detected   {service} is down")),
             What::Noted(note) => Some(format!("note       {note}")),
             What::Aborted(why) => {
@@ -176,6 +193,16 @@ impl Board {
             }
         };
         line.map(|l| clean(&format!("{}  {l}", stamp(sight.at_us))))
+    }
+
+    /// In a table it is always seen; in lines it is told now and then.
+    fn progressed(&mut self, progress: Progress) -> Option<String> {
+        self.progress = Some(progress);
+        let due = progress.at_us >= self.told_us.saturating_add(TOLD_EVERY_US) && progress.done < progress.of;
+        due.then(|| {
+            self.told_us = progress.at_us;
+            format!("so far     {}", so_far(&progress))
+        })
     }
 
     fn set(&mut self, name: &str, state: State) -> Option<StepKind> {
@@ -222,7 +249,8 @@ impl Board {
             return Row { text: format!("{name}  {now}  given up ({why}); undoing"), tone: Tone::Bad };
         }
         let phase = self.phase.map_or("starting".into(), |(phase, since)| {
-            format!("{phase} for {}", human_us(now_us.saturating_sub(since)))
+            let far = self.progress.as_ref().map_or(String::new(), |p| format!(": {}", so_far(p)));
+            format!("{phase} for {}{far}", human_us(now_us.saturating_sub(since)))
         });
         let acked: Vec<String> = self.acked.iter().map(|(role, n)| format!("{n} {role}")).collect();
         Row { text: format!("{name}  {now}  {phase}  writes acked: {}", acked.join(", ")), tone: Tone::Title }
@@ -266,6 +294,10 @@ fn step(cue: &Cue) -> Step {
     Step { name: cue.name.clone(), kind: cue.kind, due, state: State::Waits }
 }
 
+fn so_far(p: &Progress) -> String {
+    format!("{} of {} {}", p.done, p.of, p.what)
+}
+
 fn stamp(us: u64) -> String {
     format!("{:>7}.{:03} s", us / 1_000_000, us / 1000 % 1000)
 }
@@ -302,6 +334,22 @@ mod tests {
         assert_eq!(good, "      4.000 s  good       rag answers again, after 2.00 s");
         let told = (0..1000).filter(|n| board.take(&probe(5_000_000, (n % 2 == 0).then_some("x"))).is_some());
         assert_eq!(told.count(), 18);
+    }
+
+    #[test]
+    fn progress_is_seen_at_once_in_the_table_and_told_now_and_then_in_lines() {
+        let mut board = board();
+        let at = |us, done| Sight::from(Progress { at_us: us, what: "vectors", done, of: 1000 });
+        assert_eq!(board.take(&at(1_000_000, 10)), None);
+        assert_eq!(board.take(&at(6_000_000, 250)).unwrap(), "      6.000 s  so far     250 of 1000 vectors");
+        assert_eq!(board.take(&at(6_500_000, 260)), None);
+        assert_eq!(board.take(&at(20_000_000, 1000)), None, "the next phase tells that it is done");
+        let seed = Event { seq: 0, at_us: 0, prev: String::new(), kind: EventKind::Entered(Phase::Seed) };
+        let mut board = Board::new(&harness::diagnose::load(DRILL, &[]).unwrap().plan);
+        board.take(&Sight::of(&seed).unwrap());
+        board.take(&at(1_000_000, 10));
+        let title = &board.rows(Duration::ZERO)[0].text;
+        assert!(title.contains("seed for 1.00 s: 10 of 1000 vectors"), "{title}");
     }
 
     #[test]

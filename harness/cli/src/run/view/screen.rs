@@ -3,6 +3,7 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::board::{Row, Tone};
+use crate::say;
 
 /// A table in place.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new() -> Screen {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        say::above(Some(all.clone()));
         Screen { all, bars: Vec::new(), shown: Vec::new() }
     }
 
@@ -33,6 +35,7 @@ impl Screen {
     }
 
     pub(super) fn clear(&self) {
+        say::above(None);
         // What is left of a table on a terminal that went away does no harm.
         drop(self.all.clear());
     }
