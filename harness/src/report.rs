@@ -218,6 +218,14 @@ pub struct QualityReport {
 }
 
 impl Report {
+    /// The name of a store's copy: the store's, and the region's where users of several regions read it.
+    pub fn name_of(&self, store: &StoreReport) -> String {
+        match self.ledger.iter().filter(|s| s.store == store.store).count() {
+            0 | 1 => store.store.word().to_owned(),
+            _ => format!("{} in {}", store.store, store.region),
+        }
+    }
+
     /// Reads a journal and judges it.
     ///
     /// # Errors

@@ -42,6 +42,12 @@ fn passed(report: &Report) -> String {
         }
         _ => format!("{} never failed", s.service),
     }));
+    let writes = report.ledger.iter().filter_map(|s| Some((s, s.no_writes_us.filter(|us| *us > 0)?)));
+    let services = report.services.iter().filter_map(|s| s.rto_us).max().unwrap_or(0);
+    // The worse of the two is what a reader has to know.
+    if let Some((s, us)) = writes.max_by_key(|(_, us)| *us).filter(|(_, us)| *us > services) {
+        said.push(format!("{} took no writes for {}", s.store, human_us(us)));
+    }
     let (lost, corrupt) = report.ledger.iter().fold((0, 0), |(l, c), s| (l + s.lost, c + s.corrupt));
     if report.ledger.iter().any(|s| s.read_back) {
         said.push(match (lost, corrupt) {
@@ -65,7 +71,7 @@ fn missed(report: &Report, finding: &Finding) -> String {
 
 fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
     let subject = &finding.subject;
-    let store = || report.ledger.iter().find(|s| s.store.word() == subject);
+    let store = || report.ledger.iter().find(|s| report.name_of(s) == *subject);
     match finding.objective.as_str() {
         "rto" => {
             let service = report.services.iter().find(|s| &s.service == subject)?;

@@ -65,7 +65,7 @@ pub fn render(report: &Report) -> String {
         let rpo = maybe_us(s.rpo_us);
         more.push_str(&format!(
             "| {} | {acked} | {lost} | {corrupt} | {unexpected} | {rpo} |\n",
-            s.store.word()
+            report.name_of(s)
         ));
     }
     if let Some((point, lower)) = report.quality.as_ref().and_then(|q| q.ratio) {

@@ -186,14 +186,15 @@ fn data(page: &mut Page, r: &Report) {
         return;
     }
     page.section("DATA (every acknowledged record, read back as a user would and before any undo)");
-    let widths = [7, 12, 12, 8, 8, 10, 11, 10, 9];
+    let longest = r.ledger.iter().map(|s| r.name_of(s).len()).max().unwrap_or(0).max(7);
+    let widths = [longest, 12, 12, 8, 8, 10, 11, 10, 9];
     let heads =
         ["store", "acked", "intact", "lost", "corrupt", "recovered", "unexpected", "duplicate", "RPO"];
     page.row(&widths, &heads.map(String::from));
     for s in &r.ledger {
-        let store = s.store.to_string();
+        let store = r.name_of(s);
         if !s.read_back {
-            page.item(&format!("  {store:<7} "), "NOT READ BACK: nobody knows what it holds");
+            page.item(&format!("  {store:<longest$} "), "NOT READ BACK: nobody knows what it holds");
             continue;
         }
         let figures =
@@ -201,7 +202,12 @@ fn data(page: &mut Page, r: &Report) {
         let row: Vec<String> = std::iter::once(store).chain(figures).chain([maybe_us(s.rpo_us)]).collect();
         page.row(&widths, &row);
     }
-    for s in &r.ledger {
+    for (i, s) in r.ledger.iter().enumerate() {
+        remarks(page, &r.name_of(s), s);
+        // Several copies of a store have one load.
+        if r.ledger[..i].iter().any(|before| before.store == s.store) {
+            continue;
+        }
         let load = format!(
             "load of {}: {} writes acknowledged, {} refused, {} of unknown outcome",
             s.store,
@@ -215,22 +221,20 @@ fn data(page: &mut Page, r: &Report) {
             let text = format!("acknowledged after: p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}");
             page.wrapped("    ", 6, &text);
         }
-        remarks(page, s);
+        if let Some(us) = s.no_writes_us.filter(|us| *us > 0) {
+            page.wrapped("    ", 6, &format!("took writes again {} after the first fault", human_us(us)));
+        }
     }
 }
 
-fn remarks(page: &mut Page, s: &StoreReport) {
+fn remarks(page: &mut Page, name: &str, s: &StoreReport) {
     if s.scattered_loss {
         let text =
             "losses of {} are scattered: newer records survived older ones, so the span understates the harm";
-        page.wrapped("  ", 4, &text.replace("{}", s.store.word()));
+        page.wrapped("  ", 4, &text.replace("{}", name));
     }
     if let Some(n) = s.diverged_after_undo.filter(|n| *n > 0) {
-        page.wrapped(
-            "  ",
-            4,
-            &format!("{} records of {} read differently after the undo", count(n), s.store),
-        );
+        page.wrapped("  ", 4, &format!("{} records of {name} read differently after the undo", count(n)));
     }
 }
 

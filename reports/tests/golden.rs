@@ -62,6 +62,7 @@ fn service() -> ServiceReport {
         latency_p99_us: Some(4_100),
         why: Some("refused: the index file is damaged (checksum)".into()),
         harness_lag_us: 310,
+        resolution_us: 51_000,
         per_fault_us: BTreeMap::from([("rot".into(), 7_421_000), ("restart".into(), 6_421_000)]),
     }
 }
@@ -69,6 +70,8 @@ fn service() -> ServiceReport {
 fn store(role: Role, acked: u64) -> StoreReport {
     StoreReport {
         store: role,
+        region: "east".into(),
+        no_writes_us: (role == Role::Vector).then_some(7_390_000),
         writes_ok: acked - 10_000,
         writes_failed: 0,
         writes_unknown: 7,

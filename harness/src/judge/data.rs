@@ -107,7 +107,7 @@ fn rpo(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Option<Finding> {
         human_us(actual_us),
         account.acked,
     ));
-    if let Some(newest) = account.newest_loss_us.filter(|at| *at > settled_us(facts, store.store)) {
+    if let Some(newest) = account.newest_loss_us.filter(|at| *at >= settled_us(facts, store.store)) {
         let why = format!(
             "a write acknowledged {} after the first fault is gone or damaged, when every fault and every recovery of \
              the store had ended: no objective allows that",

@@ -125,7 +125,7 @@ pub(super) fn ledger(r: &Report) -> Markup {
             }
             (scroll("Ledger figures", table(r)))
             (scroll("Load", load(r)))
-            @for s in &r.ledger { (remarks(s)) }
+            @for s in &r.ledger { (remarks(&r.name_of(s), s)) }
         }
     }
 }
@@ -136,7 +136,7 @@ fn bars(r: &Report) -> Markup {
         svg.chart.small viewBox={ "0 0 " (WIDTH) " " (n(height)) } role="img" aria-label="Records of each store" {
             @for (i, s) in r.ledger.iter().enumerate() {
                 @let y = 6.0 + 26.0 * i as f64;
-                text.th x="0" y=(n(y + 14.0)) { (s.store) }
+                text.th x="0" y=(n(y + 14.0)) { (r.name_of(s)) }
                 @if s.read_back {
                     text class="ts end" x=(n(FROM - 10.0)) y=(n(y + 14.0)) { (count(s.acked)) " records" }
                     (bar(s, y))
@@ -177,7 +177,7 @@ fn table(r: &Report) -> Markup {
             thead { tr { th { "Store" } @for h in ["Acked", "Intact", "Lost", "Corrupt", "Recovered", "Unexpected", "Duplicate", "RPO"] { th.num { (h) } } } }
             tbody { @for s in &r.ledger {
                 tr {
-                    td { strong { (s.store) } }
+                    td { strong { (r.name_of(s)) } }
                     @if s.read_back {
                         td.num { (count(s.acked)) }
                         td.num { (count(s.intact)) }
@@ -203,7 +203,7 @@ fn load(r: &Report) -> Markup {
             thead { tr { th { "Store" } @for h in ["Acknowledged", "Refused", "Unknown", "p50", "p99", "p99.9", "Slowest"] { th.num { (h) } } } }
             tbody { @for s in &r.ledger {
                 tr {
-                    td { strong { (s.store) } }
+                    td { strong { (r.name_of(s)) } }
                     @for of in [s.writes_ok, s.writes_failed, s.writes_unknown] { td.num { (count(of)) } }
                     @let l = s.latency.as_ref().map(|l| [l.p50_us, l.p99_us, l.p999_us, l.max_us]);
                     @for i in 0..4 { td.num { (l.map_or("–".into(), |l| human_us(l[i]))) } }
@@ -213,13 +213,13 @@ fn load(r: &Report) -> Markup {
     }
 }
 
-fn remarks(s: &StoreReport) -> Markup {
+fn remarks(name: &str, s: &StoreReport) -> Markup {
     html! {
         @if s.scattered_loss {
-            p.why-line { (s.store) ": newer records survived while older ones were lost; the span understates the harm." }
+            p.why-line { (name) ": newer records survived while older ones were lost; the span understates the harm." }
         }
         @if let Some(differ) = s.diverged_after_undo.filter(|d| *d > 0) {
-            p.why-line { (s.store) ": " (count(differ)) " records read differently after the undo." }
+            p.why-line { (name) ": " (count(differ)) " records read differently after the undo." }
         }
     }
 }
