@@ -270,8 +270,7 @@ impl Report {
 
 /// What was not looked at, in a world where it cannot be.
 fn uncompared(facts: &Facts) -> Option<String> {
-    let why = "this world models effects, never products: what the stores consist of beside their records (roles, views, \
-               buckets, indexes) was not compared";
+    let why = "nothing but records was compared: sim has no roles, views, buckets or kinds of index";
     (!facts.has_inventory()).then(|| why.to_owned())
 }
 

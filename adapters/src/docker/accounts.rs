@@ -78,7 +78,7 @@ fn add(zip: Vec<u8>, to: &mut Inventory) -> Result<(), String> {
         zip::ZipArchive::new(Cursor::new(zip)).map_err(|e| format!("the export of accounts: {e}"))?;
     for at in 0..zip.len() {
         let file = zip.by_index(at).map_err(|e| format!("the export of accounts: {e}"))?;
-        let path = file.name().to_owned();
+        let path = file.name().map_err(|e| format!("the export of accounts: {e}"))?.into_owned();
         let kind =
             path.rsplit('/').next().and_then(|name| name.strip_suffix(".json")).unwrap_or(&path).to_owned();
         let mut text = Vec::new();
