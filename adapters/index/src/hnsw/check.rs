@@ -30,6 +30,8 @@ const K: usize = 10;
 const EF: usize = 100;
 /// The least share of true neighbours that a sound graph finds.
 const LEAST: f64 = 0.9;
+/// Draws of rows, in the hope for different ones: a thousand equal rows would be found, and hide that others are not.
+const TRIES: usize = 10 * QUERIES;
 /// Queries lie on a row, and so far from it towards another one.
 const AWAY: [f32; 4] = [0.0, 0.01, 0.03, 0.1];
 /// Bytes of rows that stay in a cache while a group of queries passes over them.
@@ -115,9 +117,16 @@ impl Sample {
         let (dim, n) = (graph.dim, graph.len());
         let mut draw = Draw::new(spec.seed, *b"hnsw ask");
         let mut queries = Vec::with_capacity(QUERIES * dim);
-        for at in 0..QUERIES {
+        let mut drawn: Vec<&[f32]> = Vec::with_capacity(QUERIES);
+        let mut left = TRIES;
+        while drawn.len() < QUERIES {
             let [row, other] = [draw.below(n), draw.below(n)].map(|row| graph.vector(row as u32));
-            let away = AWAY[at % AWAY.len()];
+            left = left.saturating_sub(1);
+            if left > 0 && drawn.contains(&row) {
+                continue;
+            }
+            let away = AWAY[drawn.len() % AWAY.len()];
+            drawn.push(row);
             queries.extend(row.iter().zip(other).map(|(value, other)| value + away * (other - value)));
         }
         if spec.metric == Metric::Cosine {

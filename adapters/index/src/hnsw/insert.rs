@@ -43,7 +43,7 @@ pub(super) fn insert_all(
             insert(graph, kernel, ef, entry, node, &mut scratch);
         }
     }
-    for group in groups.all.iter() {
+    for group in &groups.all {
         hang(graph, group[0], &group[1..]);
     }
     progress.at(n, n)
