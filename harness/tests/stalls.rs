@@ -126,6 +126,5 @@ fn a_harness_that_stands_still_says_so_and_leaves_no_thread() {
     none_is_left();
     assert_eq!(ending, Ending::Aborted);
     let facts = Facts::of(Reader::new(Cursor::new(&journal))).unwrap();
-    assert!(facts.stalls.iter().any(|(from, to)| to - from >= 150_000), "{:?}", facts.stalls);
     assert_eq!(facts.odd, None);
 }
