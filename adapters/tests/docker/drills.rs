@@ -131,7 +131,9 @@ pub(crate) fn a_full_disk_is_freed() {
 pub(crate) fn a_fault_that_does_nothing_is_unknown() {
     let report = play(plan(), Some("silent-fault"));
     // That finding, and not one that any slow machine brings.
-    let seen = |f: &Finding| f.verdict == Unknown && (f.objective.as_str(), f.subject.as_str()) == ("effect", "crash");
+    let seen = |f: &Finding| {
+        f.verdict == Unknown && (f.objective.as_str(), f.subject.as_str()) == ("effect", "crash")
+    };
     assert!(report.verdict == Unknown && report.findings.iter().any(seen), "{:#?}", report.findings);
 }
 
@@ -156,5 +158,9 @@ pub(crate) fn a_region_cut_off_is_taken_over() {
 pub(crate) fn all_but_late_pass(report: &Report) {
     let late = |f: &Finding| f.verdict == Unknown && f.objective == "rto" && f.why.contains(LATE);
     let judged = report.findings.iter().filter(|f| f.verdict == Pass).count();
-    assert!(judged > 0 && report.findings.iter().all(|f| f.verdict == Pass || late(f)), "{:#?}", report.findings);
+    assert!(
+        judged > 0 && report.findings.iter().all(|f| f.verdict == Pass || late(f)),
+        "{:#?}",
+        report.findings
+    );
 }
