@@ -94,6 +94,8 @@ pub struct StepFacts {
     pub acts: Vec<Acted>,
     /// When its undo was played while the storm lasted: the fault was lifted.
     pub lifted_us: Option<u64>,
+    /// When its effect was seen to be gone although no step of the drill had ended it, and the event that says so.
+    pub lifted_early: Option<(u64, u64)>,
     /// Its undo acts that ended, and how.
     pub undone: Vec<Acted>,
     /// The events that prove it.

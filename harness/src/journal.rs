@@ -74,6 +74,13 @@ pub enum EventKind {
         /// Which service.
         service: String,
     },
+    /// A fault that was to hold no longer does, and no step of the drill ended it.
+    LiftedEarly {
+        /// The fault.
+        step: String,
+        /// The act whose effect is gone.
+        act: Act,
+    },
     /// The load has stopped: where users are routed from here on, and so whose copies are read back.
     Routes(Routes),
     /// One page of what a store holds after recovery.

@@ -14,6 +14,8 @@ mod drills;
 mod forged;
 #[path = "adversary/forgery.rs"]
 mod forgery;
+#[path = "adversary/hands.rs"]
+mod hands;
 #[path = "adversary/inventory.rs"]
 mod inventory;
 #[path = "adversary/liar.rs"]

@@ -279,6 +279,14 @@ impl Host for LocalHost {
         self.systems.get()?.of_service(service, role)
     }
 
+    async fn holds(&self, act: &Act) -> Option<bool> {
+        match act {
+            Act::Kill { node } | Act::Stop { node } => Some(self.node(node).ok()?.running().is_none()),
+            Act::Pause { node } => Some(self.node(node).ok()?.running().is_some_and(|proc| proc.frozen())),
+            _ => None,
+        }
+    }
+
     fn routes(&self) -> harness::ports::Routes {
         self.router.snapshot()
     }

@@ -171,6 +171,12 @@ impl Proc {
         self.until("resume", |states| states.iter().all(|&state| state != 'T')).await
     }
 
+    /// Whether all its threads stand still.
+    pub fn frozen(&self) -> bool {
+        let states = thread_states(self.pid());
+        !states.is_empty() && states.iter().all(|&state| state == 'T')
+    }
+
     /// Closes the lifeline, as the end of the harness would.
     pub fn cut_lifeline(&mut self) {
         self.lifeline = None;

@@ -4,13 +4,14 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use harness::clock::Clock;
+use harness::diagnose::load;
 use harness::drill::{drill, stop};
 use harness::journal::{Began, Journal};
 use harness::plan::Plan;
 use harness::ports::Host;
 use harness::report::Report;
 use harness::scenario::WorldName;
-use harness::sim::began;
+use harness::sim::{Flaw, began, rehearse};
 use harness::verdict::Verdict::{self, Fail, Pass, Unknown};
 
 use crate::common::block_on;
@@ -67,6 +68,28 @@ pub(crate) fn play_until(plan: &Plan, flaw: Option<&str>, expected: impl Fn(&Rep
         reports.push(report.findings);
     }
     panic!("{flaw:?}: {reports:#?}");
+}
+
+pub(crate) fn only_a_late_harness_plays_again() {
+    let loaded = load(include_bytes!("drill.toml"), &[]).unwrap();
+    let report = |flaw| {
+        let began = began(&loaded.scenario, String::new(), Vec::new());
+        Report::read(Cursor::new(rehearse(&loaded, began, flaw, None))).unwrap()
+    };
+    for (flaw, verdict) in
+        [(None, Pass), (Some(Flaw::ForgetsAcked), Fail), (Some(Flaw::SilentFault), Unknown)]
+    {
+        let report = report(flaw);
+        assert_eq!(report.verdict, verdict, "{flaw:?}: {:#?}", report.findings);
+        assert!(!only_late(&report), "{flaw:?}");
+    }
+    let mut late = report(None);
+    late.verdict = Unknown;
+    late.findings[0].verdict = Unknown;
+    late.findings[0].why = "the harness itself was 1.0 s late with a probe".to_owned();
+    assert!(only_late(&late));
+    late.findings[1].verdict = Fail;
+    assert!(!only_late(&late));
 }
 
 pub(crate) fn a_healthy_stack_passes() {

@@ -208,7 +208,8 @@ pub(crate) fn what_a_lagging_standby_loses_is_reported_to_the_row() {
         assert_eq!(ledger.acked, ledger.intact + ledger.lost);
         // Not only as many, but the same.
         let facts = Facts::of(Reader::new(Cursor::new(&journal))).unwrap();
-        let account = facts.stores.iter().find(|store| store.store == Role::Vector).unwrap().account.as_ref();
+        let account = facts.stores.iter().find(|store| store.store == Role::Vector).unwrap();
+        let account = account.copies[0].users.account.as_ref();
         assert_eq!(account.unwrap().lost.iter().copied().collect::<BTreeSet<_>>(), lost);
     });
 }

@@ -43,6 +43,7 @@ const TESTS: &[Test] = &[
     ("loss_drill", loss::what_a_lagging_standby_loses_is_reported_to_the_row),
     ("killed_harness", death::a_killed_harness_leaves_nothing),
     ("healed_by_hand", death::what_nobody_cleaned_up_is_healed_by_hand),
+    ("played_again", drills::only_a_late_harness_plays_again),
     ("healthy_drill", drills::a_healthy_stack_passes),
     ("flawed_drills", drills::each_flaw_is_found),
     ("untampered", tampered::a_stack_that_nobody_tampers_with_passes),

@@ -3,9 +3,11 @@
 //! One loop owns the state of all steps and services; steps run as tasks and report back. The storm ends when every
 //! service, and every store that takes writes, has been good for long enough after the last fault, or when every limit has surely been missed.
 
+mod holds;
 mod services;
 mod steps;
 
+use holds::Holds;
 use services::Services;
 use steps::Steps;
 
@@ -43,9 +45,11 @@ impl Stage {
         let start_us = self.clock.now_us();
         let mut services = Services::new(&self.plan);
         let mut steps = Steps::new(self.clone(), start_us);
+        let mut holds = Holds::start(self);
         loop {
             let now_us = self.clock.now_us();
             steps.start_due(&services, now_us)?;
+            holds.watch(steps.held());
             if let Some(why) = self.abort_reason(&services, start_us, now_us) {
                 return Err(Break::Stopped(why));
             }
@@ -69,6 +73,12 @@ impl Stage {
                             let service = self.plan.services[service].name.clone();
                             self.journal.record(EventKind::Detected { service })?;
                         }
+                    }
+                }
+                look = holds.next() => {
+                    let free_us = steps.free_us(&look.held);
+                    if let Some((fault, act)) = holds.judge(look, free_us) {
+                        steps.lifted_early(fault, act)?;
                     }
                 }
                 () = self.clock.until(wake_us) => {}

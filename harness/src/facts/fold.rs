@@ -29,6 +29,7 @@ impl Facts {
                 planned: intent.acts,
                 acts: Vec::new(),
                 lifted_us: None,
+                lifted_early: None,
                 undone: Vec::new(),
                 evidence: vec![seq],
             }),
@@ -51,6 +52,11 @@ impl Facts {
             EventKind::Detected { service } => {
                 if let Some(s) = self.services.iter_mut().find(|s| s.name == service) {
                     s.detected_us.get_or_insert(at_us);
+                }
+            }
+            EventKind::LiftedEarly { step, .. } => {
+                if let Some(step) = self.steps.iter_mut().rev().find(|s| s.name == step) {
+                    step.lifted_early.get_or_insert((at_us, seq));
                 }
             }
             EventKind::Routes(routes) => self.routed(routes, seq),

@@ -152,6 +152,12 @@ impl Grammar {
             EventKind::Wrote(wrote) => self.wrote(wrote, at_us),
             EventKind::Seeded { store, count } => self.fill(plan, *store, *count),
             EventKind::Detected { service } => self.detected(plan, service),
+            EventKind::LiftedEarly { step, act } => {
+                match self.during(&[Phase::Storm]) && self.steps.struck_by(step, act) {
+                    true => Ok(()),
+                    false => broken("a fault that ended early and had not struck"),
+                }
+            }
             EventKind::Routes(routes) => self.routed(plan, routes),
             EventKind::ReadBack(page) => {
                 let restarted = self.phase != Some(Phase::Restart) || self.steps.restarted();

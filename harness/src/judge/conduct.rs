@@ -92,6 +92,16 @@ fn effect(facts: &Facts, cue: &crate::plan::Cue) -> Finding {
     let finding = finding.evidence(step.evidence.iter().copied());
     let seen: Vec<&str> = step.acts.iter().map(|a| a.outcome.text()).collect();
     let finding = finding.measured(seen.join("; "));
+    if let Some((at_us, seq)) = step.lifted_early {
+        let after = human_us(at_us.saturating_sub(step.began_us));
+        return finding.evidence([seq]).because(
+            Unknown,
+            format!(
+                "it was lifted early: its effect was gone after {after}, and no step of the drill had ended it; what came \
+                 back is nobody's doing here. Find out who ended it, and play the drill again"
+            ),
+        );
+    }
     let mut others = facts.faults().filter(|o| o.name != name);
     let ended = |o: &&crate::facts::StepFacts| {
         o.lifted_us.is_some_and(|at| at > step.began_us && step.lifted_us.is_none_or(|own| at < own))

@@ -211,6 +211,15 @@ impl Host for SimHost {
         Some(Arc::new(self.routed.get(&role)?.of_service(service)))
     }
 
+    async fn holds(&self, act: &Act) -> Option<bool> {
+        let (node, paused) = match act {
+            Act::Kill { node } | Act::Stop { node } => (node, false),
+            Act::Pause { node } => (node, true),
+            _ => return None,
+        };
+        self.shared.with(node, |n, _| if paused { n.paused } else { !n.running })
+    }
+
     fn routes(&self) -> crate::ports::Routes {
         self.shared.router.snapshot()
     }

@@ -7,7 +7,7 @@ use std::io;
 
 use tokio::task::JoinSet;
 
-use super::services::Services;
+use super::{holds::Held, services::Services};
 use crate::{
     act::{Act, Outcome},
     drill::Stage,
@@ -48,6 +48,10 @@ pub(super) struct Steps {
     started_us: Vec<Option<u64>>,
     /// When each had done its acts.
     done_us: Vec<Option<u64>>,
+    /// When each had ended, however.
+    over_us: Vec<Option<u64>>,
+    /// Faults that hold no longer: lifted, or seen to be gone.
+    ended_hold: Vec<bool>,
     t0_us: Option<u64>,
     last_strike_us: u64,
     tasks: JoinSet<End>,
@@ -63,6 +67,8 @@ impl Steps {
             lifts: vec![None; count],
             started_us: vec![None; count],
             done_us: vec![None; count],
+            over_us: vec![None; count],
+            ended_hold: vec![false; count],
             t0_us: None,
             last_strike_us: start_us,
             tasks: JoinSet::new(),
@@ -103,6 +109,36 @@ impl Steps {
         let ahead = running.filter(recovery).chain(due.iter().copied()).map(|i| self.cue(i).priority).min();
         let turn: Vec<usize> = due.into_iter().filter(|i| Some(self.cue(*i).priority) == ahead).collect();
         turn.into_iter().try_for_each(|i| self.start(i))
+    }
+
+    /// Faults that have struck and are to hold: nothing has ended them yet.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let struck = (0..self.states.len()).filter(|i| {
+            self.cue(*i).kind == StepKind::Fault && self.states[*i] == State::Done && !self.ended_hold[*i]
+        });
+        struck.flat_map(|i| self.cue(i).acts.iter().map(move |act| (i, act.clone()))).collect()
+    }
+
+    /// When the last step that may have ended a fault had ended itself; 0 if none has begun, `None` while one runs.
+    pub(super) fn free_us(&self, (fault, act): &Held) -> Option<u64> {
+        if self.ended_hold[*fault] {
+            return None;
+        }
+        let touches = |cue: &Cue| {
+            let same = |a: &Act| a.node().is_some_and(|n| Some(n) == act.node());
+            // A user's command may touch anything; another fault may, too.
+            cue.acts.iter().chain(&cue.undo).any(|a| same(a) || matches!(a, Act::Command { .. }))
+        };
+        let others = (0..self.states.len()).filter(|i| i != fault && self.states[*i] != State::Waiting);
+        let touching = others.filter(|i| touches(self.cue(*i)));
+        touching.map(|i| self.over_us[i]).try_fold(0, |latest, at| Some(latest.max(at?)))
+    }
+
+    /// Other hands have ended a fault.
+    pub(super) fn lifted_early(&mut self, fault: usize, act: Act) -> io::Result<()> {
+        self.ended_hold[fault] = true;
+        let step = self.cue(fault).name.clone();
+        self.stage.journal.record(EventKind::LiftedEarly { step, act })
     }
 
     fn cue(&self, i: usize) -> &Cue {
@@ -149,6 +185,8 @@ impl Steps {
     }
 
     fn lift(&mut self, i: usize) {
+        self.ended_hold[i] = true;
+        self.over_us[i] = None;
         let cue = self.cue(i).clone();
         let stage = self.stage.clone();
         self.tasks.spawn(async move {
@@ -174,6 +212,7 @@ impl Steps {
         if self.cue(i).kind == StepKind::Fault {
             self.last_strike_us = now_us;
         }
+        self.over_us[i] = Some(now_us);
         if what == What::Acts {
             self.states[i] = if done { State::Done } else { State::Failed };
             self.done_us[i] = done.then_some(now_us);

@@ -73,6 +73,12 @@ impl Steps {
         }
     }
 
+    /// Whether a fault of this name has been seen to strike by this act.
+    pub(super) fn struck_by(&self, name: &str, act: &Act) -> bool {
+        let fault = |s: &&Step| s.intent.why == StepKind::Fault && s.intent.step == name;
+        self.all.iter().find(fault).is_some_and(|s| s.intent.acts[..s.seen].contains(act))
+    }
+
     /// Which nodes are restarted once everything was read.
     pub(super) fn restart(&mut self, nodes: &[NodeId]) {
         self.restarts = Some(nodes.iter().cloned().collect());
