@@ -219,8 +219,9 @@ impl Stage {
         if let Ok(copies) = played {
             self.enter(Phase::SecondReadBack)?;
             tokio::select! {
-                read = self.read_undone(copies) => read?,
+                biased;
                 _ = self.own.ran_out() => {}
+                read = self.read_undone(copies) => read?,
             }
         }
         self.enter(Phase::Teardown)

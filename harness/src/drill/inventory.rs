@@ -32,6 +32,9 @@ impl Stage {
                     Ok(items) => (Some(items), None),
                     Err(why) => (None, Some(why)),
                 };
+                if none.is_some() {
+                    self.own.vouch().await;
+                }
                 let taken = Inventoried { when, store, region, items, none };
                 self.journal.record(EventKind::Inventoried(Box::new(taken)))?;
             }

@@ -37,6 +37,9 @@ impl Stage {
         }
         for (store, region) in copies.iter().filter(|(store, _)| *store == Role::Gpu) {
             let resumed = self.resume(*store, region).await;
+            if resumed.why.is_some() {
+                self.own.vouch().await;
+            }
             self.journal.record(EventKind::Resumed(resumed))?;
         }
         let mut all = Readings::new();
