@@ -10,8 +10,8 @@ use super::Law;
 /// So many bad probes make a service count as down,
 const DOWN: usize = 3;
 /// among so many in a row. The monitor wants them without a good one between; but a probe's line is written before the
-/// monitor hears of it, so that the two orders may differ by a neighbour or two.
-const AMONG: usize = 5;
+/// monitor hears of it, so that the two orders may differ by a few neighbours.
+const AMONG: usize = 8;
 
 /// What has been seen of a schedule. Ticks are never skipped, however late they are.
 #[derive(Debug)]
