@@ -67,6 +67,8 @@ pub(crate) struct Grammar {
     watched_us: u64,
     aborted: bool,
     ended: bool,
+    /// For how long the harness stood still, all in all.
+    stalled_us: u64,
     seeded: usize,
     steps: Steps,
     /// By service.
@@ -97,6 +99,7 @@ impl Grammar {
             watched_us: 0,
             aborted: false,
             ended: false,
+            stalled_us: 0,
             seeded: 0,
             steps: Steps::new(plan),
             probes: plan.services.iter().map(|s| Schedule::new(s.probe.every.std())).collect(),
@@ -171,7 +174,10 @@ impl Grammar {
             EventKind::Stalled { from_us, to_us } => {
                 let watching = self.during(&[Phase::Settle, Phase::Storm]) || self.aborted;
                 match watching && from_us <= to_us && *to_us <= at_us {
-                    true => Ok(()),
+                    true => {
+                        self.stalled_us = self.stalled_us.saturating_add(to_us - from_us);
+                        Ok(())
+                    }
                     false => {
                         broken("a stall of the harness while nothing was asked, or one that is yet to come")
                     }
@@ -432,7 +438,8 @@ impl Grammar {
             return broken("an end with debts");
         }
         let timeouts = plan.services.iter().map(|s| s.probe.timeout).chain([WRITE_LIMIT]).max();
-        let patience_us = timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us();
+        let patience_us =
+            (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
         let stopped_us = self.watched_us.saturating_sub(patience_us);
         for (schedule, service) in self.probes.iter().zip(&plan.services) {
             schedule.whole(stopped_us).map_err(|why| format!("the probes of `{}` {why}", service.name))?;
