@@ -438,8 +438,7 @@ impl Grammar {
             return broken("an end with debts");
         }
         let timeouts = plan.services.iter().map(|s| s.probe.timeout).chain([WRITE_LIMIT]).max();
-        let patience_us =
-            (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
+        let patience_us = (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
         let stopped_us = self.watched_us.saturating_sub(patience_us);
         for (schedule, service) in self.probes.iter().zip(&plan.services) {
             schedule.whole(stopped_us).map_err(|why| format!("the probes of `{}` {why}", service.name))?;

@@ -64,7 +64,7 @@ pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
 }
 
 /// When nothing that happened to a store could explain a loss any more: every recovery step that touched it had ended, or,
-/// where none did, every fault was over. A fault that holds is never over.
+/// where none did, every fault was over: lifted, or ended by a step. One that still holds is never over.
 fn settled_us(facts: &Facts, store: Role) -> u64 {
     let touches =
         |s: &&StepFacts| s.nodes().iter().any(|n| n.role == store) || s.planned.iter().any(anywhere);
@@ -78,7 +78,15 @@ fn settled_us(facts: &Facts, store: Role) -> u64 {
         let cue = facts.plan.cues.iter().find(|c| c.name == f.name);
         cue.is_some_and(|c| c.undo.iter().any(|act| !matches!(act, Act::Discard { .. })))
     };
-    let over = |f: &StepFacts| if holds(f) { f.lifted_us.unwrap_or(u64::MAX) } else { ended(f) };
+    let mended = |f: &StepFacts| {
+        let steps = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery && s.began_us >= f.began_us);
+        let touches = |s: &&StepFacts| s.nodes().iter().any(|n| f.nodes().contains(n));
+        steps.filter(touches).map(ended).max()
+    };
+    let over = |f: &StepFacts| match holds(f) {
+        true => f.lifted_us.or_else(|| mended(f)).unwrap_or(u64::MAX),
+        false => ended(f),
+    };
     facts.faults().map(over).max().unwrap_or(u64::MAX)
 }
 
@@ -107,7 +115,7 @@ fn rpo(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Option<Finding> {
         human_us(actual_us),
         account.acked,
     ));
-    if let Some(newest) = account.newest_loss_us.filter(|at| *at >= settled_us(facts, store.store)) {
+    if let Some(newest) = account.newest_loss_us.filter(|at| *at > settled_us(facts, store.store)) {
         let why = format!(
             "a write acknowledged {} after the first fault is gone or damaged, when every fault and every recovery of \
              the store had ended: no objective allows that",
