@@ -12,6 +12,7 @@ mod objectives;
 mod setup;
 mod stack;
 mod timetable;
+mod weight;
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@ pub mod cited;
 pub mod drawing;
 pub mod skipped;
 mod timeline;
+mod weight;
 
 use std::{collections::BTreeMap, io::BufRead};
 
@@ -72,6 +73,12 @@ pub struct Report {
     pub builds: Vec<Build>,
     /// The conclusions.
     pub findings: Vec<Finding>,
+    /// Why a pass would prove little.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proves_little: Vec<String>,
+    /// Nodes that were still down, or frozen, when the storm ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_down: Vec<String>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// Notes of the drill.
@@ -260,6 +267,8 @@ impl Report {
             quality: quality(facts),
             builds: builds::builds(facts),
             findings,
+            proves_little: weight::proves_little(facts),
+            still_down: weight::still_down(facts),
             timeline: timeline::timeline(facts),
             notes: facts.notes.iter().cloned().chain(uncompared(facts)).collect(),
             events: facts.events,

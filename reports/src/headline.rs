@@ -28,7 +28,14 @@ pub fn headline(report: &Report) -> String {
             why.join("; ") + &more
         }
     };
-    clean(&format!("{}: {why}", report.verdict))
+    let mut more = String::new();
+    if !report.still_down.is_empty() {
+        more.push_str(&format!("; still down at the end: {}", report.still_down.join(", ")));
+    }
+    if report.verdict == Verdict::Pass && !report.proves_little.is_empty() {
+        more.push_str("; proves little: see the report");
+    }
+    clean(&format!("{}: {why}{more}", report.verdict))
 }
 
 fn passed(report: &Report) -> String {

@@ -68,6 +68,12 @@ fn findings(page: &mut Page, r: &Report) {
             finding(page, f);
         }
     }
+    for why in &r.proves_little {
+        page.wrapped("  ", 4, &format!("proves little: {why}"));
+    }
+    if !r.still_down.is_empty() {
+        page.wrapped("  ", 4, &format!("still down at the end: {}", r.still_down.join(", ")));
+    }
 }
 
 /// The findings that are no pass, the worst first; empty if there are none.

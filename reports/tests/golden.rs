@@ -186,6 +186,8 @@ fn pass() -> Report {
             seconds: Some(2.0941),
         }],
         findings,
+        proves_little: Vec::new(),
+        still_down: Vec::new(),
         timeline: timeline(),
         notes: vec!["east/vector answers at 127.0.0.1".into()],
         events: 12_345,

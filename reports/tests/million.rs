@@ -84,6 +84,9 @@ fn grow(file: File, events: usize) -> usize {
     };
     let later = all[last + 1..].iter().cloned().map(|mut e| {
         e.at_us += later_us;
+        if let EventKind::Acted(acted) | EventKind::Undone(acted) = &mut e.kind {
+            acted.began_us += later_us;
+        }
         e
     });
     let whole = all[..=last].iter().cloned().chain(repeated).chain((0..notes).map(note)).chain(later);

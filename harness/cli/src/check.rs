@@ -16,7 +16,8 @@ Examples:
   gameday check scenarios/vector_index_corruption.toml
   gameday check scenarios/                 every *.toml in the folder, sub-folders aside
 
-Two files must not share a name: their evidence could not be told apart.
+Two files must not share a name: their evidence could not be told apart. A drill whose pass would prove little is
+warned of.
 Ends with 0 if there is no mistake, with 2 otherwise.")]
 pub(crate) struct Check {
     /// Scenario files, or folders of them
@@ -32,6 +33,9 @@ impl Check {
         for input in &inputs {
             match input.load(&[]) {
                 Ok(loaded) => {
+                    for why in loaded.plan.proves_little() {
+                        say::err(&format!("warning: {}: proves little: {why}\n", input.path.display()));
+                    }
                     names.entry(loaded.scenario.name).or_default().push(input.path.display().to_string());
                 }
                 Err(found) => {

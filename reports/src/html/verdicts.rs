@@ -26,6 +26,8 @@ pub(super) fn section(r: &Report) -> Markup {
                     tbody { @for f in sorted { (row(r, f)) } }
                 }
             }
+            @for why in &r.proves_little { p.why-line { "Proves little: " (text(why)) "." } }
+            @if !r.still_down.is_empty() { p.why-line { "Still down at the end: " (text(&r.still_down.join(", "))) "." } }
         }
     }
 }

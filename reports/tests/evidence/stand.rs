@@ -10,11 +10,13 @@ use std::{
 use harness::{
     diagnose::{self, Loaded},
     facts::Facts,
-    journal::{Began, Reader, digest},
+    inventory::Inventory,
+    journal::{Began, Event, EventKind, Inventoried, Phase, Reader, When, digest},
     ports::CountsAs,
     report::{self, Report},
     scenario::WorldName,
     sim,
+    topology::Role,
 };
 use jiff::tz::TimeZone;
 use reports::{
@@ -66,9 +68,43 @@ fn journal(how: As, run: &str) -> Vec<u8> {
         As::Real | As::RealMissed => {
             let (world, counts_as) = (WorldName::Docker, CountsAs::Real);
             let began = Began { run: run.into(), world, counts_as, ..began };
-            sim::rehearse(&loaded, began, None, None)
+            listed(&loaded, &sim::rehearse(&loaded, began, None, None))
         }
     }
+}
+
+/// The same journal with a list of what each store consists of, before and after, as a real stack's has; chained anew.
+fn listed(loaded: &Loaded, journal: &[u8]) -> Vec<u8> {
+    let list = |when: When| {
+        let region = loaded.plan.topology.regions[0].clone();
+        let stores = loaded.plan.stores().into_iter().map(|(store, _)| store).filter(|s| *s != Role::Gpu);
+        let of = move |store| {
+            let mut items = Inventory::default();
+            items.add("collection gameday", "as it was made");
+            let listed = Inventoried { when, store, region: region.clone(), items: Some(items), none: None };
+            EventKind::Inventoried(Box::new(listed))
+        };
+        stores.map(of).collect::<Vec<_>>()
+    };
+    let (mut out, mut prev, mut seq) = (Vec::new(), String::new(), 0);
+    let mut write = |at_us: u64, kind: EventKind| {
+        let event = Event { seq, at_us, prev: std::mem::take(&mut prev), kind };
+        let line = serde_json::to_vec(&event).expect("events can be written");
+        (prev, seq) = (digest(&line), seq + 1);
+        out.extend(line);
+        out.push(b'\n');
+    };
+    for event in Reader::new(journal) {
+        let event = event.expect("a journal of ours");
+        let before = match &event.kind {
+            EventKind::Entered(Phase::Storm) => list(When::Before),
+            EventKind::Entered(Phase::Restart) => list(When::After),
+            _ => Vec::new(),
+        };
+        before.into_iter().for_each(|kind| write(event.at_us, kind));
+        write(event.at_us, event.kind);
+    }
+    out
 }
 
 pub(crate) fn report_of(journal: &[u8]) -> Report {
