@@ -88,7 +88,7 @@ pub(crate) fn whatever_is_tampered_with_is_named() {
         });
         let begun = move |event: &Event| {
             if matches!(event.kind, EventKind::Entered(Phase::Storm)) {
-                drop(tell.send(()));
+                let _ = tell.send(());
             }
         };
         let journal = Journal::in_memory(clock, Some(Box::new(begun)));
