@@ -71,7 +71,7 @@ fn questions() -> Vec<String> {
                      'of', pg_catalog.pg_get_userbyid(c.relowner), c.relacl::text, c.reloptions::text,
                      CASE WHEN c.relrowsecurity THEN 'row security' END,
                      CASE WHEN c.relforcerowsecurity THEN 'forced' END,
-                     CASE c.relpersistence WHEN 'p' THEN NULL ELSE 'persistence ' || c.relpersistence END,
+                     CASE c.relpersistence WHEN 'p' THEN NULL ELSE 'persistence ' || c.relpersistence::text END,
                      (SELECT pg_catalog.string_agg('inherits ' || h.inhparent::pg_catalog.regclass::text, ' ')
                       FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid))
              FROM pg_catalog.pg_class c {join} WHERE {OURS} AND c.relkind <> 't'"

@@ -56,7 +56,11 @@ fn hand(run: &str) {
         ours.drop_index().await.unwrap();
         ours.build_index(IndexKind::IvfFlat, limit).await.unwrap();
         ours.load().await.unwrap();
-        ours.loaded(limit).await.unwrap();
+        // A connection may be given up on a busy machine; the hand knocks again.
+        let begun = std::time::Instant::now();
+        while ours.loaded(limit).await.is_err() {
+            assert!(begun.elapsed() < limit, "the collection did not come back into memory");
+        }
     });
 }
 
@@ -88,7 +92,7 @@ pub(crate) fn whatever_is_tampered_with_is_named() {
         });
         let begun = move |event: &Event| {
             if matches!(event.kind, EventKind::Entered(Phase::Storm)) {
-                drop(tell.send(()));
+                let _ = tell.send(());
             }
         };
         let journal = Journal::in_memory(clock, Some(Box::new(begun)));
