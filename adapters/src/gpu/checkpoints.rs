@@ -40,20 +40,19 @@ impl Checkpoints {
         }
     }
 
-    /// What is stored for a step, and whether it matches its checksum. A checkpoint without one is none: nobody resumes
-    /// from it.
-    pub(super) async fn stored(&self, step: u64) -> Result<Option<(Bytes, bool)>, S3Error> {
+    /// What is stored for a step, and whether it matches its checksum; `None` for that if it has none.
+    pub(super) async fn stored(&self, step: u64) -> Result<Option<(Bytes, Option<bool>)>, S3Error> {
         let (body, digest) = (name(PREFIX, step), name(DIGESTS, step));
         let (body, digest) = tokio::try_join!(self.0.get(&body), self.0.get(&digest))?;
-        Ok(body.zip(digest).map(|(body, digest)| {
-            let matches = hex(&body).as_bytes() == digest;
+        Ok(body.map(|body| {
+            let matches = digest.map(|digest| hex(&body).as_bytes() == digest);
             (body, matches)
         }))
     }
 
     /// The checkpoint of a step, if what is stored matches its checksum.
     pub(super) async fn valid(&self, step: u64) -> Result<Option<Checkpoint>, S3Error> {
-        let matching = self.stored(step).await?.filter(|(_, matches)| *matches);
+        let matching = self.stored(step).await?.filter(|(_, matches)| *matches == Some(true));
         Ok(matching.and_then(|(body, _)| Checkpoint::parse(&body)).filter(|c| c.step == step))
     }
 

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn groups_of_equal_vectors_are_inserted_and_it_is_said() {
-        const DIM: usize = 8;
+        const DIM: usize = 32;
         let value = |at: usize| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 65_536.0;
         let data: Vec<f32> =
             (0..4_000).flat_map(|row| (0..DIM).map(move |i| value(row / 5 * DIM + i + 1))).collect();

@@ -4,10 +4,10 @@ use harness::act::{Act, Artifact, Damage};
 use harness::diagnose::load;
 use harness::plan::Plan;
 use harness::topology::{NodeId, Role};
-use harness::verdict::Verdict::{Fail, Pass};
+use harness::verdict::Verdict::Pass;
 
 use crate::common::block_on;
-use crate::drills::{play_until, verdicts};
+use crate::drills::{only_fails, play_until};
 use crate::stand::Stand;
 
 fn plan(text: &str) -> Plan {
@@ -32,7 +32,7 @@ pub(crate) fn bad_restores_are_found() {
     let quiet = plan(include_str!("quiet.toml"));
     play_until(&quiet, None, |report| report.verdict == Pass);
     for (flaw, finding) in [("stale-features", "rpo feature"), ("keeps-role", "integrity feature")] {
-        play_until(&quiet, Some(flaw), |report| verdicts(report, Fail) == [finding]);
+        play_until(&quiet, Some(flaw), |report| only_fails(report, finding));
     }
 }
 

@@ -17,17 +17,28 @@ const QUALITY_LEAST: f64 = 0.9;
 impl Plan {
     /// Why a pass of this drill would prove little, in words; empty if nothing is wrong.
     pub fn proves_little(&self) -> Vec<String> {
-        let mut all: Vec<String> =
-            self.scenario.service.iter().zip(&self.services).flat_map(|(s, plan)| self.loose(s, plan)).collect();
+        let mut all: Vec<String> = self
+            .scenario
+            .service
+            .iter()
+            .zip(&self.services)
+            .flat_map(|(s, plan)| self.loose(s, plan))
+            .collect();
         let quality = self.services.iter().map(|s| s.objectives.quality).chain([self.objectives.quality]);
         if let Some(least) = quality.flatten().min_by(f64::total_cmp).filter(|q| *q < QUALITY_LEAST) {
-            all.push(format!("a quality of {least} allows nearly everything to be lost; 0.98 is the usual one"));
+            all.push(format!(
+                "a quality of {least} allows nearly everything to be lost; 0.98 is the usual one"
+            ));
         }
         let stable_for = self.services.iter().map(|s| s.objectives.stable_for).max();
-        let brief = |c: &&Cue| c.kind == StepKind::Fault && c.hold.zip(stable_for).is_some_and(|(h, s)| h < s);
+        let brief =
+            |c: &&Cue| c.kind == StepKind::Fault && c.hold.zip(stable_for).is_some_and(|(h, s)| h < s);
         all.extend(self.cues.iter().filter(brief).map(|c| {
             let (hold, stable) = (c.hold.unwrap_or_default(), stable_for.unwrap_or_default());
-            format!("the fault `{}` lasts {hold}, less than the {stable} for which a service must stay good", c.name)
+            format!(
+                "the fault `{}` lasts {hold}, less than the {stable} for which a service must stay good",
+                c.name
+            )
         }));
         let rots = self.cues.iter().flat_map(|c| &c.acts);
         let rots = rots.filter(|a| matches!(a, Act::Damage { what: Artifact::Backup, .. })).count() > 0;
@@ -50,7 +61,8 @@ impl Plan {
         let far = |limit: Option<Dur>, usual: Dur| {
             limit.filter(|l| usual.us() > 0 && l.us() > usual.us().saturating_mul(TENFOLD))
         };
-        let limits = [("RTO", far(plan.objectives.rto, rto), rto), ("RPO", far(plan.objectives.rpo, rpo), rpo)];
+        let limits =
+            [("RTO", far(plan.objectives.rto, rto), rto), ("RPO", far(plan.objectives.rpo, rpo), rpo)];
         let words = limits.into_iter().filter_map(|(what, limit, usual)| Some((what, limit?, usual)));
         let name = &plan.name;
         words

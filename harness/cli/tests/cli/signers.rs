@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{desk::Desk, evidence::signed};
+use crate::evidence::signed;
 
 /// Files of signers. `{k}` is the operator's key, `{o}` another's, `{e}` one of another kind; `{at}`, `{before}` and
 /// `{after}` are the second of the signature, the one before and the one after.
