@@ -94,7 +94,13 @@ mod tests {
     #[test]
     fn groups_of_equal_vectors_are_inserted_and_it_is_said() {
         const DIM: usize = 32;
-        let value = |at: usize| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 65_536.0;
+        // SplitMix64 (Steele et al., OOPSLA 2014): no lattice, as multiples of one number would be.
+        let value = |at: usize| {
+            let mut z = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z >> 40) as f32 / 16_777_216.0
+        };
         let data: Vec<f32> =
             (0..4_000).flat_map(|row| (0..DIM).map(move |i| value(row / 5 * DIM + i + 1))).collect();
         let ids: Vec<u64> = (0..4_000).collect();

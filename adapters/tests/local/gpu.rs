@@ -8,7 +8,7 @@ use harness::diagnose::load;
 use harness::plan::Plan;
 use harness::ports::{INFERENCE_TOLERANCE, Reading, System, Write};
 use harness::topology::{NodeId, Role};
-use harness::verdict::Verdict::{Fail, Pass};
+use harness::verdict::Verdict::Pass;
 use tokio::time::timeout;
 
 use crate::common::block_on;

@@ -86,7 +86,13 @@ impl Steps {
 
     /// Whether all of them have been, however that ended.
     pub(super) fn restarted(&self) -> bool {
-        self.restarts.as_ref().is_some_and(VecDeque::is_empty) && self.own_over()
+        self.restarts.as_ref().is_some_and(VecDeque::is_empty) && self.restart_over()
+    }
+
+    /// Whether the newest restart is over. A backup on a schedule may have been dropped under way when the storm ended.
+    fn restart_over(&self) -> bool {
+        let restart = |s: &&Step| s.cue.is_none() && matches!(s.intent.acts[..], [Act::Restart { .. }]);
+        self.all.iter().rev().find(restart).is_none_or(Step::over)
     }
 
     /// Whether a step was cut off by the end of the storm.
@@ -188,7 +194,7 @@ impl Steps {
             let due = next.is_some_and(|node| {
                 intent.step == format!("restart-{}", node.slug()) && intent.acts == [Act::Restart { node }]
             });
-            if !due || !self.own_over() || !intent.undo.is_empty() {
+            if !due || !self.restart_over() || !intent.undo.is_empty() {
                 return wrong();
             }
             self.restarts.as_mut().map(VecDeque::pop_front);
