@@ -1,6 +1,8 @@
 //! A drill in real time whose runtime is made to stand still: the gap is in the journal, it covers every probe that was
 //! sent late by it, and nothing of all that watched is left.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     collections::BTreeSet,
     io::Cursor,

@@ -175,7 +175,7 @@ impl Journal {
 
     /// Tells who looks on how far work is; a hundred times at most, and at its end.
     pub(crate) fn progress(&self, what: &'static str, done: u64, of: u64) {
-        if done < of && done % (of / 100).max(1) != 0 {
+        if done < of && !done.is_multiple_of((of / 100).max(1)) {
             return;
         }
         let at_us = self.clock.now_us();

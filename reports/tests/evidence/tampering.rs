@@ -148,7 +148,8 @@ fn what_is_no_plain_file_is_named_at_once() {
     let pipe =
         |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
     let hole = |path: &Path| fs::File::create(path).unwrap().set_len(1 << 42).unwrap();
-    let kinds: [(&str, &dyn Fn(&Path)); 7] = [
+    type Kind<'a> = (&'a str, &'a dyn Fn(&Path));
+    let kinds: [Kind<'_>; 7] = [
         ("a pipe", &pipe),
         ("a link", &|path| symlink("/dev/zero", path).unwrap()),
         ("a link", &|path| symlink("/etc/passwd", path).unwrap()),

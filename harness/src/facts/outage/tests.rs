@@ -116,7 +116,7 @@ impl World {
             let read_us = self.awake(answer_us);
             let given_up_us = self.awake(sent_us + TIMEOUT);
             let timely = answer_us <= given_up_us;
-            let good = timely && !(self.down(sent_us) && !self.hangs);
+            let good = timely && (self.hangs || !self.down(sent_us));
             let done_us = if timely { read_us.min(given_up_us).max(answer_us) } else { given_up_us };
             ProbeRecord { n, due_us, sent_us, done_us, good, seq: n }
         };

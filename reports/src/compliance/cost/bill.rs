@@ -100,12 +100,10 @@ impl Sums {
                 self.tagged += 1;
                 self.recovery += amount.max(0.0);
             }
-            Some(other) => {
-                if self.others.len() < 100 {
-                    self.others.insert(format!("`{other}`"));
-                }
+            Some(other) if self.others.len() < 100 => {
+                self.others.insert(format!("`{other}`"));
             }
-            None => {}
+            Some(_) | None => {}
         }
         Ok(())
     }
