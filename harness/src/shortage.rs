@@ -5,7 +5,7 @@
 //! from its first event on, and breaks off as one whose environment failed. What cannot be seen in an error (a library
 //! hid it) is found by trying: before a bad outcome is written down, the drill tries to have a descriptor and a port.
 //!
-//! A few descriptors are kept back from the start, for undo and read-back: see [`Reserve`].
+//! A few descriptors are kept back from the start, for undo and read-back: see `Reserve`.
 
 use std::{
     error::Error,

@@ -1,10 +1,10 @@
 //! What the stamps of a ledger are worth. They are one machine's clock, and a clock may be wrong.
 //!
 //! No stamp is ever invented to keep them in order. Where the clock stands before what the ledger has reached, nothing
-//! new is begun ([`refuse`]): either the clock is behind now, or it was ahead before, and only a person can say which
+//! new is begun (`refuse`): either the clock is behind now, or it was ahead before, and only a person can say which
 //! (an amendment with `clock_was_ahead`). A run that is already begun is closed with whatever the clock says, since a
 //! drill must not be lost to it. Stamps that cannot be right, because a later line or the clock of whoever verifies
-//! stands before them, are not believed ([`judge`]): of such a line only the span is known in which it was written.
+//! stands before them, are not believed (`judge`): of such a line only the span is known in which it was written.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
