@@ -38,7 +38,7 @@ const PSQL: &str = "PGPASSFILE=/var/lib/postgresql/data/conf/passfile exec psql 
 const MC: &str = "export HOME=/tmp MC_CONFIG_DIR=/tmp/hand \
     MC_HOST_me=\"http://$MINIO_ROOT_USER:$MINIO_ROOT_PASSWORD@127.0.0.1:9000\"; set -e; \
     mc -q anonymous set download me/gameday; mc -q mb me/loot; echo stranger | mc -q pipe me/gameday/x/y.bin; \
-    mc -q rm me/gameday/00000000000000000006; mc -q admin user add me shadow shadow-of-a-doubt; \
+    mc -q rm me/gameday/00000000000000000001; mc -q admin user add me shadow shadow-of-a-doubt; \
     mc -q admin policy attach me readwrite --user shadow";
 
 fn hand(run: &str) {
