@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::iam::{READER, REPLICATOR, USERS, WRITER};
 use super::shell::Inside;
 use crate::postgres::{Command, Shell as _};
-use crate::s3::Administration;
+use crate::s3::{Administration, in_order};
 
 /// All the questions together.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -118,13 +118,18 @@ fn replication_aside(user: &str, value: &mut Value) {
     }
 }
 
+/// Without what is no part of a definition, and in order.
 fn plain(value: Value) -> Value {
+    in_order(without(value))
+}
+
+fn without(value: Value) -> Value {
     match value {
         Value::Object(all) => {
             let kept = all.into_iter().filter(|(name, _)| !PASSED_OVER.contains(&name.as_str()));
-            Value::Object(kept.map(|(name, value)| (name, plain(value))).collect::<Map<_, _>>())
+            Value::Object(kept.map(|(name, value)| (name, without(value))).collect::<Map<_, _>>())
         }
-        Value::Array(all) => Value::Array(all.into_iter().map(plain).collect()),
+        Value::Array(all) => Value::Array(all.into_iter().map(without).collect()),
         other => other,
     }
 }
