@@ -1,7 +1,6 @@
-//! Users of a MinIO, their keys and what each may do, for which S3 has no words: all of it in one file that its
-//! administration exports. Secrets in it are passed over.
+//! Users of a MinIO, their keys, groups and policies, for which S3 has no words: what its own client tells of them.
 //!
-//! Left out, or told in one word for what may change, each with its reason:
+//! Left out, or told in one word for whatever it may be, each with its reason:
 //!
 //! | what | why |
 //! |---|---|
@@ -9,7 +8,6 @@
 //! | whether the drill's own user may write | every fence and every promotion changes it |
 //! | whether the other region's replicator is let in | the same |
 
-use std::io::{Cursor, Read as _};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,27 +18,35 @@ use serde_json::{Map, Value};
 use super::iam::{READER, REPLICATOR, USERS, WRITER};
 use super::shell::Inside;
 use crate::postgres::{Command, Shell as _};
-use crate::s3::Administration;
+use crate::s3::{Administration, in_order};
 
-/// One export.
+/// All the questions together.
 const LIMIT: Duration = Duration::from_secs(40);
-/// Ends with 127 where the image has no client of MinIO's.
-const EXPORT: &str = r#"set -eu
+/// One line of JSON for each user, policy, group, and owner of keys. Ends with 127 where the image has no client of
+/// MinIO's.
+const TELL: &str = r#"set -eu
 command -v mc >/dev/null || exit 127
 export MC_HOST_me="http://$MINIO_ROOT_USER:$MINIO_ROOT_PASSWORD@127.0.0.1:9000" MC_CONFIG_DIR=/tmp/gameday-mc
 export HOME=/tmp
 umask 077; folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
-mc -q admin cluster iam export me >&2
-cat *.zip
+mc admin user ls --json me
+mc admin accesskey ls me --all --json
+mc admin policy ls --json me >policies
+sed -n 's/.*"policy":"\([^"]*\)".*/\1/p' policies | while IFS= read -r policy; do
+    mc admin policy info --json me "$policy"
+done
+mc admin group ls --json me >groups
+sed -n 's/.*"groups":\["\(.*\)"\].*/\1/p' groups | sed 's/","/\n/g' | while IFS= read -r group; do
+    mc admin group info --json me "$group"
+done
 "#;
 const NO_CLIENT: i32 = 127;
-/// No file of an export is larger.
-const FILE_MAX: u64 = 16 << 20;
-/// Of what a failed export says, this much is told.
+/// Of what a failure says, this much is told.
 const TOLD: usize = 300;
 /// Fields that are no part of who may do what.
-const PASSED_OVER: [&str; 8] =
-    ["secretKey", "sessionToken", "createdAt", "updatedAt", "CreateDate", "UpdateDate", "version", "Version"];
+const PASSED_OVER: [&str; 5] = ["secretKey", "sessionToken", "CreateDate", "UpdateDate", "status"];
+/// What stands for whatever replication changes by itself.
+const EITHER: &str = "as replication wants it";
 
 /// Whoever may look into a server's accounts.
 #[derive(Debug)]
@@ -53,10 +59,9 @@ pub(super) struct Accounts {
 impl Administration for Accounts {
     async fn inventory(&self, to: &mut Inventory) -> Result<(), String> {
         let inside = self.inside.get().ok_or("its container never ran")?;
-        let output =
-            inside.run(Command::script(EXPORT, []).within(LIMIT)).await.map_err(|e| e.to_string())?;
+        let output = inside.run(Command::script(TELL, []).within(LIMIT)).await.map_err(|e| e.to_string())?;
         match output.code {
-            0 => add(output.stdout, to),
+            0 => add(&String::from_utf8_lossy(&output.stdout), to),
             NO_CLIENT => {
                 to.add("accounts", "not listed: this image has no `mc`");
                 Ok(())
@@ -66,99 +71,108 @@ impl Administration for Accounts {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let line = said.lines().rfind(|line| !line.contains("http")).unwrap_or_default();
                 let told: String = line.chars().take(TOLD).collect();
-                Err(format!("the export of accounts ended with code {code}: {told}"))
+                Err(format!("the list of accounts ended with code {code}: {told}"))
             }
         }
     }
 }
 
-/// Adds what an export says.
-fn add(zip: Vec<u8>, to: &mut Inventory) -> Result<(), String> {
-    let mut zip =
-        zip::ZipArchive::new(Cursor::new(zip)).map_err(|e| format!("the export of accounts: {e}"))?;
-    for at in 0..zip.len() {
-        let file = zip.by_index(at).map_err(|e| format!("the export of accounts: {e}"))?;
-        let path = file.name().map_err(|e| format!("the export of accounts: {e}"))?.into_owned();
-        let kind =
-            path.rsplit('/').next().and_then(|name| name.strip_suffix(".json")).unwrap_or(&path).to_owned();
-        let mut text = Vec::new();
-        file.take(FILE_MAX).read_to_end(&mut text).map_err(|e| format!("{path}: {e}"))?;
-        match serde_json::from_slice(&text) {
-            Ok(Value::Object(all)) => all.into_iter().for_each(|(name, value)| {
-                to.add(format!("{} {name}", word(&kind)), told(&kind, &name, value));
-            }),
-            Ok(Value::Null) => {}
-            Ok(other) => to.add(kind, other.to_string()),
-            Err(e) => return Err(format!("{path}: {e}")),
+/// Adds what the client told, a line each.
+fn add(told: &str, to: &mut Inventory) -> Result<(), String> {
+    for line in told.lines().filter(|line| !line.trim().is_empty()) {
+        let wrong = |why: &str| format!("the list of accounts: {why}");
+        let mut value: Value = serde_json::from_str(line).map_err(|e| wrong(&e.to_string()))?;
+        if value["status"].as_str() != Some("success") {
+            return Err(wrong("a question failed"));
+        }
+        let name = |field: &str| value[field].as_str().map(str::to_owned);
+        if let Some(user) = name("accessKey") {
+            replication_aside(&user, &mut value);
+            to.add(format!("user {user}"), plain(value).to_string());
+        } else if let Some(owner) = name("user") {
+            for kind in ["svcaccs", "stsKeys"] {
+                for key in value[kind].as_array().into_iter().flatten() {
+                    let id = key["accessKey"].as_str().unwrap_or_default();
+                    to.add(format!("access key {id}"), format!("of {owner} {}", plain(key.clone())));
+                }
+            }
+        } else if let Some(policy) = name("policy") {
+            to.add(format!("policy {policy}"), plain(value["policyInfo"]["Policy"].take()).to_string());
+        } else if let Some(group) = name("groupName") {
+            to.add(format!("group {group}"), plain(value).to_string());
+        } else {
+            return Err(wrong("a line of no known kind"));
         }
     }
     Ok(())
 }
 
-fn word(kind: &str) -> &str {
-    match kind {
-        "policies" => "policy",
-        "users" => "user",
-        "groups" => "group",
-        "svcaccts" => "access key",
-        "user_mappings" => "grants of user",
-        "group_mappings" => "grants of group",
-        other => other,
-    }
-}
-
-/// A definition, without what replication changes by itself.
-fn told(kind: &str, name: &str, value: Value) -> String {
-    let mut value = plain(value);
+/// Takes away what every fence and promotion changes, and nothing else.
+fn replication_aside(user: &str, value: &mut Value) {
     let either = |field: &Value, words: [&str; 2]| field.as_str().is_some_and(|word| words.contains(&word));
-    if kind == "user_mappings" && name == USERS && either(&value["policy"], [READER, WRITER]) {
-        value["policy"] = "as replication wants it".into();
+    if user == USERS && either(&value["policyName"], [READER, WRITER]) {
+        value["policyName"] = EITHER.into();
     }
-    if kind == "users" && name == REPLICATOR && either(&value["status"], ["enabled", "disabled"]) {
-        value["status"] = "as replication wants it".into();
+    if user == REPLICATOR && either(&value["userStatus"], ["enabled", "disabled"]) {
+        value["userStatus"] = EITHER.into();
     }
-    value.to_string()
 }
 
+/// Without what is no part of a definition, and in order.
 fn plain(value: Value) -> Value {
+    in_order(without(value))
+}
+
+fn without(value: Value) -> Value {
     match value {
         Value::Object(all) => {
             let kept = all.into_iter().filter(|(name, _)| !PASSED_OVER.contains(&name.as_str()));
-            Value::Object(kept.map(|(name, value)| (name, plain(value))).collect::<Map<_, _>>())
+            Value::Object(kept.map(|(name, value)| (name, without(value))).collect::<Map<_, _>>())
         }
-        Value::Array(all) => Value::Array(all.into_iter().map(plain).collect()),
+        Value::Array(all) => Value::Array(all.into_iter().map(without).collect()),
         other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::iam::People;
     use super::*;
-    use crate::s3::Keys;
 
-    fn listed(writes: bool, secret: &str) -> Inventory {
-        let people = People { users: Keys::new(USERS, secret), replicator: Keys::new(REPLICATOR, secret) };
+    fn listed(lines: &[&str]) -> Result<Inventory, String> {
         let mut all = Inventory::default();
-        add(people.import(writes), &mut all).unwrap();
-        all
+        add(&lines.join("\n"), &mut all).map(|()| all)
+    }
+
+    fn user(name: &str, policy: &str, status: &str) -> String {
+        format!(
+            r#"{{"status":"success","accessKey":"{name}","policyName":"{policy}","userStatus":"{status}"}}"#
+        )
     }
 
     #[test]
-    fn a_promotion_changes_nothing_and_no_secret_is_told() {
-        assert_eq!(listed(true, "first"), listed(false, "second"));
-        let all = listed(true, "hush");
-        assert!(all.items().all(|(_, told)| !told.contains("hush")), "{all:?}");
-        assert!(all.get("policy gameday-reader").is_some_and(|told| told.contains("s3:Get*")), "{all:?}");
-        assert!(all.get("grants of user users").is_some() && all.get("user users").is_some(), "{all:?}");
+    fn a_promotion_changes_nothing_and_any_other_grant_does() {
+        let with = |policy, status| {
+            listed(&[&user(USERS, policy, "enabled"), &user(REPLICATOR, WRITER, status)]).unwrap()
+        };
+        assert_eq!(with(READER, "enabled"), with(WRITER, "disabled"));
+        assert_ne!(with(READER, "enabled"), with("consoleAdmin", "enabled"));
+        let other = |policy| listed(&[&user("shadow", policy, "enabled")]).unwrap();
+        assert_ne!(other(READER), other(WRITER));
     }
 
     #[test]
-    fn another_grant_is_another_text() {
-        let policy =
-            |word: &str| told("user_mappings", USERS, serde_json::json!({"version": 1, "policy": word}));
-        assert_eq!(policy(READER), policy(WRITER));
-        assert_ne!(policy(READER), policy("consoleAdmin"));
-        assert!(add(b"no zip".to_vec(), &mut Inventory::default()).is_err());
+    fn lines_of_the_client_are_items() {
+        let all = listed(&[
+            r#"{"status":"success","user":"root","stsKeys":null,"svcaccs":[{"accessKey":"K1","expiration":"x"}]}"#,
+            r#"{"status":"success","policy":"p","policyInfo":{"PolicyName":"p","Policy":{"Statement":[]}},"isGroup":false}"#,
+            r#"{"status":"success","groupName":"g","members":["shadow"],"groupStatus":"enabled"}"#,
+        ])
+        .unwrap();
+        assert_eq!(all.get("access key K1"), Some(r#"of root {"accessKey":"K1","expiration":"x"}"#));
+        assert_eq!(all.get("policy p"), Some(r#"{"Statement":[]}"#));
+        assert!(all.get("group g").is_some_and(|told| told.contains("shadow")));
+        for bad in ["garbage", r#"{"status":"error","error":{}}"#, r#"{"status":"success"}"#] {
+            assert!(listed(&[bad]).is_err(), "{bad}");
+        }
     }
 }

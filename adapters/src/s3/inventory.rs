@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 use harness::inventory::Inventory;
+use serde_json::Value;
 
 use super::{S3, S3Error};
 
@@ -39,10 +40,39 @@ pub(super) async fn add(s3: &S3, to: &mut Inventory) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// What a server said, without what differs between two answers of the same: JSON with its keys in order.
+/// A value with its lists in order: in a policy they are sets, and a server tells those in any order.
+pub(crate) fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(all) => all.into_iter().map(|(name, value)| (name, in_order(value))).collect(),
+        Value::Array(all) => {
+            let mut all: Vec<Value> = all.into_iter().map(in_order).collect();
+            all.sort_by_cached_key(Value::to_string);
+            Value::Array(all)
+        }
+        other => other,
+    }
+}
+
+/// What a server said, without what differs between two answers of the same: JSON with keys and lists in order.
 fn plain(said: &Bytes) -> String {
-    match serde_json::from_slice::<serde_json::Value>(said) {
-        Ok(value) => value.to_string(),
+    match serde_json::from_slice::<Value>(said) {
+        Ok(value) => in_order(value).to_string(),
         Err(_) => String::from_utf8_lossy(said).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_the_same_in_any_order_and_another_by_any_word() {
+        let told = |text: &str| plain(&Bytes::copy_from_slice(text.as_bytes()));
+        let policy =
+            r#"{"Statement":[{"Action":["s3:Get*","s3:List*"],"Effect":"Allow"},{"Effect":"Deny"}]}"#;
+        let same = r#"{"Statement":[{"Effect":"Deny"},{"Effect":"Allow","Action":["s3:List*","s3:Get*"]}]}"#;
+        assert_eq!(told(policy), told(same));
+        assert_ne!(told(policy), told(&same.replace("List", "Put")));
+        assert_eq!(told("<xml/>"), "<xml/>");
     }
 }

@@ -31,6 +31,8 @@ mod tests;
 
 pub use client::{Head, Listed, Page, S3};
 pub use error::S3Error;
+#[cfg(feature = "docker")]
+pub(crate) use inventory::in_order;
 pub use server::{Server, ServerConfig, ServerError, serve};
 pub use system::{Administration, ObjectSystem};
 pub(crate) use system::{key_of, name as name_of};

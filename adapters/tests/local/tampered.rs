@@ -33,20 +33,23 @@ fn play(hand: impl FnOnce(&Path) + Send + 'static) -> Report {
             ..began(&stand.plan.scenario, String::new(), Vec::new())
         };
         let clock = Clock::real();
-        let (struck, state) = (std::sync::mpsc::channel::<()>(), stand.folder().join("state"));
+        let (tell, told) = std::sync::mpsc::channel::<bool>();
+        let (over, state) = (tell.clone(), stand.folder().join("state"));
         let hand = std::thread::spawn(move || {
-            if struck.1.recv().is_ok() {
+            if told.recv() == Ok(true) {
                 hand(&state);
             }
         });
         let begun = move |event: &Event| {
             if matches!(event.kind, EventKind::Entered(Phase::Storm)) {
-                let _ = struck.0.send(());
+                let _ = tell.send(true);
             }
         };
         let journal = Journal::in_memory(clock, Some(Box::new(begun)));
         let (_stopper, stop) = stop();
         drill(&stand.plan, world, Arc::clone(&stand.host), &journal, clock, stop).await.unwrap();
+        // A stack that was never steady had no storm to wait for.
+        let _ = over.send(false);
         hand.join().unwrap();
         stand.is_clean();
         Report::read(Cursor::new(journal.bytes())).unwrap()
@@ -109,7 +112,7 @@ fn tamper_with_objects(state: &Path) {
     std::fs::create_dir(data.join("gameday/x")).unwrap();
     std::fs::write(data.join("gameday/x/y.bin"), "stranger").unwrap();
     std::fs::write(data.join("gameday/!first"), "stranger").unwrap();
-    std::fs::remove_file(data.join("gameday/00000000000000000005")).unwrap();
+    std::fs::remove_file(data.join("gameday/00000000000000000001")).unwrap();
 }
 
 /// The index is built anew as one of another kind.
@@ -147,7 +150,7 @@ pub(crate) fn whatever_is_tampered_with_is_named() {
     names(&told, &[&schema[..], &strangers].concat());
     // -5, two entries of the log, three rows of keys that nobody wrote, and the role.
     names(&failed(&report, "integrity", "feature"), &["7 unexpected"]);
-    // The record whose body is NULL was acknowledged, and nobody removed it.
+    // The load leaves the catalogue and the models alone, so what was done to them stays to be seen.
     names(&failed(&report, "rpo", "feature"), &["1 corrupt"]);
     let told = failed(&report, "integrity", "inventory of east/object");
     names(&told, &["bucket loot is new", "stranger \"x/y.bin\" in bucket gameday", "stranger \"!first\""]);
