@@ -8,6 +8,8 @@
 //! | `replication` | says who follows whom, and changes with every promotion and return |
 //! | `acl` | what S3 servers of today answer to it is the same for every bucket; a policy says who may do what |
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use harness::inventory::Inventory;
 use serde_json::Value;
@@ -43,7 +45,11 @@ pub(super) async fn add(s3: &S3, to: &mut Inventory) -> Result<(), S3Error> {
 /// A value with its lists in order: in a policy they are sets, and a server tells those in any order.
 pub(crate) fn in_order(value: Value) -> Value {
     match value {
-        Value::Object(all) => all.into_iter().map(|(name, value)| (name, in_order(value))).collect(),
+        Value::Object(all) => {
+            let all: BTreeMap<String, Value> =
+                all.into_iter().map(|(name, value)| (name, in_order(value))).collect();
+            Value::Object(all.into_iter().collect())
+        }
         Value::Array(all) => {
             let mut all: Vec<Value> = all.into_iter().map(in_order).collect();
             all.sort_by_cached_key(Value::to_string);
