@@ -130,7 +130,7 @@ impl Outage {
             watched_until_us: until,
             evidence: Vec::new(),
         };
-        outage.recovery(&after, asked.struck_us, asked.stable_us, until);
+        let back_us = outage.recovery(&after, asked.struck_us, asked.stable_us, until);
         if outage.bad == 0 {
             // That nothing failed is proved from the first probe to the last.
             outage.evidence.extend(after.first().map(|p| p.seq));
@@ -140,12 +140,13 @@ impl Outage {
         let span =
             numbers().max().zip(numbers().min()).map_or(0, |(last, first)| (last - first).saturating_add(1));
         outage.missing = span.saturating_sub(numbers().count() as u64);
-        outage.resolve(&after, t0_us, asked);
+        outage.resolve(&after, back_us, asked);
         outage
     }
 
-    fn recovery(&mut self, after: &[ProbeRecord], struck_us: u64, stable_us: u64, until: u64) {
-        let Some(first_bad) = after.iter().position(|p| !p.good) else { return };
+    /// Answers with when the first good question was sent, if the service came back.
+    fn recovery(&mut self, after: &[ProbeRecord], struck_us: u64, stable_us: u64, until: u64) -> Option<u64> {
+        let first_bad = after.iter().position(|p| !p.good)?;
         self.evidence.push(after[first_bad].seq);
         self.t4_us = after[first_bad..].iter().filter(|p| p.good).map(|p| p.done_us).min();
         let mut start = first_bad;
@@ -160,25 +161,30 @@ impl Outage {
                 // Answers may overtake each other: the first one to arrive ends the outage.
                 let run = &after[start + next..];
                 let run = &run[..relapse.unwrap_or(run.len())];
-                let late_us = run.iter().map(|p| p.done_us).min().unwrap_or(good.done_us).max(struck_us);
+                let first = run.iter().min_by_key(|p| p.done_us).unwrap_or(good);
+                let late_us = first.done_us.max(struck_us);
                 let before = after[..start + next].iter().filter(|p| !p.good).max_by_key(|p| p.sent_us);
                 let early_us = before.map_or(late_us, |p| p.sent_us).min(late_us);
                 self.recovered = Some(Window { early_us, late_us });
                 self.evidence.extend(before.map(|p| p.seq));
                 self.evidence.push(good.seq);
-                return;
+                return Some(first.sent_us);
             }
             let Some(relapse) = relapse else {
                 self.pending_us = Some(good.done_us);
-                return;
+                return None;
             };
             start += next + relapse;
         }
+        None
     }
 
     /// The longest span in which nothing was asked, from the fault to the end of watching, and how late the harness was at
-    /// worst. Questions that were under way when watching stopped were waited for, and nothing was asked meanwhile.
-    fn resolve(&mut self, after: &[ProbeRecord], t0_us: u64, asked: &Asked<'_>) {
+    /// worst. Questions that were under way when watching stopped were waited for, and nothing was asked meanwhile. Where
+    /// the service came back, what went unseen before that counts as outage already: `back_us` is when the first good
+    /// question was sent.
+    fn resolve(&mut self, after: &[ProbeRecord], back_us: Option<u64>, asked: &Asked<'_>) {
+        let t0_us = back_us.unwrap_or(asked.t0_us).max(asked.t0_us);
         let end_us = asked.watched_us.saturating_sub(asked.drain_us).max(self.watched_until_us).max(t0_us);
         self.lag_us = after.iter().map(|p| p.sent_us.saturating_sub(p.due_us)).max().unwrap_or(0);
         // A good answer that was read late says that the service was there at some time since it was asked; it may have
