@@ -28,7 +28,11 @@ const ANSWER_MAX: usize = 256 << 20;
 const STRANGERS_MAX: usize = 10_000;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How often a connection is felt, and how long it may be silent then.
+/// How often a silent connection is felt. Milvus hangs up on a client that does so more often than every 5 s (gRPC's
+/// `too_many_pings`), and with it breaks every call that takes longer than a few of them.
+const FEEL: Duration = Duration::from_secs(6);
+const _: () = assert!(FEEL.as_secs() > 5, "Milvus would hang up");
+/// How long a connection may then be silent.
 const ALIVE: Duration = Duration::from_secs(2);
 pub(super) const KEY: &str = "key";
 pub(super) const VER: &str = "ver";
@@ -61,7 +65,7 @@ impl Client {
         let endpoint = endpoint
             .tcp_nodelay(true)
             .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(ALIVE)
+            .http2_keep_alive_interval(FEEL)
             .keep_alive_timeout(ALIVE)
             .keep_alive_while_idle(true);
         let stub = MilvusServiceClient::new(endpoint.connect_lazy());

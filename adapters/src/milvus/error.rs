@@ -68,6 +68,7 @@ impl MilvusError {
 impl From<tonic::Status> for MilvusError {
     fn from(status: tonic::Status) -> Self {
         harness::shortage::notice_in(&status);
+        let mut said = format!("{:?}: {}", status.code(), status.message());
         let mut cause = status.source();
         while let Some(error) = cause {
             // A refused connection carries nothing. Everything else may have been read by somebody.
@@ -75,9 +76,13 @@ impl From<tonic::Status> for MilvusError {
             if refused.is_some_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
                 return MilvusError::NotSent(error.to_string());
             }
+            let why = error.to_string();
+            if !said.contains(&why) {
+                said = format!("{said}: {why}");
+            }
             cause = error.source();
         }
-        MilvusError::Broken(format!("{:?}: {}", status.code(), status.message()))
+        MilvusError::Broken(said)
     }
 }
 

@@ -63,10 +63,11 @@ impl Stage {
         for copy in copies {
             let follows = routes.homes.get(&copy.0) != Some(&copy.1);
             let ledger = ledgers.get(&copy.0);
-            let whole = |s: &Survivors| {
-                !follows || !s.complete() || ledger.is_none_or(|l| l.account(s).lost.is_empty())
+            let within = |s: &Survivors| {
+                let behind = |ledger: &Ledger| !ledger.account(s).lost.is_empty();
+                (follows && s.complete() && ledger.is_some_and(behind)).then_some(CONVERGE_LIMIT)
             };
-            all.insert(copy.clone(), self.read_until(What::new(ReadBack::USERS, copy), whole).await?);
+            all.insert(copy.clone(), self.read_until(What::new(ReadBack::USERS, copy), within).await?);
         }
         Ok(all)
     }
@@ -74,21 +75,23 @@ impl Stage {
     /// The same copies after the undo, once.
     pub(super) async fn read_undone(&self, copies: &[Copy]) -> io::Result<()> {
         for copy in copies {
-            self.read_until(What::new(ReadBack::UNDONE, copy), |_| true).await?;
+            self.read_until(What::new(ReadBack::UNDONE, copy), |_| None).await?;
         }
         Ok(())
     }
 
-    /// Reads a copy again and again until it is as wanted, or the limit is reached.
+    /// Reads a copy again and again until it is as wanted. `within`: how long after the first reading began a copy that
+    /// was found so may still become what is wanted; none if it is.
     pub(super) async fn read_until(
         &self,
         mut what: What,
-        wanted: impl Fn(&Survivors) -> bool,
+        within: impl Fn(&Survivors) -> Option<Dur>,
     ) -> io::Result<Survivors> {
-        let deadline_us = self.clock.now_us().saturating_add(CONVERGE_LIMIT.us());
+        let began_us = self.clock.now_us();
         loop {
             let found = self.read_store(&what).await?;
-            if wanted(&found) || self.clock.now_us() > deadline_us {
+            let more = within(&found).filter(|limit| self.clock.now_us() < began_us.saturating_add(limit.us()));
+            if more.is_none() {
                 return Ok(found);
             }
             what.attempt += 1;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     LAUNCH_LIMIT, Stage,
-    readback::{Copy, Readings, What},
+    readback::{CONVERGE_LIMIT, Copy, Readings, What},
 };
 use crate::{
     act::Act,
@@ -46,14 +46,18 @@ impl Stage {
         for copy in copies {
             let ledger = ledgers.get(&copy.0);
             let first = before.get(copy).filter(|s| s.complete());
-            // A copy that was just started may still load, or follow: it has a while to be what it was.
-            let as_before = |s: &Survivors| {
-                first.is_none()
-                    || s.complete()
-                        && ledger.zip(first).is_none_or(|(l, f)| !l.account(s).worse_than(&l.account(f)))
+            // A copy that was just started may still load: it has as long as a launch to be read in full. Then it may
+            // still follow another one, and has a while to be what it was.
+            let within = |s: &Survivors| {
+                let Some(first) = first else { return None };
+                let whole = |ledger: &&Ledger| !ledger.account(s).worse_than(&ledger.account(first));
+                match s.complete() {
+                    true => (!ledger.as_ref().is_none_or(whole)).then_some(CONVERGE_LIMIT),
+                    false => Some(LAUNCH_LIMIT),
+                }
             };
             let what = What::new(ReadBack::RESTARTED, copy);
-            all.insert(copy.clone(), self.read_until(what, as_before).await?);
+            all.insert(copy.clone(), self.read_until(what, within).await?);
         }
         Ok(all)
     }
