@@ -170,6 +170,17 @@ impl Corpus {
             _ => Write { key: LOADED_KEYS + n, ver: n, delete: false },
         }
     }
+
+    /// The object that probe `n` asks for, where no search says which.
+    pub fn probed_object(&self, n: u64) -> u64 {
+        n.wrapping_mul(7) % self.objects.max(1)
+    }
+
+    /// The entities that probe `n` looks up: one batch after the other, so that probes come by every entity.
+    pub fn probed_entities(&self, n: u64, batch: u32) -> impl Iterator<Item = u64> + use<> {
+        let (batch, entities) = (u64::from(batch), self.entities.max(1));
+        (0..batch).map(move |i| n.wrapping_mul(batch).wrapping_add(i) % entities)
+    }
 }
 
 /// A whole number from `-range` to `range`.

@@ -4,6 +4,7 @@
 //! memory. Everything that a finding or a report says is computed from here, and from nothing else.
 
 mod fold;
+mod fresh;
 mod inventory;
 mod outage;
 mod recount;
@@ -129,7 +130,10 @@ pub struct ServiceFacts {
     pub why: Option<String>,
     /// Bad probes after the storm began and before the first fault struck.
     pub bad_before: u64,
+    /// Records that showed an older write than the newest acknowledged one, in all answers.
+    pub older: u64,
     first_bad: BTreeMap<u64, String>,
+    answers: Vec<fresh::Answer>,
 }
 
 /// One store's facts.
@@ -185,7 +189,9 @@ impl Facts {
             detected_us: None,
             why: None,
             bad_before: 0,
+            older: 0,
             first_bad: BTreeMap::new(),
+            answers: Vec::new(),
         };
         let store = |(store, _): (Role, u64)| StoreFacts {
             store,

@@ -6,6 +6,8 @@
 //! answered. Everything else is a loss, and is counted once per key:
 //! `acked = intact + lost + corrupt`.
 
+mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
@@ -14,6 +16,8 @@ use crate::{
     journal::{Acked, ReadBack, ReadEnd, Wrote},
     ports::Reading,
 };
+
+pub use history::{History, Sight};
 
 /// No page lists more records.
 const RANGE_MAX: u64 = 10_000;

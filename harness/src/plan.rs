@@ -30,6 +30,10 @@ pub use needs::Needs;
 pub use nodes::NodeRefs;
 pub use objectives::{Resolved, SETTLE_LIMIT};
 
+/// A copy that follows another one may lag behind it by this much, and must agree with it this long after the load has
+/// stopped.
+pub const CONVERGE_LIMIT: Dur = Dur::from_secs(15);
+
 /// Why something is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,6 +206,12 @@ impl Plan {
     /// The shortest RTO of the services that use a role.
     pub fn rto_of(&self, role: Role) -> Option<Dur> {
         self.services.iter().filter(|s| s.uses.contains(&role)).filter_map(|s| s.objectives.rto).min()
+    }
+
+    /// The strictest RPO of anybody who uses a role.
+    pub fn rpo_of(&self, role: Role) -> Option<Dur> {
+        let users = self.services.iter().filter(|s| s.uses.contains(&role));
+        users.filter_map(|s| s.objectives.rpo).chain(self.objectives.rpo).min()
     }
 
     /// The stores whose writes are judged as questions: those with load that a service with an RTO uses.

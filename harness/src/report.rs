@@ -152,6 +152,9 @@ pub struct ServiceReport {
     pub latency_p99_us: Option<u64>,
     /// Why the first bad one was bad.
     pub why: Option<String>,
+    /// Records that were shown as they were before an acknowledged write, in all answers.
+    #[serde(default)]
+    pub older: u64,
     /// How late the harness was with a probe, at worst.
     pub harness_lag_us: u64,
     /// The longest span after t0 in which nothing was asked: what is shorter may have gone unseen.
@@ -337,6 +340,7 @@ fn service(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts) -> ServiceReport
         availability: had.and_then(|h| h.availability()),
         latency_p99_us: had.and_then(|h| h.p99_us),
         why: s.why.clone(),
+        older: s.older,
         harness_lag_us: outage.map_or(0, |o| o.lag_us),
         resolution_us: outage.map_or(0, |o| o.resolution_us),
         per_fault_us: per_fault.unwrap_or_default(),

@@ -129,6 +129,11 @@ fn services(page: &mut Page, r: &Report) {
         );
         page.item("      probes   ", &asked);
         had(page, s);
+        if s.older > 0 {
+            let text =
+                format!("{} records were shown as they were before an acknowledged write", count(s.older));
+            page.item("               ", &text);
+        }
     }
 }
 

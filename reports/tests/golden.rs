@@ -62,6 +62,7 @@ fn service() -> ServiceReport {
         latency_p99_us: Some(4_100),
         why: Some("refused: the index file is damaged (checksum)".into()),
         harness_lag_us: 310,
+        older: 0,
         resolution_us: 51_000,
         per_fault_us: BTreeMap::from([("rot".into(), 7_421_000), ("restart".into(), 6_421_000)]),
     }

@@ -12,6 +12,7 @@ use super::Stage;
 use crate::{
     journal::{EventKind, ReadBack, ReadEnd},
     ledger::{Ledger, Survivors},
+    plan::CONVERGE_LIMIT,
     ports::{Page, Reading, Routes},
     scenario::Pattern,
     time::Dur,
@@ -25,8 +26,6 @@ const PAGE_LIMIT: Dur = Dur::from_secs(30);
 /// One store may take this long.
 const STORE_LIMIT: Dur = Dur::from_secs(1800);
 
-/// Copies that follow another one must agree with it within this long after the load has stopped.
-pub(super) const CONVERGE_LIMIT: Dur = Dur::from_secs(15);
 /// Copies that differ are read again after this long.
 const READ_AGAIN: Dur = Dur::from_millis(500);
 
@@ -90,7 +89,8 @@ impl Stage {
         let began_us = self.clock.now_us();
         loop {
             let found = self.read_store(&what).await?;
-            let more = within(&found).filter(|limit| self.clock.now_us() < began_us.saturating_add(limit.us()));
+            let more =
+                within(&found).filter(|limit| self.clock.now_us() < began_us.saturating_add(limit.us()));
             if more.is_none() {
                 return Ok(found);
             }

@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use super::{
     LAUNCH_LIMIT, Stage,
-    readback::{CONVERGE_LIMIT, Copy, Readings, What},
+    readback::{Copy, Readings, What},
 };
 use crate::{
     act::Act,
     journal::{EventKind, ReadBack, Resumed},
     ledger::{Ledger, Survivors},
-    plan::StepKind,
+    plan::{CONVERGE_LIMIT, StepKind},
     time::Dur,
     topology::{NodeId, Role},
 };
@@ -49,7 +49,7 @@ impl Stage {
             // A copy that was just started may still load: it has as long as a launch to be read in full. Then it may
             // still follow another one, and has a while to be what it was.
             let within = |s: &Survivors| {
-                let Some(first) = first else { return None };
+                let first = first?;
                 let whole = |ledger: &&Ledger| !ledger.account(s).worse_than(&ledger.account(first));
                 match s.complete() {
                     true => (!ledger.as_ref().is_none_or(whole)).then_some(CONVERGE_LIMIT),

@@ -14,7 +14,7 @@ use tokio::{
 use super::{Stage, quality::Golden};
 use crate::{
     clock::Tick,
-    journal::{EventKind, Probed},
+    journal::{EventKind, Probed, Shown},
     plan::ServicePlan,
     ports::{INFERENCE_TOLERANCE, Reading, System},
     topology::Role,
@@ -108,50 +108,51 @@ async fn ask(
     let sent_us = stage.clock.now_us();
     let answer = timeout(plan.probe.timeout.std(), question(&stage, plan, &golden, tick.n)).await;
     let done_us = stage.clock.now_us();
-    let bad = match answer {
-        Ok(Ok(())) => None,
-        Ok(Err(why)) => Some(why),
-        Err(_) => Some(format!("no answer within {}", plan.probe.timeout)),
+    let (shown, bad) = match answer {
+        Ok(Ok(shown)) => (shown, None),
+        Ok(Err(why)) => (Shown::new(), Some(why)),
+        Err(_) => (Shown::new(), Some(format!("no answer within {}", plan.probe.timeout))),
     };
     if bad.is_some() {
         stage.own.vouch().await;
     }
     let update = Update { service, done_us, due_us: tick.due_us, good: bad.is_none() };
     let (n, due_us) = (tick.n, tick.due_us);
-    let probed = Probed { service: plan.name.clone(), n, due_us, sent_us, done_us, bad };
+    let probed = Probed { service: plan.name.clone(), n, due_us, sent_us, done_us, bad, shown };
     // A journal that cannot be written ends the drill; see `Journal::failed`.
     drop(stage.journal.record(EventKind::Probed(probed)));
     // Nobody listens any more once the storm is over.
     let _ = updates.send(update);
 }
 
-/// Asks what the probe asks, and says what is wrong with the answer.
-async fn question(stage: &Stage, plan: &ServicePlan, golden: &Golden, n: u64) -> Result<(), String> {
+/// Asks what the probe asks; says which writes the answer showed, or what is wrong with it. Whether what it showed was
+/// new enough is judged from the journal, where the whole ledger is known.
+async fn question(stage: &Stage, plan: &ServicePlan, golden: &Golden, n: u64) -> Result<Shown, String> {
+    let mut shown = Shown::new();
     let system = |role| {
         let found = stage.host.system_for(&plan.name, role);
         found.ok_or_else(|| format!("no {role} node is there"))
     };
-    let mut object = n.wrapping_mul(7) % stage.corpus.objects.max(1);
+    let mut object = stage.corpus.probed_object(n);
     if let Some(search) = &plan.probe.search {
         let (k, min) = (search.k as usize, search.min_recall);
         let best = ask_vectors(system(Role::Vector)?.as_ref(), golden, k, min, n).await?;
         object = best % stage.corpus.objects.max(1);
     }
     if let Some(lookup) = &plan.probe.lookup {
-        let (store, batch) = (system(Role::Feature)?, u64::from(lookup.batch));
-        // One batch after the other, so that probes come by every entity.
-        let entities =
-            (0..batch).map(|i| n.wrapping_mul(batch).wrapping_add(i) % stage.corpus.entities.max(1));
+        let store = system(Role::Feature)?;
+        let entities = stage.corpus.probed_entities(n, lookup.batch);
         let asked = entities.map(|entity| ask_record(store.as_ref(), "entity", entity));
-        futures::future::try_join_all(asked).await?;
+        shown.insert(Role::Feature, futures::future::try_join_all(asked).await?);
     }
     if plan.probe.infer.is_some() {
         ask_inference(stage, system(Role::Gpu)?.as_ref(), n).await?;
     }
     if plan.probe.get.is_some() {
-        ask_record(system(Role::Object)?.as_ref(), "object", object).await?;
+        let record = ask_record(system(Role::Object)?.as_ref(), "object", object).await?;
+        shown.insert(Role::Object, vec![record]);
     }
-    Ok(())
+    Ok(shown)
 }
 
 async fn ask_vectors(
@@ -171,10 +172,10 @@ async fn ask_vectors(
     answer.first().copied().ok_or_else(|| "the answer is empty".into())
 }
 
-async fn ask_record(system: &dyn System, what: &str, key: u64) -> Result<(), String> {
+async fn ask_record(system: &dyn System, what: &str, key: u64) -> Result<(u64, u64), String> {
     match system.read(key).await.map_err(|e| e.to_string())? {
-        // Load may have overwritten it; the store has compared its value with what that write stored.
-        Some(Reading::Ver(_)) => Ok(()),
+        // The store has compared its value with what that write stored.
+        Some(Reading::Ver(ver)) => Ok((key, ver)),
         Some(Reading::Corrupt) => Err(format!("{what} {key} has a value that was never written")),
         None => Err(format!("{what} {key} is gone")),
     }

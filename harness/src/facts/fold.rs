@@ -1,6 +1,6 @@
 //! The fold: what each event adds to the facts, and what can be said once all are there.
 
-use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, outage::Asked};
+use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, fresh::Answer, outage::Asked};
 use crate::{
     journal::{Acked, Acted, Breach, Event, EventKind, Phase, Probed, ReadBack},
     topology::Role,
@@ -131,6 +131,9 @@ impl Facts {
                 s.first_bad.insert(p.n, why.clone());
             }
             let good = p.bad.is_none();
+            if good && !p.shown.is_empty() {
+                s.answers.push(Answer { at: s.probes.len(), shown: p.shown });
+            }
             let (n, due_us, sent_us, done_us) = (p.n, p.due_us, p.sent_us, p.done_us);
             s.probes.push(ProbeRecord { n, due_us, sent_us, done_us, good, seq });
         }
@@ -156,6 +159,7 @@ impl Facts {
             store.copies.iter_mut().for_each(|copy| copy.finish(&store.ledger));
             store.writes.sort_by_key(|w| w.n);
         }
+        self.look();
         self.dangling = self.references();
         self.worst_quality();
         let (t0_us, struck_us, watched_us) = (self.t0_us(), self.last_strike_us(), self.watched_until_us());

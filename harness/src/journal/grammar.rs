@@ -28,7 +28,13 @@ pub(crate) use steps::CUT_OFF;
 
 use super::{Acted, Ending, Event, EventKind, Inventoried, Phase, Probed, ReadBack, Resumed, When, Wrote};
 use crate::{
-    corpus::Corpus, plan::Plan, ports::Routes, router::Router, scenario::Pattern, time::Dur, topology::Role,
+    corpus::Corpus,
+    plan::Plan,
+    ports::Routes,
+    router::Router,
+    scenario::{Pattern, Probe},
+    time::Dur,
+    topology::Role,
 };
 
 /// What a law says that was broken.
@@ -371,7 +377,8 @@ impl Grammar {
             return Err(format!("a probe of `{}` in another phase", p.service));
         }
         let stamps = [p.due_us, p.sent_us, p.done_us, at_us];
-        let kept = self.probes[i].take(p.n, stamps, self.quiet_us);
+        let kept = shows(&self.corpus, &plan.services[i].probe, p);
+        let kept = kept.and_then(|()| self.probes[i].take(p.n, stamps, self.quiet_us));
         kept.map_err(|why| format!("probe {} of `{}`: {why}", p.n, p.service))?;
         self.probes[i].answered(p.bad.is_none(), p.done_us);
         Ok(())
@@ -475,6 +482,25 @@ fn follows(before: Option<Phase>, next: Phase, aborted: bool) -> bool {
         Some(SecondReadBack) => next == Teardown,
         Some(Teardown) => false,
     }
+}
+
+/// A good answer shows every record that it was asked for, and a bad one none.
+fn shows(corpus: &Corpus, probe: &Probe, p: &Probed) -> Law {
+    let shown = |role: Role| p.shown.get(&role).map_or(&[][..], |records| records);
+    let good = p.bad.is_none();
+    let looked_up = probe.lookup.as_ref().filter(|_| good);
+    let entities = looked_up.into_iter().flat_map(|l| corpus.probed_entities(p.n, l.batch));
+    // Where the probe searches first, it asks for an object that the answer leads to.
+    let is_asked = |key: u64| match probe.search {
+        Some(_) => key < corpus.objects.max(1),
+        None => key == corpus.probed_object(p.n),
+    };
+    let objects = shown(Role::Object);
+    let whole = shown(Role::Feature).iter().map(|(key, _)| *key).eq(entities)
+        && objects.len() == usize::from(good && probe.get.is_some())
+        && objects.iter().all(|(key, _)| is_asked(*key))
+        && p.shown.keys().all(|role| matches!(role, Role::Feature | Role::Object));
+    if whole { Ok(()) } else { broken("an answer that shows other records than it was asked for") }
 }
 
 fn broken(why: &str) -> Law {

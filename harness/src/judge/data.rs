@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Finding, durable};
 use crate::{
-    act::Act,
-    facts::{CopyFacts, Facts, StepFacts, StoreFacts},
+    facts::{CopyFacts, Facts, StoreFacts},
     journal::Phase,
     ledger::Account,
-    plan::StepKind,
     scenario::Pattern,
-    time::{Dur, human_us},
+    time::human_us,
     topology::{LinkState, NodeId, NodeState, Role},
     verdict::Verdict::{self, Fail, Pass, Unknown},
 };
@@ -49,12 +47,6 @@ fn unread(store: &StoreFacts) -> Finding {
     )
 }
 
-/// The strictest RPO of anybody who uses the store.
-fn limit(facts: &Facts, store: Role) -> Option<Dur> {
-    let users = facts.plan.services.iter().filter(|s| s.uses.contains(&store));
-    users.filter_map(|s| s.objectives.rpo).chain(facts.plan.objectives.rpo).min()
-}
-
 /// RPO actual: from the oldest lost acknowledged write to the last fault, or to the newest lost one if that is later.
 pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
     match (account.oldest_loss_us, account.newest_loss_us) {
@@ -63,40 +55,8 @@ pub(crate) fn actual_us(account: &Account, struck_us: u64) -> u64 {
     }
 }
 
-/// When nothing that happened to a store could explain a loss any more: every recovery step that touched it had ended, or,
-/// where none did, every fault was over: lifted, or ended by a step. One that still holds is never over.
-fn settled_us(facts: &Facts, store: Role) -> u64 {
-    let touches =
-        |s: &&StepFacts| s.nodes().iter().any(|n| n.role == store) || s.planned.iter().any(anywhere);
-    let steps = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery);
-    let ended = |s: &StepFacts| s.ended_us.unwrap_or(u64::MAX);
-    let struck_us = facts.faults().map(ended).max().unwrap_or(u64::MAX);
-    if let Some(recovered_us) = steps.filter(touches).map(ended).max() {
-        return recovered_us.max(struck_us);
-    }
-    let holds = |f: &StepFacts| {
-        let cue = facts.plan.cues.iter().find(|c| c.name == f.name);
-        cue.is_some_and(|c| c.undo.iter().any(|act| !matches!(act, Act::Discard { .. })))
-    };
-    let mended = |f: &StepFacts| {
-        let steps = facts.steps.iter().filter(|s| s.kind == StepKind::Recovery && s.began_us >= f.began_us);
-        let touches = |s: &&StepFacts| s.nodes().iter().any(|n| f.nodes().contains(n));
-        steps.filter(touches).map(ended).max()
-    };
-    let over = |f: &StepFacts| match holds(f) {
-        true => f.lifted_us.or_else(|| mended(f)).unwrap_or(u64::MAX),
-        false => ended(f),
-    };
-    facts.faults().map(over).max().unwrap_or(u64::MAX)
-}
-
-/// A user's command may touch anything.
-fn anywhere(act: &Act) -> bool {
-    matches!(act, Act::Command { .. })
-}
-
 fn rpo(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Option<Finding> {
-    let limit = limit(facts, store.store)?;
+    let limit = facts.plan.rpo_of(store.store)?;
     let t0_us = facts.t0_us()?;
     let finding = Finding::new("rpo", &subject(store, copy), format!("at most {limit}"));
     let finding = finding.evidence(copy.users.evidence.iter().copied());
@@ -115,7 +75,7 @@ fn rpo(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Option<Finding> {
         human_us(actual_us),
         account.acked,
     ));
-    if let Some(newest) = account.newest_loss_us.filter(|at| *at > settled_us(facts, store.store)) {
+    if let Some(newest) = account.newest_loss_us.filter(|at| *at > facts.settled_us(store.store)) {
         let why = format!(
             "a write acknowledged {} after the first fault is gone or damaged, when every fault and every recovery of \
              the store had ended: no objective allows that",
@@ -150,7 +110,7 @@ fn integrity(facts: &Facts, store: &StoreFacts, copy: &CopyFacts) -> Finding {
     let (unexpected, duplicate) = (account.unexpected.len(), account.duplicate.len());
     let finding = finding.measured(format!("{unexpected} unexpected, {duplicate} duplicate"));
     // Where an RPO is judged, damaged records are judged there.
-    let corrupt = if limit(facts, store.store).is_none() { account.corrupt.len() } else { 0 };
+    let corrupt = if facts.plan.rpo_of(store.store).is_none() { account.corrupt.len() } else { 0 };
     if corrupt > 0 {
         return finding
             .because(Fail, format!("{corrupt} acknowledged records have values that no write had"));

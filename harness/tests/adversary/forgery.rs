@@ -183,6 +183,23 @@ const EDITS: &[(&str, Edit)] = &[
             *p = Probed { done_us: p.due_us, sent_us: p.due_us + 1, bad: None, ..p.clone() }
         })
     }),
+    ("a good probe that shows nothing", |all, dice, _| {
+        let shows = |kind: &EventKind| matches!(kind, EventKind::Probed(p) if !p.shown.is_empty());
+        let Some(at) = dice.place(all, shows) else { return false };
+        if let EventKind::Probed(p) = &mut all[at].1 {
+            p.shown.clear();
+        }
+        true
+    }),
+    ("a good probe that shows a record that it was not asked for", |all, dice, _| {
+        let shows =
+            |kind: &EventKind| matches!(kind, EventKind::Probed(p) if p.shown.contains_key(&Role::Feature));
+        let Some(at) = dice.place(all, shows) else { return false };
+        if let EventKind::Probed(p) = &mut all[at].1 {
+            p.shown.entry(Role::Feature).or_default()[0].0 += 1;
+        }
+        true
+    }),
     ("bad probes dropped", |all, _, _| drop_all(all, is_bad)),
     ("bad probes dropped and the rest renumbered", |all, _, _| {
         let dropped = drop_all(all, is_bad);

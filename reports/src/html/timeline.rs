@@ -291,6 +291,9 @@ fn services(r: &Report) -> Markup {
                 "A probe every " (human_us(s.probe_period_us)) "; the harness was at worst " (human_us(s.harness_lag_us)) " late."
             }
         }
+        @for s in r.services.iter().filter(|s| s.older > 0).take(ROWS_MAX) {
+            p.why-line { (text(&s.service)) " showed " (count(s.older)) " records as they were before an acknowledged write." }
+        }
     }
 }
 

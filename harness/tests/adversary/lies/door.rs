@@ -228,10 +228,15 @@ impl Door {
         }
     }
 
-    /// What the standby shows of a record: an older write, if there was one.
+    /// What the standby, or the store as users read it, shows of a record: an older write, if there was one.
     fn stale(&self, key: u64, found: Reading) -> Reading {
         let s = &self.shared;
-        let old = s.lie.kind == Kind::StaleStandby && self.standby && self.lies();
+        let old = self.lies()
+            && match s.lie.kind {
+                Kind::StaleStandby => self.standby,
+                Kind::ReadsOlder => !s.in_phase(Phase::ReadBack),
+                _ => false,
+            };
         match found {
             Reading::Ver(ver) if old && ver > 0 && key < LOADED_KEYS => {
                 s.lied();
@@ -274,6 +279,7 @@ impl System for Door {
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 Ok(answer)
             }
+            Kind::ReadsOlder => Ok(answer.map(|found| self.stale(key, found))),
             // Probes would find a standby that is stale for good; this one is for them as fresh as it may be.
             _ => Ok(answer),
         }

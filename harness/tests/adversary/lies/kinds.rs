@@ -107,6 +107,9 @@ pub(super) enum Kind {
     ReadsNothing,
     ReadsWrong,
     ReadsLate,
+    /// What users read is what it was before the load, though writes are acknowledged, and everything is there when it is
+    /// read back.
+    ReadsOlder,
     /// Searches find half, or everything, or are refused again so many milliseconds after the recovery.
     SearchesHalf,
     SearchesAll,
@@ -184,6 +187,7 @@ pub(super) const DEEP: &[Kind] = &[
     Kind::Twice(Since::SecondReading),
     Kind::Unreadable(Since::SecondReading),
     Kind::StaleStandby,
+    Kind::ReadsOlder,
 ];
 
 impl Kind {
@@ -225,7 +229,7 @@ impl Lie {
         let role = match kind {
             Kind::Undeleted(_) | Kind::SearchesHalf | Kind::SearchesAll | Kind::DiesAgain(_) => Role::Vector,
             Kind::StaleStandby => Role::Feature,
-            Kind::ReadsNothing | Kind::ReadsWrong | Kind::ReadsLate => {
+            Kind::ReadsNothing | Kind::ReadsWrong | Kind::ReadsLate | Kind::ReadsOlder => {
                 chance.of(&[Role::Object, Role::Feature])
             }
             _ => chance.of(&STORES),
@@ -239,6 +243,9 @@ impl Lie {
         }
         let (regions, pattern) =
             chance.of(&[("[\"east\"]", "single"), ("[\"east\", \"west\"]", "active-active")]);
+        // Of equal regions each may lag behind the others, for longer than this drill lasts.
+        let (regions, pattern) =
+            if self.kind == Kind::ReadsOlder { ("[\"east\"]", "single") } else { (regions, pattern) };
         let rpo = if self.kind == (Kind::AcknowledgedAndLost { rpo: true }) { "5s" } else { "0s" };
         // Where a service is to fail, its own store is the one that came back.
         let victim = if self.kind == Kind::StepFails { self.role } else { chance.of(&STORES) };

@@ -316,8 +316,15 @@ mod tests {
 
     fn probe(at_us: u64, bad: Option<&str>) -> Sight {
         let bad = bad.map(str::to_owned);
-        let kind =
-            EventKind::Probed(Probed { service: "rag".into(), n: 0, due_us: 0, sent_us: 0, done_us: 0, bad });
+        let kind = EventKind::Probed(Probed {
+            service: "rag".into(),
+            n: 0,
+            due_us: 0,
+            sent_us: 0,
+            done_us: 0,
+            bad,
+            shown: Default::default(),
+        });
         Sight::of(&Event { seq: 0, at_us, prev: String::new(), kind }).unwrap()
     }
 
