@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bollard::models::{
     ContainerUpdateBody, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
 };
-use harness::act::{Artifact, Damage};
+use harness::act::{Act, Artifact, Damage};
 use harness::ports::Effect;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -85,6 +85,17 @@ impl Container {
         match self.networks().await? {
             now if now.contains(network) => Ok(format!("container {} is in {network}", self.name)),
             now => Err(Effect::not_observed(format!("container {} is in {now:?}", self.name))),
+        }
+    }
+
+    /// Whether what an act did to it is still so; an engine that does not say has seen nothing.
+    pub(super) async fn holds(&self, act: &Act) -> Option<bool> {
+        let life = || async { self.life().await.ok() };
+        match act {
+            Act::Kill { .. } | Act::Stop { .. } => Some(life().await?.is_none_or(|life| !life.running)),
+            Act::Pause { .. } => Some(life().await?.is_some_and(|life| life.running && life.paused)),
+            Act::Isolate { .. } => Some(self.networks().await.ok()?.is_empty()),
+            _ => None,
         }
     }
 

@@ -256,6 +256,10 @@ impl Host for DockerHost {
         self.systems.get()?.of_service(service, role)
     }
 
+    async fn holds(&self, act: &Act) -> Option<bool> {
+        self.node(act.node()?).ok()?.container().ok()?.holds(act).await
+    }
+
     fn routes(&self) -> harness::ports::Routes {
         self.router.snapshot()
     }

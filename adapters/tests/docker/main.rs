@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
     ("killed_and_restarted", worlds::a_kill_is_seen_though_the_node_is_restarted_at_once),
     ("limits", worlds::containers_are_limited_labelled_and_on_loopback),
     ("damage", worlds::damaged_objects_are_served_as_good),
+    ("lifted_by_hand", worlds::a_fault_that_other_hands_end_no_longer_holds),
     ("silent_faults", worlds::silent_faults_are_seen_to_do_nothing),
     ("wrong_image", worlds::an_image_that_is_not_there_is_told_before_anything_is_made),
     ("crashing_image", worlds::an_image_that_is_no_object_store_is_told_with_its_log),

@@ -120,6 +120,37 @@ pub(crate) fn damaged_objects_are_served_as_good() {
     });
 }
 
+/// What other hands have ended no longer holds, whatever the drill has seen before.
+pub(crate) fn a_fault_that_other_hands_end_no_longer_holds() {
+    block_on(async {
+        let stand = Stand::new();
+        stand.host.launch().await.unwrap();
+        write(&stand, 1).await;
+        let name = format!("gameday-{}-east-object", stand.run);
+        let network = docker(&[
+            "network",
+            "ls",
+            "--filter",
+            &format!("label=gameday.run={}", stand.run),
+            "--format",
+            "{{.Name}}",
+        ]);
+        for (act, hands) in [
+            (Act::Kill { node: object() }, vec!["start", &name]),
+            (Act::Stop { node: object() }, vec!["start", &name]),
+            (Act::Pause { node: object() }, vec!["unpause", &name]),
+            (Act::Isolate { node: object() }, vec!["network", "connect", &network, &name]),
+        ] {
+            stand.must(act.clone()).await;
+            assert_eq!(stand.host.holds(&act).await, Some(true), "{act}");
+            docker(&hands);
+            assert_eq!(stand.host.holds(&act).await, Some(false), "{act}");
+            stand.must(Act::Restart { node: object() }).await;
+        }
+        stand.tear_down().await;
+    });
+}
+
 pub(crate) fn silent_faults_are_seen_to_do_nothing() {
     let (mode, direction) = (CutMode::Refuse, Direction::Both);
     block_on(async {
