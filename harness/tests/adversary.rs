@@ -24,6 +24,8 @@ mod liar;
 mod lies;
 #[path = "adversary/scenarios.rs"]
 mod scenarios;
+#[path = "adversary/weight.rs"]
+mod weight;
 
 use std::io::Cursor;
 
