@@ -9,10 +9,12 @@
 //! What no grammar can tell is a lie that is told consistently, such as a bad probe rewritten as a good one at the same
 //! moment: signatures and time stamps are for that.
 //!
-//! [`Grammar::take`] has one arm for each kind of event; [`follows`] is the order of the phases, and
-//! [`Grammar::leave`] says what a phase must have brought before the next one may begin.
+//! [`Grammar::take`] has one arm for each kind of event; `phases` has the order of the phases and what each must have
+//! brought.
 
 mod answers;
+mod asked;
+mod phases;
 mod readings;
 mod schedule;
 mod steps;
@@ -26,15 +28,9 @@ use steps::Steps;
 
 pub(crate) use steps::CUT_OFF;
 
-use super::{Acted, Ending, Event, EventKind, Inventoried, Phase, Probed, ReadBack, Resumed, When, Wrote};
+use super::{Acted, Event, EventKind, Inventoried, Phase, Resumed, When};
 use crate::{
-    corpus::Corpus,
-    plan::Plan,
-    ports::Routes,
-    router::Router,
-    scenario::{Pattern, Probe},
-    time::Dur,
-    topology::Role,
+    corpus::Corpus, plan::Plan, ports::Routes, router::Router, scenario::Pattern, time::Dur, topology::Role,
 };
 
 /// What a law says that was broken.
@@ -215,69 +211,6 @@ impl Grammar {
         self.writes.iter().filter_map(|(_, schedule)| schedule.as_ref())
     }
 
-    fn enter(&mut self, plan: &Plan, next: Phase, at_us: u64) -> Law {
-        if !follows(self.phase, next, self.aborted) {
-            return Err(match self.phase {
-                Some(before) => format!("the phase {next} after {before}"),
-                None => format!("the phase {next} at the beginning"),
-            });
-        }
-        if !self.aborted {
-            self.leave(plan, next, at_us)?;
-        }
-        match next {
-            Phase::Settle => self.quiet_us = at_us,
-            Phase::Storm => self.storm_us = Some(at_us),
-            Phase::ReadBack => self.watched_us = at_us,
-            Phase::Restart => self.readings = Readings::again(ReadBack::RESTARTED, self.copies()),
-            Phase::SecondReadBack => self.readings = Readings::again(ReadBack::UNDONE, self.copies()),
-            _ => {}
-        }
-        self.phase = Some(next);
-        Ok(())
-    }
-
-    /// What the phase that ends must have brought, where a drill was not given up.
-    fn leave(&self, plan: &Plan, next: Phase, at_us: u64) -> Law {
-        match next {
-            Phase::Seed if !self.steps.launched() => broken("a stack that nobody meant to throw away again"),
-            Phase::Settle if self.seeded < self.writes.len() => broken("a store that was never filled"),
-            Phase::Settle => self.steps.prepared(),
-            Phase::Storm => {
-                self.answers.all_before()?;
-                // The stack counts as steady once each service has been good for so long. That no probe was bad
-                // meanwhile is not a law: what the drill loop had heard by then is less than what the journal holds.
-                let steady = |(s, plan): (&Schedule, &crate::plan::ServicePlan)| {
-                    s.good_since_us()
-                        .is_some_and(|g| g.saturating_add(plan.objectives.stable_for.us()) <= at_us)
-                };
-                match self.probes.iter().zip(&plan.services).all(steady) {
-                    true => Ok(()),
-                    false => broken("a storm before every service was seen to be good for long enough"),
-                }
-            }
-            Phase::ReadBack => {
-                self.answers.all_before()?;
-                if self.phase == Some(Phase::Storm) { self.steps.storm_over(plan) } else { Ok(()) }
-            }
-            Phase::Quality if self.copies.is_none() => broken("a read-back of nobody knows whose copies"),
-            Phase::Quality | Phase::Teardown => self.readings.all_read(),
-            Phase::Restart => {
-                self.answers.all_after(3, self.copies())?;
-                self.all_listed()
-            }
-            Phase::Undo => {
-                let jobs = self.copies().iter().filter(|(role, _)| *role == Role::Gpu).count();
-                if !self.steps.restarted() || self.resumed.len() != jobs {
-                    return broken("a copy that was not restarted, or a job that was not taken up anew");
-                }
-                self.readings.all_read()?;
-                self.answers.all_after(4, self.copies())
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn copies(&self) -> &[(Role, String)] {
         self.copies.as_deref().unwrap_or_default()
     }
@@ -339,19 +272,6 @@ impl Grammar {
         Ok(())
     }
 
-    /// Every copy that users have was listed, where stores consist of anything.
-    fn all_listed(&self) -> Law {
-        let has = |when: When, (store, region): &(Role, String)| {
-            self.listed.contains(&(when, *store, region.clone()))
-        };
-        let stores = self.copies().iter().filter(|(role, _)| *role != Role::Gpu);
-        let before = self.listed.iter().any(|(when, ..)| *when == When::Before);
-        match !before || stores.into_iter().all(|copy| has(When::After, copy)) {
-            true => Ok(()),
-            false => broken("an inventory that was taken before and not after"),
-        }
-    }
-
     fn fill(&mut self, plan: &Plan, store: Role, count: u64) -> Law {
         if !self.during(&[Phase::Seed]) || self.aborted {
             return broken("a store filled in another phase");
@@ -368,139 +288,6 @@ impl Grammar {
     fn asking(&self) -> bool {
         self.aborted || (self.during(&[Phase::Settle, Phase::Storm]) && self.answers.settled())
     }
-
-    fn probed(&mut self, plan: &Plan, p: &Probed, at_us: u64) -> Law {
-        let Some(i) = plan.services.iter().position(|s| s.name == p.service) else {
-            return Err(format!("a probe of `{}`, which is no service", p.service));
-        };
-        if !self.asking() {
-            return Err(format!("a probe of `{}` in another phase", p.service));
-        }
-        let stamps = [p.due_us, p.sent_us, p.done_us, at_us];
-        let kept = shows(&self.corpus, &plan.services[i].probe, p);
-        let kept = kept.and_then(|()| self.probes[i].take(p.n, stamps, self.quiet_us));
-        kept.map_err(|why| format!("probe {} of `{}`: {why}", p.n, p.service))?;
-        self.probes[i].answered(p.bad.is_none(), p.done_us);
-        Ok(())
-    }
-
-    fn wrote(&mut self, w: &Wrote, at_us: u64) -> Law {
-        if !self.asking() {
-            return Err(format!("a write to the {} store in another phase", w.store));
-        }
-        let Some(schedule) =
-            self.writes.iter_mut().find(|(r, _)| *r == w.store).and_then(|(_, s)| s.as_mut())
-        else {
-            return Err(format!("a write to the {} store, which has no load", w.store));
-        };
-        let op = self.corpus.operation(w.store, w.ver);
-        if w.ver == 0 || (w.key, w.delete) != (op.key, op.delete) {
-            return Err(format!("write {} to the {} store, which the load does not have", w.ver, w.store));
-        }
-        let stamps = [w.due_us, w.sent_us, w.done_us, at_us];
-        let kept = schedule.take(w.ver - 1, stamps, self.quiet_us);
-        kept.map_err(|why| format!("write {} to the {} store: {why}", w.ver, w.store))
-    }
-
-    fn detected(&mut self, plan: &Plan, service: &str) -> Law {
-        let Some(i) = plan.services.iter().position(|s| s.name == service) else {
-            return Err(format!("a detection by `{service}`, which is no service"));
-        };
-        let down = self.storm_us.is_some_and(|storm_us| self.probes[i].down_since(storm_us));
-        if !self.during(&[Phase::Storm]) || self.aborted || !self.steps.struck() || !down {
-            return Err(format!(
-                "a detection by `{service}` without three bad probes in a row after a fault"
-            ));
-        }
-        self.steps.detected(i)
-    }
-
-    /// Given up before the undo, or at the end because the stack could not be torn down.
-    fn abort(&mut self) -> Law {
-        let early = !self.aborted && self.phase.is_none_or(|p| p < Phase::Undo);
-        if !early && self.phase != Some(Phase::Teardown) {
-            return broken("given up at a moment when no drill is");
-        }
-        self.aborted = true;
-        Ok(())
-    }
-
-    fn end(&mut self, plan: &Plan, ending: Ending) -> Law {
-        if self.phase != Some(Phase::Teardown) {
-            return broken("an end without all phases");
-        }
-        match (ending, self.aborted) {
-            (Ending::Complete, true) => return broken("a complete end of a drill that was given up"),
-            (Ending::Aborted | Ending::Environment, false) => return broken("an end that nobody asked for"),
-            (Ending::Complete, false) => self.whole(plan)?,
-            (Ending::Aborted | Ending::Environment, true) => {}
-        }
-        self.ended = true;
-        Ok(())
-    }
-
-    /// What a drill that was played to its end has shown.
-    fn whole(&self, plan: &Plan) -> Law {
-        if !self.steps.paid() {
-            return broken("an end with debts");
-        }
-        let timeouts = plan.services.iter().map(|s| s.probe.timeout).chain([WRITE_LIMIT]).max();
-        let patience_us = (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
-        let stopped_us = self.watched_us.saturating_sub(patience_us);
-        for (schedule, service) in self.probes.iter().zip(&plan.services) {
-            schedule.whole(stopped_us).map_err(|why| format!("the probes of `{}` {why}", service.name))?;
-        }
-        for (store, schedule) in &self.writes {
-            let whole = schedule.as_ref().map_or(Ok(()), |s| s.whole(stopped_us));
-            whole.map_err(|why| format!("the writes to the {store} store {why}"))?;
-        }
-        Ok(())
-    }
-}
-
-/// Which phase may come after which.
-fn follows(before: Option<Phase>, next: Phase, aborted: bool) -> bool {
-    use Phase::{Launch, Quality, ReadBack, Restart, SecondReadBack, Seed, Settle, Storm, Teardown, Undo};
-    if aborted {
-        return match next {
-            Undo => before.is_none_or(|p| p < Undo),
-            Teardown => before == Some(Undo),
-            _ => false,
-        };
-    }
-    match before {
-        None => next == Launch,
-        Some(Launch) => next == Seed,
-        Some(Seed) => next == Settle,
-        // Without a storm where the stack was never steady.
-        Some(Settle) => matches!(next, Storm | ReadBack),
-        Some(Storm) => next == ReadBack,
-        Some(ReadBack) => next == Quality,
-        Some(Quality) => next == Restart,
-        Some(Restart) => next == Undo,
-        Some(Undo) => next == SecondReadBack,
-        Some(SecondReadBack) => next == Teardown,
-        Some(Teardown) => false,
-    }
-}
-
-/// A good answer shows every record that it was asked for, and a bad one none.
-fn shows(corpus: &Corpus, probe: &Probe, p: &Probed) -> Law {
-    let shown = |role: Role| p.shown.get(&role).map_or(&[][..], |records| records);
-    let good = p.bad.is_none();
-    let looked_up = probe.lookup.as_ref().filter(|_| good);
-    let entities = looked_up.into_iter().flat_map(|l| corpus.probed_entities(p.n, l.batch));
-    // Where the probe searches first, it asks for an object that the answer leads to.
-    let is_asked = |key: u64| match probe.search {
-        Some(_) => key < corpus.objects.max(1),
-        None => key == corpus.probed_object(p.n),
-    };
-    let objects = shown(Role::Object);
-    let whole = shown(Role::Feature).iter().map(|(key, _)| *key).eq(entities)
-        && objects.len() == usize::from(good && probe.get.is_some())
-        && objects.iter().all(|(key, _)| is_asked(*key))
-        && p.shown.keys().all(|role| matches!(role, Role::Feature | Role::Object));
-    if whole { Ok(()) } else { broken("an answer that shows other records than it was asked for") }
 }
 
 fn broken(why: &str) -> Law {
