@@ -3,6 +3,7 @@
 //! The client knows nothing of the node: the same code talks to a product, and the tests of this module are the
 //! contract both sides keep.
 
+mod answers;
 mod catalog;
 mod change;
 mod changelog;
