@@ -48,7 +48,12 @@ pub(super) fn bucket_names(body: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Reads a page and holds it to what was asked, so that walking the pages always ends.
-pub(super) fn page(op: &'static str, body: &[u8], prefix: &str, after: Option<&str>) -> Result<Page, S3Error> {
+pub(super) fn page(
+    op: &'static str,
+    body: &[u8],
+    prefix: &str,
+    after: Option<&str>,
+) -> Result<Page, S3Error> {
     let wrong = |why: String| S3Error::Protocol { op, why };
     let text = std::str::from_utf8(body).map_err(|e| wrong(e.to_string()))?;
     let parsed = ListObjectsV2::parse_response(text).map_err(|e| wrong(e.to_string()))?;
