@@ -13,7 +13,7 @@ use crate::{
     journal::{EventKind, ReadBack, ReadEnd},
     ledger::{Ledger, Survivors},
     plan::CONVERGE_LIMIT,
-    ports::{Page, Reading, Routes},
+    ports::{Page, PortError, Reading, Routes},
     scenario::Pattern,
     time::Dur,
     topology::Role,
@@ -34,6 +34,14 @@ pub(super) type Copy = (Role, String);
 
 /// What each copy was found to hold.
 pub(super) type Readings = BTreeMap<Copy, Survivors>;
+
+/// What one attempt to read a copy has found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) survivors: Survivors,
+    /// The store answered that it cannot be read: to wait for it helps less than with one that does not answer.
+    pub(super) refused: bool,
+}
 
 /// What is read.
 #[derive(Clone, Debug)]
@@ -62,7 +70,8 @@ impl Stage {
         for copy in copies {
             let follows = routes.homes.get(&copy.0) != Some(&copy.1);
             let ledger = ledgers.get(&copy.0);
-            let within = |s: &Survivors| {
+            let within = |found: &Found| {
+                let s = &found.survivors;
                 let behind = |ledger: &Ledger| !ledger.account(s).lost.is_empty();
                 (follows && s.complete() && ledger.is_some_and(behind)).then_some(CONVERGE_LIMIT)
             };
@@ -84,7 +93,7 @@ impl Stage {
     pub(super) async fn read_until(
         &self,
         mut what: What,
-        within: impl Fn(&Survivors) -> Option<Dur>,
+        within: impl Fn(&Found) -> Option<Dur>,
     ) -> io::Result<Survivors> {
         let began_us = self.clock.now_us();
         loop {
@@ -92,7 +101,7 @@ impl Stage {
             let more =
                 within(&found).filter(|limit| self.clock.now_us() < began_us.saturating_add(limit.us()));
             if more.is_none() {
-                return Ok(found);
+                return Ok(found.survivors);
             }
             what.attempt += 1;
             self.clock.until(self.clock.now_us().saturating_add(READ_AGAIN.us())).await;
@@ -111,7 +120,7 @@ impl Stage {
                 let mut copies = Vec::new();
                 for region in &self.plan.topology.regions {
                     let what = What { pass: ReadBack::COPIES, store, region: region.clone(), attempt };
-                    copies.push(self.read_store(&what).await?);
+                    copies.push(self.read_store(&what).await?.survivors);
                 }
                 let agree = copies.windows(2).all(|w| w[0].differing(&w[1]).is_empty());
                 let unread = copies.iter().any(|c| !c.complete());
@@ -124,8 +133,8 @@ impl Stage {
         Ok(())
     }
 
-    async fn read_store(&self, what: &What) -> io::Result<Survivors> {
-        let mut survivors = Survivors::default();
+    async fn read_store(&self, what: &What) -> io::Result<Found> {
+        let (mut survivors, mut refused) = (Survivors::default(), false);
         let deadline_us = self.clock.now_us().saturating_add(STORE_LIMIT.us());
         let mut after = None;
         let mut last = None;
@@ -135,7 +144,10 @@ impl Stage {
                 self.own.vouch().await;
             }
             let (page, end, next) = match read {
-                Err(why) => (Page::default(), Some(ReadEnd::Incomplete(why)), None),
+                Err(error) => {
+                    refused = matches!(error, PortError::Definite(_));
+                    (Page::default(), Some(ReadEnd::Incomplete(error.to_string())), None)
+                }
                 Ok(page) if page.next.is_some() && page.next <= after => {
                     let why = "the store's pages do not go forward".to_owned();
                     (page, Some(ReadEnd::Incomplete(why)), None)
@@ -157,21 +169,18 @@ impl Stage {
             survivors.page(&event);
             self.journal.record(EventKind::ReadBack(event))?;
             if end.is_some() {
-                return Ok(survivors);
+                return Ok(Found { survivors, refused });
             }
             after = next;
         }
     }
 
-    async fn page(&self, what: &What, after: Option<u64>) -> Result<Page, String> {
+    async fn page(&self, what: &What, after: Option<u64>) -> Result<Page, PortError> {
         let What { store, region, .. } = what;
         let system = self.host.system_in(region, *store);
-        let system = system.ok_or_else(|| format!("no {store} store is there in {region}"))?;
-        match timeout(PAGE_LIMIT.std(), system.survivors(after, PAGE)).await {
-            Ok(Ok(page)) => Ok(page),
-            Ok(Err(e)) => Err(e.to_string()),
-            Err(_) => Err(format!("a page took longer than {PAGE_LIMIT}")),
-        }
+        let none = || PortError::Definite(format!("no {store} store is there in {region}"));
+        let read = timeout(PAGE_LIMIT.std(), system.ok_or_else(none)?.survivors(after, PAGE)).await;
+        read.unwrap_or_else(|_| Err(PortError::Indefinite(format!("a page took longer than {PAGE_LIMIT}"))))
     }
 }
 

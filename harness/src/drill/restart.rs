@@ -10,12 +10,12 @@ use tokio::time::timeout;
 
 use super::{
     LAUNCH_LIMIT, Stage,
-    readback::{Copy, Readings, What},
+    readback::{Copy, Found, Readings, What},
 };
 use crate::{
     act::Act,
     journal::{EventKind, ReadBack, Resumed},
-    ledger::{Ledger, Survivors},
+    ledger::Ledger,
     plan::{CONVERGE_LIMIT, StepKind},
     time::Dur,
     topology::{NodeId, Role},
@@ -46,14 +46,14 @@ impl Stage {
         for copy in copies {
             let ledger = ledgers.get(&copy.0);
             let first = before.get(copy).filter(|s| s.complete());
-            // A copy that was just started may still load: it has as long as a launch to be read in full. Then it may
-            // still follow another one, and has a while to be what it was.
-            let within = |s: &Survivors| {
+            // A copy that was just started may still load: it has as long as a launch to answer. One that says that it
+            // cannot be read, or that may still follow another one, has a while to be what it was.
+            let within = |Found { survivors, refused }: &Found| {
                 let first = first?;
-                let whole = |ledger: &&Ledger| !ledger.account(s).worse_than(&ledger.account(first));
-                match s.complete() {
+                let whole = |ledger: &&Ledger| !ledger.account(survivors).worse_than(&ledger.account(first));
+                match survivors.complete() {
                     true => (!ledger.as_ref().is_none_or(whole)).then_some(CONVERGE_LIMIT),
-                    false => Some(LAUNCH_LIMIT),
+                    false => Some(if *refused { CONVERGE_LIMIT } else { LAUNCH_LIMIT }),
                 }
             };
             let what = What::new(ReadBack::RESTARTED, copy);
