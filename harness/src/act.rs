@@ -3,6 +3,7 @@
 //! Faults and recovery steps are intentions; they compile to these acts, and a world understands nothing else.
 //! A world answers an act only after its effect was *observed*: see [`Outcome`].
 
+mod ends;
 mod words;
 
 use std::fmt;

@@ -185,6 +185,7 @@ impl Stage {
         self.enter(Phase::Restart)?;
         let again = self.restart(&copies, &ledgers, &read).await?;
         self.quality_after(4, &ledgers, &again).await?;
+        self.take_inventory(When::Restarted).await?;
         Ok(copies)
     }
 

@@ -10,7 +10,7 @@ mod outage;
 mod recount;
 mod stores;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use crate::{
     act::Act,
@@ -19,7 +19,7 @@ use crate::{
     },
     ledger::Ledger,
     plan::{Plan, StepKind},
-    ports::Routes,
+    ports::{CountsAs, Routes},
     topology::{NodeId, Role, State},
 };
 
@@ -70,6 +70,8 @@ pub struct Facts {
     /// The first line that no drill would have written; nothing of the journal can then be believed.
     pub odd: Option<Breach>,
     grammar: Grammar,
+    /// Whether recall counted again is what the journal says, once that was asked.
+    recounted: OnceLock<Result<(), String>>,
     /// How it ended; `None` if the journal breaks off.
     pub ending: Option<Ending>,
     /// The last stamp.
@@ -168,6 +170,10 @@ impl Facts {
         // The scenario was accepted when the drill began; a journal that holds another one is not ours.
         let plan = Plan::compile(&began.scenario).map_err(|_| JournalError::Empty)?;
         let mut facts = Facts::empty(*began, plan, first.at_us);
+        if facts.began.counts_as != CountsAs::Rehearsal {
+            let why = "a world of gameday's own that counts as more than a rehearsal".into();
+            facts.odd = Some(Breach { line: 1, why });
+        }
         for event in events {
             match event {
                 Err(JournalError::Trailing { line }) => {
@@ -222,6 +228,7 @@ impl Facts {
             aborted: None,
             odd: None,
             grammar,
+            recounted: OnceLock::new(),
             ending: None,
             end_us: 0,
             events: 1,

@@ -330,6 +330,8 @@ pub enum When {
     Before,
     /// After recovery, before any undo.
     After,
+    /// The same after every copy was restarted.
+    Restarted,
 }
 
 /// How a drill ended.

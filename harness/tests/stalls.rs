@@ -19,6 +19,7 @@ use harness::{
     drill::{drill, stop},
     facts::Facts,
     journal::{Ending, EventKind, Journal, Phase, Reader},
+    scenario::WorldName,
     sim::{SimHost, began},
 };
 
@@ -76,7 +77,9 @@ fn play(stop_at_storm: bool) -> (Ending, Vec<u8>) {
             }
         });
         let host = Arc::new(SimHost::new(&loaded.plan, None));
-        let began = began(&loaded.scenario, String::new(), Vec::new());
+        // On the world's own clock `sim` never stalls; this one is real.
+        let mut began = began(&loaded.scenario, String::new(), Vec::new());
+        began.world = WorldName::Local;
         drill(&loaded.plan, began, host, &journal, clock, stop).await.unwrap()
     });
     (ending, std::fs::read(&path).unwrap())

@@ -1,4 +1,5 @@
-//! Listing what every store consists of: once while all is well, once before anything is undone.
+//! Listing what every store consists of: while all is well, and before anything is undone, before and after the restart of
+//! every copy.
 //!
 //! Listed are the copies that users have at that moment: of each store, in every region to which a service that uses
 //! it is routed; of one that no service uses, at the router's home.

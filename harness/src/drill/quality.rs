@@ -273,5 +273,5 @@ fn count(truth: &[Neighbours], answers: &[Option<Vec<u64>>], k: usize) -> Vec<u3
 }
 
 fn failures(answers: &[Option<Vec<u64>>]) -> u32 {
-    u32::try_from(answers.iter().filter(|a| a.is_none()).count()).unwrap_or(u32::MAX)
+    u32::try_from(answers.iter().filter(|a| a.as_ref().is_none_or(Vec::is_empty)).count()).unwrap_or(u32::MAX)
 }

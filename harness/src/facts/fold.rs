@@ -3,6 +3,7 @@
 use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, fresh::Answer, outage::Asked};
 use crate::{
     journal::{Acked, Acted, Breach, Event, EventKind, Phase, Probed, ReadBack},
+    scenario::WorldName,
     topology::Role,
 };
 
@@ -11,7 +12,8 @@ impl Facts {
         let (seq, at_us) = (event.seq, event.at_us);
         self.end_us = at_us;
         self.events += 1;
-        if let Err(why) = self.grammar.take(&self.plan, &event) {
+        let fits = self.of_this_world(&event.kind);
+        if let Err(why) = fits.and_then(|()| self.grammar.take(&self.plan, &event)) {
             self.odd.get_or_insert(Breach { line: seq.saturating_add(1), why });
             return;
         }
@@ -90,6 +92,16 @@ impl Facts {
                 });
             }
             EventKind::Ended(ending) => self.ending = Some(ending),
+        }
+    }
+
+    /// `sim` has no products whose parts could be listed, and a clock that waits for everybody.
+    fn of_this_world(&self, kind: &EventKind) -> Result<(), String> {
+        match kind {
+            EventKind::Inventoried(_) | EventKind::Stalled { .. } if self.began.world == WorldName::Sim => {
+                Err("an inventory of nothing, or a stall of a simulated clock".into())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -12,6 +12,9 @@
 //! The law, tested as a property below: for an outage that begins at t0, and any relapse longer than the resolution,
 //! under any pattern of stalls, what is known always contains the truth.
 
+/// An answer may be read so much later than it came: shorter stalls of the harness are not told.
+const LATE_US: u64 = 100_000;
+
 /// One probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProbeRecord {
@@ -34,6 +37,12 @@ impl ProbeRecord {
     /// and nobody read it.
     pub(crate) fn void(&self, timeout_us: u64, stalls: &[(u64, u64)]) -> bool {
         !self.good && self.done_us.saturating_sub(self.sent_us) >= timeout_us && self.stalled(stalls)
+    }
+
+    /// Answered later than answers are waited for, though the harness did not stand still.
+    pub(crate) fn late(&self, timeout_us: u64, stalls: &[(u64, u64)]) -> bool {
+        let took_us = self.done_us.saturating_sub(self.sent_us);
+        took_us > timeout_us.saturating_add(LATE_US) && !self.stalled(stalls)
     }
 
     fn stalled(&self, stalls: &[(u64, u64)]) -> bool {

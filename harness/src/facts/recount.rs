@@ -24,6 +24,10 @@ impl Facts {
     /// # Errors
     /// In words, the first pass whose hits do not follow from the raw events, with the number of its event.
     pub fn recount(&self) -> Result<(), String> {
+        self.recounted.get_or_init(|| self.count_again()).clone()
+    }
+
+    fn count_again(&self) -> Result<(), String> {
         let Some(store) = self.stores.iter().find(|s| s.store == Role::Vector) else { return Ok(()) };
         let corpus = Corpus::of(&self.plan.scenario);
         let queries: Vec<Vec<f32>> = (0..corpus.queries).map(|n| corpus.query(n)).collect();

@@ -41,6 +41,9 @@ const WRITE_LIMIT: Dur = Dur::from_secs(2);
 /// How much later than that the harness may be in noticing that the last of them has ended.
 const SLACK: Dur = Dur::from_secs(2);
 
+/// How late a fault may begin, beside the time for which the harness stood still: its line waits for the disk.
+const LATE: Dur = Dur::from_secs(5);
+
 /// A line that no drill would have written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Breach {
@@ -69,6 +72,8 @@ pub(crate) struct Grammar {
     watched_us: u64,
     aborted: bool,
     ended: bool,
+    /// The newest step of a job whose checkpoint was written.
+    newest_step: u64,
     /// For how long the harness stood still, all in all.
     stalled_us: u64,
     seeded: usize,
@@ -101,6 +106,7 @@ impl Grammar {
             watched_us: 0,
             aborted: false,
             ended: false,
+            newest_step: 0,
             stalled_us: 0,
             seeded: 0,
             steps: Steps::new(plan),
@@ -247,7 +253,8 @@ impl Grammar {
         let job = (resumed.store, resumed.region.clone());
         let known = resumed.store == Role::Gpu && self.copies().contains(&job);
         let now = self.during(&[Phase::Restart]) && self.steps.restarted() && !self.resumed.contains(&job);
-        if !known || !now || resumed.from.is_some() == resumed.why.is_some() {
+        let beyond = resumed.from.is_some_and(|from| from > self.newest_step);
+        if !known || !now || beyond || resumed.from.is_some() == resumed.why.is_some() {
             return broken("a job taken up anew that nobody runs, or not now");
         }
         self.resumed.push(job);
@@ -257,11 +264,12 @@ impl Grammar {
     fn inventoried(&mut self, listed: &Inventoried) -> Law {
         let due = match listed.when {
             When::Before => self.during(&[Phase::Settle]),
-            When::After => {
-                self.during(&[Phase::Quality])
-                    && self.copies().contains(&(listed.store, listed.region.clone()))
-            }
+            When::After => self.during(&[Phase::Quality]),
+            When::Restarted => self.during(&[Phase::Restart]) && self.steps.restarted(),
         };
+        let due = due
+            && (listed.when == When::Before
+                || self.copies().contains(&(listed.store, listed.region.clone())));
         let entry = (listed.when, listed.store, listed.region.clone());
         let known = listed.items.is_some() != listed.none.is_some()
             && self.writes.iter().any(|(store, _)| *store == listed.store);

@@ -2,7 +2,8 @@
 
 use super::Finding;
 use crate::{
-    facts::Facts,
+    act::Act,
+    facts::{Facts, StepFacts},
     journal::{Ending, Phase},
     plan::StepKind,
     time::human_us,
@@ -83,6 +84,31 @@ fn steady(facts: &Facts) -> Finding {
     }
 }
 
+/// Whether another fault, as it struck or was lifted, may have ended this one while it was to hold, and no recovery step had
+/// dealt with it before.
+fn ended_by(facts: &Facts, step: &StepFacts, other: &StepFacts) -> bool {
+    let ends = |act: &Act| step.planned.iter().any(|done| act.ends(done));
+    let lifting = other.undone.iter().filter(|_| other.lifted_us.is_some());
+    let mut at = other.acts.iter().chain(lifting).filter(|a| ends(&a.act)).map(|a| a.began_us);
+    let holds = |at: u64| {
+        let mended = |r: &StepFacts| {
+            r.kind == StepKind::Recovery
+                && r.observed()
+                && r.ended_us.is_some_and(|ended| ended >= step.began_us && ended <= at)
+                && r.nodes().iter().any(|n| step.nodes().contains(n))
+        };
+        at > step.began_us
+            && step.ended_us.is_some_and(|struck| at > struck)
+            && step.lifted_us.is_none_or(|own| at < own)
+            && facts.watched_until_us() >= at
+            && !facts.steps.iter().any(mended)
+    };
+    // One that ends by itself, as a restart does, holds no longer.
+    let lasts = (0..step.planned.len())
+        .any(|i| !step.planned[i + 1..].iter().any(|later| later.ends(&step.planned[i])));
+    lasts && at.any(holds)
+}
+
 fn effect(facts: &Facts, cue: &crate::plan::Cue) -> Finding {
     let (name, cue_acts) = (cue.name.as_str(), &cue.acts[..]);
     let finding = Finding::new("effect", name, "every act seen to take effect");
@@ -102,19 +128,8 @@ fn effect(facts: &Facts, cue: &crate::plan::Cue) -> Finding {
             ),
         );
     }
-    let mut others = facts.faults().filter(|o| o.name != name);
-    let ended = |o: &&crate::facts::StepFacts| {
-        o.lifted_us.is_some_and(|at| at > step.began_us && step.lifted_us.is_none_or(|own| at < own))
-            && o.nodes().iter().any(|n| step.nodes().contains(n))
-            && !facts.steps.iter().any(|r| {
-                r.kind == StepKind::Recovery
-                    && r.observed()
-                    && r.ended_us.is_some_and(|at| at >= step.began_us && at <= o.began_us)
-                    && r.nodes().iter().any(|n| step.nodes().contains(n))
-            })
-    };
-    if let Some(other) = others.find(ended) {
-        return finding.because(Unknown, format!("the end of `{}` may have ended it too", other.name));
+    if let Some(other) = facts.faults().filter(|o| o.name != name).find(|o| ended_by(facts, step, o)) {
+        return finding.because(Unknown, format!("`{}`, or its end, may have ended it too", other.name));
     }
     if step.observed() && step.planned == cue_acts {
         return finding.because(Pass, "the effect was observed, not only issued");

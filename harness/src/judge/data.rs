@@ -7,6 +7,7 @@ use crate::{
     facts::{CopyFacts, Facts, StoreFacts},
     journal::Phase,
     ledger::Account,
+    plan::CONVERGE_LIMIT,
     scenario::Pattern,
     time::human_us,
     topology::{LinkState, NodeId, NodeState, Role},
@@ -194,13 +195,14 @@ fn converged(facts: &Facts, store: Role) -> Option<Finding> {
     // A region that is still lost when users are asked cannot agree with anybody, and is not expected to.
     let reached = |region: &&String| {
         let up = |n: &NodeId| facts.state.nodes.get(n) == Some(&NodeState::Running);
-        let open = |n: &NodeId| facts.state.links.get(n) == Some(&LinkState::Open);
+        let passes = |l: &LinkState| match l {
+            LinkState::Open => true,
+            LinkState::Delayed(by) => *by < CONVERGE_LIMIT,
+            LinkState::Cut(..) => false,
+        };
+        let open = |n: &NodeId| facts.state.links.get(n).is_some_and(passes);
         let heard = |n: &NodeId| {
-            facts
-                .state
-                .peers
-                .iter()
-                .all(|((from, to), l)| (to != n && from != &n.region) || *l == LinkState::Open)
+            facts.state.peers.iter().all(|((from, to), l)| (to != n && from != &n.region) || passes(l))
         };
         facts.plan.topology.of(region, store).all(|n| up(n) && open(n) && heard(n))
     };

@@ -33,12 +33,13 @@ fn of_store(facts: &Facts, store: Role) -> Vec<Finding> {
         let all = facts.inventories.iter();
         all.filter(|l| l.listed.when == when && l.listed.store == store).collect::<Vec<&Listed>>()
     };
-    let (before, after) = (listed(When::Before), listed(When::After));
-    if after.is_empty() {
+    let before = listed(When::Before);
+    let (after, restarted) = (listed(When::After), listed(When::Restarted));
+    if after.is_empty() || restarted.is_empty() {
         let why = "what the store consists of was not listed after recovery: play the drill to its end";
         return vec![finding(&format!("inventory of {store}")).because(Unknown, why)];
     }
-    after.into_iter().map(|after| of_copy(facts, &before, after)).collect()
+    after.into_iter().chain(restarted).map(|after| of_copy(facts, &before, after)).collect()
 }
 
 fn finding(subject: &str) -> Finding {
@@ -47,7 +48,8 @@ fn finding(subject: &str) -> Finding {
 
 fn of_copy(facts: &Facts, before: &[&Listed], after: &Listed) -> Finding {
     let (store, region) = (after.listed.store, &after.listed.region);
-    let finding = finding(&format!("inventory of {region}/{store}"));
+    let restarted = if after.listed.when == When::Restarted { ", after its restart" } else { "" };
+    let finding = finding(&format!("inventory of {region}/{store}{restarted}"));
     // Users of a region that had none had the copy that was listed first.
     let own = before.iter().rev().find(|b| b.listed.region == *region);
     let Some(before) = own.or(before.first()) else {

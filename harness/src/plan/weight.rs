@@ -7,10 +7,15 @@ use crate::{
     act::{Act, Artifact},
     scenario::{Priority, Service},
     time::Dur,
+    topology::Role,
 };
 
 /// A limit this many times its tier's is hardly one.
 const TENFOLD: u64 = 10;
+/// Where a tier allows nothing, this is taken for what it allows.
+const STRICT: Dur = Dur::from_secs(60);
+/// A share of good answers below this lets an outage of half the drill pass.
+const AVAILABILITY_LEAST: f64 = 0.5;
 /// A share of quality below this lets half of a disaster pass.
 const QUALITY_LEAST: f64 = 0.9;
 
@@ -30,6 +35,11 @@ impl Plan {
                 "a quality of {least} allows nearly everything to be lost; 0.98 is the usual one"
             ));
         }
+        let shares = self.services.iter().filter_map(|s| Some((&s.name, s.objectives.availability?)));
+        all.extend(shares.filter(|(_, share)| *share < AVAILABILITY_LEAST).map(|(name, share)| {
+            format!("an availability of {share} lets `{name}` be gone for most of the drill")
+        }));
+        all.extend(self.unasked());
         let stable_for = self.services.iter().map(|s| s.objectives.stable_for).max();
         let brief =
             |c: &&Cue| c.kind == StepKind::Fault && c.hold.zip(stable_for).is_some_and(|(h, s)| h < s);
@@ -49,6 +59,27 @@ impl Plan {
         all
     }
 
+    /// Faults that hit nothing about which a service with objectives is asked.
+    fn unasked(&self) -> Vec<String> {
+        let judged = |s: &&super::ServicePlan| {
+            let o = &s.objectives;
+            o.rto.is_some() || o.availability.is_some() || o.latency_p99.is_some()
+        };
+        let asked = |role: Role| self.services.iter().filter(judged).any(|s| s.probe.asks(role));
+        let felt = |role: Role| self.services.iter().any(|s| s.probe.asks(role));
+        let mut all = Vec::new();
+        for cue in self.cues.iter().filter(|c| c.kind == StepKind::Fault) {
+            let hit: Vec<Role> = crate::journal::touched(&cue.acts).iter().map(|n| n.role).collect();
+            if hit.iter().any(|r| felt(*r)) && !hit.iter().any(|r| asked(*r)) {
+                all.push(format!(
+                    "the fault `{}` hits what no service with objectives is asked about",
+                    cue.name
+                ));
+            }
+        }
+        all
+    }
+
     /// Limits that are far from what the service's tier asks for.
     fn loose(&self, service: &Service, plan: &super::ServicePlan) -> Vec<String> {
         let own = service.objectives.tier.or(self.scenario.objectives.tier);
@@ -58,8 +89,9 @@ impl Plan {
             Priority::Operational => 3,
         });
         let Some((rto, rpo)) = objectives::tier(tier) else { return Vec::new() };
+        // Ten times nothing is nothing.
         let far = |limit: Option<Dur>, usual: Dur| {
-            limit.filter(|l| usual.us() > 0 && l.us() > usual.us().saturating_mul(TENFOLD))
+            limit.filter(|l| l.us() > usual.us().max(STRICT.us()).saturating_mul(TENFOLD))
         };
         let limits =
             [("RTO", far(plan.objectives.rto, rto), rto), ("RPO", far(plan.objectives.rpo, rpo), rpo)];

@@ -30,10 +30,19 @@ fn listed(when: When, items: Result<Items<'_>, &str>) -> EventKind {
     EventKind::Inventoried(Box::new(Inventoried { when, store: Role::Vector, region, items, none }))
 }
 
-/// An honest drill of a world whose stores consist of something, with these lists before and after.
+/// An honest drill of a world whose stores consist of something, with these lists before and after; after the restart the
+/// store is what it was after recovery.
 fn drill(
     before: Option<Result<Items<'_>, &str>>,
     after: Option<Result<Items<'_>, &str>>,
+) -> Vec<(u64, EventKind)> {
+    restarted(before, after, after)
+}
+
+fn restarted(
+    before: Option<Result<Items<'_>, &str>>,
+    after: Option<Result<Items<'_>, &str>>,
+    restarted: Option<Result<Items<'_>, &str>>,
 ) -> Vec<(u64, EventKind)> {
     let mut all = Vec::new();
     for (at_us, mut kind) in honest() {
@@ -43,6 +52,7 @@ fn drill(
         let list = match &kind {
             EventKind::Entered(Phase::Storm) => before.map(|items| listed(When::Before, items)),
             EventKind::Entered(Phase::Restart) => after.map(|items| listed(When::After, items)),
+            EventKind::Entered(Phase::Undo) => restarted.map(|items| listed(When::Restarted, items)),
             _ => None,
         };
         all.extend(list.map(|list| (at_us, list)));
@@ -78,6 +88,18 @@ fn what_differs_fails_and_is_named() {
         let (verdict, finding) = finding(drill(Some(Ok(WAS)), Some(Ok(is))));
         assert_eq!((verdict, finding.measured.as_str()), (Fail, told), "{finding:#?}");
     }
+}
+
+#[test]
+fn what_a_restart_brings_to_light_fails_too() {
+    let is = &[WAS[0], WAS[1], ("view stranger", "select 0")][..];
+    let report =
+        Report::read(Cursor::new(chained(restarted(Some(Ok(WAS)), Some(Ok(WAS)), Some(Ok(is)))))).unwrap();
+    let failed: Vec<&str> =
+        report.findings.iter().filter(|f| f.verdict == Fail).map(|f| f.subject.as_str()).collect();
+    assert_eq!(failed, ["inventory of east/vector, after its restart"], "{:#?}", short(&report));
+    let (verdict, _) = finding(restarted(Some(Ok(WAS)), Some(Ok(WAS)), None));
+    assert_eq!(verdict, Unknown);
 }
 
 #[test]

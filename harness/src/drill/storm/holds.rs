@@ -75,8 +75,7 @@ impl Holds {
         }
         let seen_us = self.seen_us.get(&place).copied();
         // Seen to hold when the step had ended, or when no step had begun.
-        let alone =
-            free_us.is_some_and(|free_us| free_us == 0 || seen_us.is_some_and(|seen| seen >= free_us));
+        let alone = free_us.is_some_and(|free_us| free_us == 0 || seen_us.is_some_and(|seen| seen > free_us));
         alone.then_some(look.held)
     }
 }

@@ -116,7 +116,13 @@ impl Steps {
         let struck = (0..self.states.len()).filter(|i| {
             self.cue(*i).kind == StepKind::Fault && self.states[*i] == State::Done && !self.ended_hold[*i]
         });
-        struck.flat_map(|i| self.cue(i).acts.iter().map(move |act| (i, act.clone()))).collect()
+        // What a later act of the same fault takes back does not hold: a restart kills, and starts.
+        let lasts = |acts: &[Act], at: usize| !acts[at + 1..].iter().any(|later| later.ends(&acts[at]));
+        let of = |i: usize| {
+            let acts = &self.cue(i).acts;
+            (0..acts.len()).filter(move |at| lasts(acts, *at)).map(move |at| (i, acts[at].clone()))
+        };
+        struck.flat_map(of).collect()
     }
 
     /// When the last step that may have ended a fault had ended itself; 0 if none has begun, `None` while one runs.

@@ -22,6 +22,9 @@ impl Grammar {
         let kept = kept.and_then(|()| self.probes[i].take(p.n, stamps, self.quiet_us));
         kept.map_err(|why| format!("probe {} of `{}`: {why}", p.n, p.service))?;
         self.probes[i].answered(p.bad.is_none(), p.done_us);
+        if self.steps.struck() {
+            self.probes[i].felt(p.bad.is_none(), at_us);
+        }
         Ok(())
     }
 
@@ -37,6 +40,9 @@ impl Grammar {
         let op = self.corpus.operation(w.store, w.ver);
         if w.ver == 0 || (w.key, w.delete) != (op.key, op.delete) {
             return Err(format!("write {} to the {} store, which the load does not have", w.ver, w.store));
+        }
+        if w.store == Role::Gpu {
+            self.newest_step = self.newest_step.max(w.ver);
         }
         let stamps = [w.due_us, w.sent_us, w.done_us, at_us];
         let kept = schedule.take(w.ver - 1, stamps, self.quiet_us);

@@ -1,6 +1,6 @@
 //! The order of the phases, what a phase must have brought before the next one may begin, and what the end says.
 
-use super::{Grammar, Law, SLACK, WRITE_LIMIT, broken, readings::Readings, schedule::Schedule};
+use super::{Grammar, LATE, Law, SLACK, WRITE_LIMIT, broken, readings::Readings, schedule::Schedule};
 use crate::{
     journal::{Ending, Phase, ReadBack, When},
     plan::Plan,
@@ -51,13 +51,17 @@ impl Grammar {
             }
             Phase::ReadBack => {
                 self.answers.all_before()?;
-                if self.phase == Some(Phase::Storm) { self.steps.storm_over(plan) } else { Ok(()) }
+                if self.phase == Some(Phase::Storm) {
+                    self.all_detected(plan, at_us)?;
+                    self.steps.storm_over(plan)?;
+                }
+                Ok(())
             }
             Phase::Quality if self.copies.is_none() => broken("a read-back of nobody knows whose copies"),
             Phase::Quality | Phase::Teardown => self.readings.all_read(),
             Phase::Restart => {
                 self.answers.all_after(3, self.copies())?;
-                self.all_listed()
+                self.all_listed(When::After)
             }
             Phase::Undo => {
                 let jobs = self.copies().iter().filter(|(role, _)| *role == Role::Gpu).count();
@@ -65,20 +69,35 @@ impl Grammar {
                     return broken("a copy that was not restarted, or a job that was not taken up anew");
                 }
                 self.readings.all_read()?;
-                self.answers.all_after(4, self.copies())
+                self.answers.all_after(4, self.copies())?;
+                self.all_listed(When::Restarted)
             }
             _ => Ok(()),
         }
     }
 
+    /// No service was down for long, long before the storm ended, without being detected.
+    fn all_detected(&self, plan: &Plan, at_us: u64) -> Law {
+        let early_us = at_us.saturating_sub(plan.drain_us().saturating_add(SLACK.us()));
+        let missed = |i: &usize| {
+            self.probes[*i].felt_us().is_some_and(|felt_us| felt_us < early_us) && !self.steps.is_detected(*i)
+        };
+        match (0..plan.services.len()).find(missed) {
+            None => Ok(()),
+            Some(i) => {
+                Err(format!("a storm in which nobody detected that `{}` was down", plan.services[i].name))
+            }
+        }
+    }
+
     /// Every copy that users have was listed, where stores consist of anything.
-    pub(super) fn all_listed(&self) -> Law {
+    pub(super) fn all_listed(&self, after: When) -> Law {
         let has = |when: When, (store, region): &(Role, String)| {
             self.listed.contains(&(when, *store, region.clone()))
         };
         let stores = self.copies().iter().filter(|(role, _)| *role != Role::Gpu);
         let before = self.listed.iter().any(|(when, ..)| *when == When::Before);
-        match !before || stores.into_iter().all(|copy| has(When::After, copy)) {
+        match !before || stores.into_iter().all(|copy| has(after, copy)) {
             true => Ok(()),
             false => broken("an inventory that was taken before and not after"),
         }
@@ -116,6 +135,7 @@ impl Grammar {
         let timeouts = plan.services.iter().map(|s| s.probe.timeout).chain([WRITE_LIMIT]).max();
         let patience_us = (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
         let stopped_us = self.watched_us.saturating_sub(patience_us);
+        self.steps.on_time(plan, self.storm_us.unwrap_or(0), LATE.us().saturating_add(self.stalled_us))?;
         for (schedule, service) in self.probes.iter().zip(&plan.services) {
             schedule.whole(stopped_us).map_err(|why| format!("the probes of `{}` {why}", service.name))?;
         }

@@ -12,6 +12,8 @@ const DOWN: usize = 3;
 /// among so many in a row. The monitor wants them without a good one between; but a probe's line is written before the
 /// monitor hears of it, so that the two orders may differ by a few neighbours.
 const AMONG: usize = 8;
+/// So many bad probes in a row in the journal are three in a row for the monitor, in whatever order it heard of them.
+const FELT: usize = 2 * AMONG;
 
 /// What has been seen of a schedule. Ticks are never skipped, however late they are.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub(super) struct Schedule {
     newest: VecDeque<(bool, u64)>,
     down_us: Option<u64>,
     good_since_us: Option<u64>,
+    /// Bad probes in a row since a fault was meant to strike, and when so many of them were written down that nobody can
+    /// have missed it.
+    bad_in_a_row: usize,
+    felt_us: Option<u64>,
 }
 
 impl Schedule {
@@ -35,6 +41,8 @@ impl Schedule {
             newest: VecDeque::new(),
             down_us: None,
             good_since_us: None,
+            bad_in_a_row: 0,
+            felt_us: None,
         }
     }
 
@@ -84,6 +92,19 @@ impl Schedule {
         if !good && bad().count() >= DOWN {
             self.down_us = self.down_us.max(bad().max());
         }
+    }
+
+    /// One more probe after a fault, in the order of the journal.
+    pub(super) fn felt(&mut self, good: bool, at_us: u64) {
+        self.bad_in_a_row = if good { 0 } else { self.bad_in_a_row.saturating_add(1) };
+        if self.bad_in_a_row >= FELT {
+            self.felt_us.get_or_insert(at_us);
+        }
+    }
+
+    /// When the service had surely been felt to be down.
+    pub(super) fn felt_us(&self) -> Option<u64> {
+        self.felt_us
     }
 
     /// Whether the service was down at some time since.

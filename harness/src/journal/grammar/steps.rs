@@ -29,6 +29,7 @@ struct Step {
     /// The storm ended first. Its task may have been about to write another line.
     cut: bool,
     /// When it was meant, and then when its newest act was written down.
+    began_us: u64,
     last_us: u64,
 }
 
@@ -133,6 +134,22 @@ impl Steps {
         Ok(())
     }
 
+    pub(super) fn is_detected(&self, service: usize) -> bool {
+        self.detected[service]
+    }
+
+    /// Whether faults with a fixed time began no later than this after it: nothing keeps them waiting.
+    pub(super) fn on_time(&self, plan: &Plan, storm_us: u64, late_us: u64) -> Law {
+        for step in self.all.iter().filter(|s| s.intent.why == StepKind::Fault) {
+            let Some(Trigger::At(at)) = step.cue.map(|i| &plan.cues[i].trigger) else { continue };
+            let due_us = storm_us.saturating_add(at.us());
+            if step.began_us > due_us.saturating_add(late_us) {
+                return Err(format!("the fault `{}` long after it was due", step.intent.step));
+            }
+        }
+        Ok(())
+    }
+
     fn of(&self, name: &str) -> Option<&Step> {
         self.all.iter().find(|s| s.cue.is_some() && s.intent.step == name)
     }
@@ -178,7 +195,15 @@ impl Steps {
             self.debts.push(intent.clone());
         }
         let intent = intent.clone();
-        self.all.push(Step { intent, cue, seen: 0, failed: false, cut: false, last_us: at_us });
+        self.all.push(Step {
+            intent,
+            cue,
+            began_us: at_us,
+            seen: 0,
+            failed: false,
+            cut: false,
+            last_us: at_us,
+        });
         Ok(())
     }
 
