@@ -22,6 +22,8 @@ mod inventory;
 mod liar;
 #[path = "adversary/lies.rs"]
 mod lies;
+#[path = "adversary/overlaps.rs"]
+mod overlaps;
 #[path = "adversary/scenarios.rs"]
 mod scenarios;
 #[path = "adversary/weight.rs"]

@@ -3,6 +3,8 @@
 use harness::{
     act::Outcome,
     journal::{Ending, EventKind, Phase},
+    plan::StepKind,
+    ports::CountsAs,
     time::Dur,
 };
 
@@ -65,6 +67,30 @@ pub(super) const EDITS: &[(&str, Edit)] = &[
         }
         all.insert(at, copy);
         true
+    }),
+    ("a service that was down for long, and nobody detected it", |all, _, _| {
+        drop_all(all, |k| match k {
+            EventKind::Detected { .. } => true,
+            EventKind::Intended(i) => i.why == StepKind::Recovery,
+            EventKind::Acted(a) => a.step == "restart",
+            _ => false,
+        })
+    }),
+    ("a rehearsal that counts as more", |all, _, _| {
+        if let EventKind::Began(began) = &mut all[0].1 {
+            began.counts_as = CountsAs::Real;
+        }
+        true
+    }),
+    ("queries without an answer told as answered", |all, _, _| {
+        let mut any = false;
+        for (_, kind) in all {
+            if let EventKind::Quality(q) = kind {
+                any |= q.failed > 0;
+                q.failed = 0;
+            }
+        }
+        any
     }),
     ("a phase removed", |all, dice, _| {
         let Some(at) = dice.place(all, |k| matches!(k, EventKind::Entered(p) if *p != Phase::Storm)) else {
