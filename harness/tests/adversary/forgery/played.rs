@@ -4,7 +4,6 @@ use harness::{
     act::Outcome,
     journal::{Ending, EventKind, Phase},
     plan::StepKind,
-    ports::CountsAs,
     time::Dur,
 };
 
@@ -75,12 +74,6 @@ pub(super) const EDITS: &[(&str, Edit)] = &[
             EventKind::Acted(a) => a.step == "restart",
             _ => false,
         })
-    }),
-    ("a rehearsal that counts as more", |all, _, _| {
-        if let EventKind::Began(began) = &mut all[0].1 {
-            began.counts_as = CountsAs::Real;
-        }
-        true
     }),
     ("queries without an answer told as answered", |all, _, _| {
         let mut any = false;
