@@ -1,11 +1,12 @@
 //! Whether what users were shown was new enough.
 //!
 //! An answer may show what the ledger allows at the moment it was asked for: a write that no acknowledged one had
-//! overwritten by then, anything concurrent or later, anything of unknown outcome. An older one is allowed where every
-//! write that had overwritten it may have been lost: acknowledged no earlier than the RPO before the last fault, and before
-//! the last fault had struck and the last step that may have rolled the store back had ended. A copy that follows another one may lag behind it, for as long as copies have to converge.
-//! An answer that shows anything else is a bad one; without an RPO older values are counted, and not judged. So is one that
-//! came later than it is waited for, unless the harness itself stood still meanwhile.
+//! overwritten by then, anything concurrent or later, anything of unknown outcome. An older one is allowed where
+//! every write that had overwritten it may have been lost: acknowledged no earlier than the RPO before the last
+//! fault, and before the last fault had struck and the last step that may have rolled the store back had ended. A
+//! copy that follows another one may lag behind it, for as long as copies have to converge. An answer that shows
+//! anything else is a bad one; without an RPO older values are counted, and not judged. So is one that came later
+//! than it is waited for, unless the harness itself stood still meanwhile.
 
 use super::{Facts, ProbeRecord, ServiceFacts, StepFacts};
 use crate::{

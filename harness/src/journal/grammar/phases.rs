@@ -107,7 +107,7 @@ impl Grammar {
     pub(super) fn abort(&mut self) -> Law {
         let early = !self.aborted && self.phase.is_none_or(|p| p < Phase::Undo);
         if !early && self.phase != Some(Phase::Teardown) {
-            return broken("given up at a moment when no drill is");
+            return broken("given up in a phase in which no drill is");
         }
         self.aborted = true;
         Ok(())
@@ -130,7 +130,7 @@ impl Grammar {
     /// What a drill that was played to its end has shown.
     pub(super) fn whole(&self, plan: &Plan) -> Law {
         if !self.steps.paid() {
-            return broken("an end with debts");
+            return broken("an end with acts that were never undone");
         }
         let timeouts = plan.services.iter().map(|s| s.probe.timeout).chain([WRITE_LIMIT]).max();
         let patience_us = (timeouts.unwrap_or(WRITE_LIMIT).us() + SLACK.us()).saturating_add(self.stalled_us);
