@@ -10,6 +10,8 @@ pub mod gpu;
 pub mod local;
 #[cfg(feature = "docker")]
 pub mod milvus;
+#[cfg(feature = "own")]
+pub mod own;
 #[cfg(feature = "docker")]
 pub mod postgres;
 pub mod replica;

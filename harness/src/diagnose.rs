@@ -10,7 +10,7 @@ mod render;
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, Deserializer};
 
 use crate::{plan::Plan, scenario::Scenario};
@@ -59,6 +59,20 @@ pub struct Loaded {
 /// # Errors
 /// All mistakes of the file, in its order; never none.
 pub fn load(bytes: &[u8], overrides: &[(String, String)]) -> Result<Loaded, Vec<Diagnostic>> {
+    let (scenario, plan) = read(bytes, overrides, Plan::compile)?;
+    Ok(Loaded { scenario, plan })
+}
+
+/// Reads any file of ours: its types first, then `compile`, which finds the mistakes that types cannot see. Answers with
+/// what was written, and what was made of it.
+///
+/// # Errors
+/// All mistakes of the file, in its order; never none.
+pub fn read<T: DeserializeOwned, C>(
+    bytes: &[u8],
+    overrides: &[(String, String)],
+    compile: impl Fn(&T) -> Result<C, Vec<Problem>>,
+) -> Result<(T, C), Vec<Diagnostic>> {
     let text = text_of(bytes)?;
     let (mut table, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
@@ -69,9 +83,9 @@ pub fn load(bytes: &[u8], overrides: &[(String, String)]) -> Result<Loaded, Vec<
     }
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut pruned: Vec<prune::Pruned> = Vec::new();
-    let scenario = loop {
-        let error = match Scenario::deserialize(Deserializer::from(table.clone())) {
-            Ok(scenario) => break Some(scenario),
+    let written = loop {
+        let error = match T::deserialize(Deserializer::from(table.clone())) {
+            Ok(written) => break Some(written),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
@@ -84,18 +98,17 @@ pub fn load(bytes: &[u8], overrides: &[(String, String)]) -> Result<Loaded, Vec<
             _ => break None,
         }
     };
-    let compiled = scenario.as_ref().map(Plan::compile);
-    if let (Some(scenario), Some(Ok(plan)), true) = (scenario, &compiled, found.is_empty()) {
-        return Ok(Loaded { plan: plan.clone(), scenario });
-    }
-    if let Some(Err(problems)) = compiled {
-        let follows = |p: &Problem| prune::follows(table.get_ref(), &pruned, &p.path);
-        found.extend(problems.into_iter().filter(|p| !follows(p)).map(|p| Diagnostic {
-            span: prune::locate(table.get_ref(), &p.path),
-            message: p.message,
-            hint: p.hint,
-        }));
-    }
+    let problems = match written.map(|w| (compile(&w), w)) {
+        Some((Ok(made), written)) if found.is_empty() => return Ok((written, made)),
+        Some((Err(problems), _)) => problems,
+        _ => Vec::new(),
+    };
+    let follows = |p: &Problem| prune::follows(table.get_ref(), &pruned, &p.path);
+    found.extend(problems.into_iter().filter(|p| !follows(p)).map(|p| Diagnostic {
+        span: prune::locate(table.get_ref(), &p.path),
+        message: p.message,
+        hint: p.hint,
+    }));
     Err(in_order(found))
 }
 

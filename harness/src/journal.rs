@@ -10,9 +10,9 @@ mod grammar;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     act::{Act, Outcome},
@@ -32,10 +32,29 @@ pub use write::{Journal, Observer, Onlooker, Progress, digest};
 /// The version of the format below.
 pub const FORMAT: u32 = 2;
 
+/// What the events of a journal are about: each kind of drill has its own.
+pub trait Kind: Serialize + DeserializeOwned + fmt::Debug + Send + 'static {
+    /// It must be on the disk before anything that follows from it is done.
+    fn synced(&self) -> bool;
+
+    /// Nothing follows it.
+    fn closes(&self) -> bool;
+}
+
+impl Kind for EventKind {
+    fn synced(&self) -> bool {
+        matches!(self, EventKind::Intended(_) | EventKind::Ended(_))
+    }
+
+    fn closes(&self) -> bool {
+        matches!(self, EventKind::Ended(_))
+    }
+}
+
 /// One line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Event {
+pub struct Event<K = EventKind> {
     /// 0, 1, 2, ...
     pub seq: u64,
     /// Microseconds since the drill began.
@@ -43,7 +62,7 @@ pub struct Event {
     /// SHA-256 of the line before, without its newline; empty on the first.
     pub prev: String,
     /// What happened.
-    pub kind: EventKind,
+    pub kind: K,
 }
 
 /// What happened.
@@ -163,8 +182,8 @@ pub enum Phase {
     Teardown,
 }
 
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Phase::Launch => "launch",
             Phase::Seed => "seed",

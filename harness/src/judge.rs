@@ -42,7 +42,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(objective: &str, subject: &str, required: impl Into<String>) -> Finding {
+    pub(crate) fn new(objective: &str, subject: &str, required: impl Into<String>) -> Finding {
         Finding {
             objective: objective.into(),
             subject: subject.into(),
@@ -54,17 +54,17 @@ impl Finding {
         }
     }
 
-    fn measured(mut self, what: impl Into<String>) -> Finding {
+    pub(crate) fn measured(mut self, what: impl Into<String>) -> Finding {
         self.measured = what.into();
         self
     }
 
-    fn evidence(mut self, seqs: impl IntoIterator<Item = u64>) -> Finding {
+    pub(crate) fn evidence(mut self, seqs: impl IntoIterator<Item = u64>) -> Finding {
         self.evidence.extend(seqs);
         self
     }
 
-    fn because(mut self, verdict: Verdict, why: impl Into<String>) -> Finding {
+    pub(crate) fn because(mut self, verdict: Verdict, why: impl Into<String>) -> Finding {
         (self.verdict, self.why) = (verdict, why.into());
         self
     }

@@ -22,6 +22,7 @@ pub mod job;
 pub mod journal;
 pub mod judge;
 pub mod ledger;
+pub mod own;
 pub mod plan;
 pub mod ports;
 pub mod remedy;

@@ -5,6 +5,7 @@
 mod builds;
 pub mod cited;
 pub mod drawing;
+mod played;
 pub mod skipped;
 mod timeline;
 mod weight;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{CopyFacts, Facts, ServiceFacts, StepFacts, StoreFacts},
-    journal::{JournalError, Reader},
+    journal::JournalError,
     judge::{self, Finding, recall},
     ledger::Latency,
     plan::{Plan, ServicePlan, StepKind},
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use builds::Build;
+pub use played::Played;
 pub use timeline::{Moment, MomentKind};
 
 /// One drill, judged.
@@ -68,6 +70,9 @@ pub struct Report {
     pub ledger: Vec<StoreReport>,
     /// Recall before and after.
     pub quality: Option<QualityReport>,
+    /// What a restore drill restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<crate::own::RestoreReport>,
     /// Indexes that recovery built, and by what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builds: Vec<Build>,
@@ -241,7 +246,7 @@ impl Report {
     /// # Errors
     /// If the journal cannot be read, was altered, or holds no drill.
     pub fn read(journal: impl BufRead) -> Result<Report, JournalError> {
-        Ok(Report::of(&Facts::of(Reader::new(journal))?))
+        Ok(Played::read(journal)?.report())
     }
 
     /// Judges facts.
@@ -268,6 +273,7 @@ impl Report {
             services: services.map(|(plan, s)| service(facts, plan, s)).collect(),
             ledger: facts.stores.iter().flat_map(|s| stores(facts, s)).collect(),
             quality: quality(facts),
+            restore: None,
             builds: builds::builds(facts),
             findings,
             proves_little: weight::proves_little(facts),

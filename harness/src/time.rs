@@ -134,6 +134,12 @@ pub fn wall_millis(at: SystemTime) -> Result<String, ClockWrong> {
     writable(at).map(|at| humantime::format_rfc3339_millis(at).to_string())
 }
 
+/// The microseconds since 1970 of a moment in RFC 3339; `None` if it is none, or lies before.
+pub fn unix_us_of(text: &str) -> Option<u64> {
+    let since = humantime::parse_rfc3339(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_micros()).ok()
+}
+
 /// The year 10000 begins.
 const LAST_SECOND: u64 = 253_402_300_800;
 

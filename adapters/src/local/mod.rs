@@ -56,13 +56,15 @@ pub mod watchdog;
 
 pub use heal::{HealReport, heal};
 pub use hidden::hidden_main;
+#[cfg(feature = "own")]
+pub(crate) use hidden::watchdog_args;
 pub use host::{LocalConfig, LocalHost};
 pub use lock::{Lock, played_by};
 pub use orders::{Carried, Order, order};
 #[cfg(feature = "docker")]
 pub(crate) use {
     heal::name_run,
-    hidden::{NODE, NodeConfig, WATCHDOG, watchdog_args},
+    hidden::{NODE, NodeConfig, WATCHDOG},
 };
 
 use std::fmt;

@@ -64,7 +64,7 @@ pub(super) fn page(
             return Err(wrong(format!("key {:?} is out of place in a listing", content.key)));
         }
         let size = content.size.ok_or_else(|| wrong(format!("key {:?} has no size", content.key)))?;
-        objects.push(Listed { key: content.key, size });
+        objects.push(Listed { key: content.key, size, modified: content.last_modified.unwrap_or_default() });
     }
     let more = parsed.next_continuation_token.is_some();
     if more && objects.is_empty() {

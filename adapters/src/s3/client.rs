@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use rusty_s3::actions::S3Action;
 use rusty_s3::{Bucket, Credentials, UrlStyle};
+use sha2::{Digest as _, Sha256};
 
 use super::answers::{bucket_names, error_code, etag, lacks, length, page};
 use super::durable::check_key;
@@ -52,6 +53,8 @@ pub struct Listed {
     pub key: String,
     /// Size in bytes.
     pub size: u64,
+    /// When it was stored, RFC 3339, by the server's clock.
+    pub modified: String,
 }
 
 /// A part of a listing, in the order of the keys.
@@ -67,12 +70,22 @@ impl S3 {
     /// A client of `bucket` at `endpoint` (`http://host:port`), with a limit of ten seconds a call and 64 MiB an
     /// object.
     pub fn new(endpoint: &str, bucket: &str, keys: &Keys) -> Result<Self, S3Error> {
+        Self::by(Client::builder(), endpoint, bucket, keys)
+    }
+
+    /// The same, with a client that knows more: whose certificates to believe.
+    pub(crate) fn by(
+        client: reqwest::ClientBuilder,
+        endpoint: &str,
+        bucket: &str,
+        keys: &Keys,
+    ) -> Result<Self, S3Error> {
         let url: Url = endpoint
             .parse()
             .map_err(|e| S3Error::Config(format!("endpoint {endpoint:?} is not a URL: {e}")))?;
         let bucket = Bucket::new(url, UrlStyle::Path, bucket.to_owned(), "us-east-1")
             .map_err(|e| S3Error::Config(format!("endpoint {endpoint:?}, bucket {bucket:?}: {e}")))?;
-        let http = Client::builder()
+        let http = client
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -163,6 +176,34 @@ impl S3 {
                 return Err(S3Error::Broken { op, why });
             }
             Ok(Some(body))
+        })
+        .await
+    }
+
+    /// Reads an object of any size and keeps none of it: its length and its SHA-256; `None` if there is none.
+    pub async fn sum(&self, key: &str) -> Result<Option<(u64, [u8; 32])>, S3Error> {
+        let op = "get";
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        self.call(op, async {
+            let mut answer = self.send(op, Method::GET, url, Bytes::new()).await?;
+            if answer.status() != StatusCode::OK {
+                return match self.refusal(op, answer).await {
+                    S3Error::Refused { code, .. } if code == "NoSuchKey" => Ok(None),
+                    other => Err(other),
+                };
+            }
+            let length = length(op, answer.headers())?;
+            let (mut hash, mut read) = (Sha256::new(), 0u64);
+            while let Some(piece) =
+                answer.chunk().await.map_err(|e| S3Error::transport(op, self.limit, &e))?
+            {
+                read += piece.len() as u64;
+                hash.update(&piece);
+            }
+            if read != length {
+                return Err(S3Error::Broken { op, why: format!("{read} bytes instead of {length}") });
+            }
+            Ok(Some((length, hash.finalize().into())))
         })
         .await
     }

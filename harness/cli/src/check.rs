@@ -31,6 +31,19 @@ impl Check {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let (mut mistakes, mut wrong) = (0, 0);
         for input in &inputs {
+            if crate::own::is_own(input) {
+                match crate::own::load(input, &[]) {
+                    Ok(own) => names
+                        .entry(own.drill.restore.name)
+                        .or_default()
+                        .push(input.path.display().to_string()),
+                    Err(found) => {
+                        (mistakes, wrong) = (mistakes + found.count, wrong + 1);
+                        say::err(&format!("{}\n", found.text));
+                    }
+                }
+                continue;
+            }
             match input.load(&[]) {
                 Ok(loaded) => {
                     for why in loaded.plan.proves_little() {

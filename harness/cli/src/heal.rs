@@ -27,6 +27,9 @@ pub(crate) struct Heal {
     /// End the run even while it is being played
     #[arg(long)]
     force: bool,
+    /// Run the clean-up command of a drill on your own stack, if it was not run
+    #[arg(long)]
+    yes_run: bool,
 }
 
 impl Heal {
@@ -57,12 +60,13 @@ impl Heal {
         if healed.removed {
             text.push_str("  removed  the state of its nodes\n");
         }
-        text.push_str(if healed.was_clean() {
+        say::out(&text)?;
+        let stores = crate::own::heal::stores(&self.run, self.yes_run)?;
+        say::out(if healed.was_clean() && stores.is_empty() {
             "nothing was left behind\n"
         } else {
             "nothing is left behind\n"
-        });
-        say::out(&text)?;
+        })?;
         Ok(Exit::Pass)
     }
 }

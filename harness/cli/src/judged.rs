@@ -6,9 +6,8 @@ use std::{
 };
 
 use harness::{
-    facts::Facts,
-    journal::{Ending, JournalError, Reader},
-    report::Report,
+    journal::{Ending, JournalError},
+    report::{Played, Report},
     verdict::Verdict,
 };
 use reports::evidence::plain::{self, Links};
@@ -30,12 +29,11 @@ pub(crate) fn judge(journal: &Path) -> Result<Judged, Failure> {
         let what = format!("`{}`: {e}", journal.display());
         Failure::usage(what, "name a journal or the folder of a run, such as runs/latest")
     })?;
-    let facts =
-        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| refused(journal, &e))?;
-    let mut report = Report::of(&facts);
+    let played = Played::read(BufReader::with_capacity(1 << 18, &file)).map_err(|e| refused(journal, &e))?;
+    let mut report = played.report();
     let again = file.rewind().and_then(|()| report.cite(BufReader::with_capacity(1 << 18, &file)));
     again.map_err(|e| refused(journal, &JournalError::Io(e)))?;
-    let exit = match (report.verdict, facts.ending) {
+    let exit = match (report.verdict, played.ending()) {
         // A miss that was proved stays one, however the drill ended.
         (Verdict::Fail, _) => Exit::Fail,
         (_, Some(Ending::Environment)) => Exit::Environment,

@@ -87,6 +87,18 @@ impl Have {
     }
 }
 
+/// Refuses to keep runs where there is no room for their journals.
+pub(crate) fn room(out: &Path) -> Result<(), Failure> {
+    const ROOM: u64 = 64 << 20;
+    match disk(out).filter(|free| *free < ROOM) {
+        None => Ok(()),
+        Some(free) => {
+            let what = format!("no drill was begun: {} of disk are free", human_bytes(free));
+            Err(Failure::environment(what, "free the disk, or choose another folder with --out"))
+        }
+    }
+}
+
 /// Refuses a drill that this machine would let down half-way.
 pub(crate) fn check(plan: &Plan, out: &Path) -> Result<(), Failure> {
     match Have::now(out).lacks(&plan.needs()) {

@@ -14,6 +14,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod node;
+mod own;
 mod plan;
 mod report;
 mod run;
@@ -38,6 +39,9 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Report(report::Report),
+    Init(own::init::Init),
+    Canary(own::canary::Canary),
+    Rehearse(own::rehearse::Rehearse),
     Heal(heal::Heal),
     Node(node::Node),
     Evidence(evidence::Evidence),
@@ -63,6 +67,9 @@ fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Init(command) => command.run(),
+        Command::Canary(command) => command.run(),
+        Command::Rehearse(command) => command.run(),
         Command::Heal(command) => command.run(),
         Command::Node(command) => command.run(),
         Command::Evidence(command) => command.run(),

@@ -1,10 +1,11 @@
 //! `gameday run`: plays drills, shows them while they run, and leaves evidence behind.
 
 mod book;
-mod folder;
+pub(crate) mod folder;
 mod live;
+mod own;
 mod select;
-mod signals;
+pub(crate) mod signals;
 mod summary;
 mod view;
 mod world;
@@ -21,12 +22,13 @@ use reports::Format;
 use crate::{
     evidence::Keys,
     exit::{Exit, Failure},
-    inputs::Changes,
+    inputs::{self, Changes},
     judged::judge,
     limits, say,
 };
 use book::Book;
 use folder::Folder;
+pub(crate) use live::runtime;
 use select::Drill;
 use signals::Signals;
 use view::View;
@@ -40,6 +42,7 @@ Examples:
   gameday run --world sim scenarios/             every drill of a folder, simulated in moments
   gameday run --set objectives.rto=30s --seed 7 scenarios/vector_index_corruption.toml
   gameday run scenarios/ --evidence evidence/    declared before the fault, signed after
+  gameday run drills/restore_db.toml --stack rag restore a backup of your own stack, and prove it
   gameday run --json scenarios/vector_index_corruption.toml | jq .verdict
 
 Ctrl-C once undoes everything and reports; twice leaves the undoing to the watchdog.
@@ -50,7 +53,10 @@ pub(crate) struct Run {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<PathBuf>,
-    /// Where to play them
+    /// The stack that drills on your own stack may touch: its name, as its file says it
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// Where to play others
     #[arg(long, default_value = "local", value_parser = world_parser())]
     world: harness::scenario::WorldName,
     #[command(flatten)]
@@ -133,6 +139,10 @@ fn judged(ended: Result<(), Failure>, folder: &Folder) -> Result<(Report, Exit),
 
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let inputs = inputs::read(&self.scenarios)?;
+        if inputs.iter().any(crate::own::is_own) {
+            return self.run_own(&inputs);
+        }
         let world = World::choose(self.world, self.flaw.as_deref(), &self.images)?;
         let Some((drills, skipped)) = select::drills(&self.scenarios, &self.changes.pairs(), self.world)?
         else {
@@ -171,7 +181,7 @@ impl Run {
 
     fn play(&self, world: &World, drill: &Drill, book: Option<&Book>, signals: &Signals) -> Played {
         let scenario = drill.name().to_owned();
-        let folder = match Folder::create(&self.out, drill) {
+        let folder = match Folder::create(&self.out, drill.name(), &drill.input.bytes) {
             Ok(folder) => folder,
             Err(failure) => return Played { scenario, folder: None, short: None, result: Err(failure) },
         };

@@ -1,10 +1,13 @@
 //! Reading a journal, a line at a time, so that a million events need no memory.
 
-use std::io::{self, BufRead};
+use std::{
+    io::{self, BufRead},
+    marker::PhantomData,
+};
 
 use thiserror::Error;
 
-use super::{Event, EventKind, digest};
+use super::{Event, EventKind, Kind, digest};
 
 /// The longest line that is read: a page of a read-back or of answers is far below it.
 const LINE_MAX: usize = 16 << 20;
@@ -42,7 +45,7 @@ pub enum JournalError {
 
 /// An iterator over the events of a journal. It checks the chain as it goes, and ends at a torn last line.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct Reader<R, K = EventKind> {
     input: R,
     line: Vec<u8>,
     prev: String,
@@ -50,15 +53,17 @@ pub struct Reader<R> {
     /// The drill has ended: nothing follows.
     closed: bool,
     done: bool,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead, K: Kind> Reader<R, K> {
     /// Reads from the start.
     pub fn new(input: R) -> Self {
-        Reader { input, line: Vec::new(), prev: String::new(), count: 0, closed: false, done: false }
+        let (line, prev) = (Vec::new(), String::new());
+        Reader { input, line, prev, count: 0, closed: false, done: false, kind: PhantomData }
     }
 
-    fn step(&mut self) -> Result<Option<Event>, JournalError> {
+    fn step(&mut self) -> Result<Option<Event<K>>, JournalError> {
         self.line.clear();
         let read = io::Read::take(&mut self.input, LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
         if read == 0 {
@@ -76,19 +81,19 @@ impl<R: BufRead> Reader<R> {
             return Ok(None);
         }
         self.count += 1;
-        let event: Event = serde_json::from_slice(&self.line)
+        let event: Event<K> = serde_json::from_slice(&self.line)
             .map_err(|e| JournalError::Garbled { line: self.count, why: e.to_string() })?;
         if event.seq.checked_add(1) != Some(self.count) || event.prev != self.prev {
             return Err(JournalError::Broken { line: self.count });
         }
         self.prev = digest(&self.line);
-        self.closed = matches!(event.kind, EventKind::Ended(_));
+        self.closed = event.kind.closes();
         Ok(Some(event))
     }
 }
 
-impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Event, JournalError>;
+impl<R: BufRead, K: Kind> Iterator for Reader<R, K> {
+    type Item = Result<Event<K>, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {

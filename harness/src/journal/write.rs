@@ -17,11 +17,11 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::{Event, EventKind};
+use super::{Event, EventKind, Kind};
 use crate::{clock::Clock, urgency};
 
 /// Sees each event once it has its place: the live view.
-pub type Observer = Box<dyn FnMut(&Event) + Send>;
+pub type Observer<K = EventKind> = Box<dyn FnMut(&Event<K>) + Send>;
 
 /// How far a long piece of work is: shown while it lasts, and written nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,19 +44,18 @@ const BACKLOG_MAX: usize = 64 << 20;
 
 /// The journal of one drill. Cheap to clone; all clones write the same journal. With the last one the file is written to
 /// its end and the thread has ended.
-#[derive(Clone)]
-pub struct Journal {
+pub struct Journal<K: Kind = EventKind> {
     clock: Clock,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<K>>,
     /// None in memory.
-    hand: Option<Arc<Hand>>,
+    hand: Option<Arc<Hand<K>>>,
     /// Who looks on how far long work is.
     onlooker: Arc<Mutex<Option<Onlooker>>>,
 }
 
 /// What the journal and its writing thread have in common.
-struct Shared {
-    state: Mutex<State>,
+struct Shared<K> {
+    state: Mutex<State<K>>,
     /// There is something to write, or nothing will follow.
     more: Condvar,
     /// Something was written, or cannot be.
@@ -64,12 +63,12 @@ struct Shared {
     failed: Notify,
 }
 
-struct State {
+struct State<K> {
     seq: u64,
     prev: String,
     last_us: u64,
     line: Vec<u8>,
-    observer: Option<Observer>,
+    observer: Option<Observer<K>>,
     /// Lines that are not written yet; in memory, all of them.
     lines: Vec<u8>,
     /// Events that are on the file, and those that have to be synced.
@@ -80,27 +79,34 @@ struct State {
 }
 
 /// The writing thread. Dropping it lets it write what is left, and waits for its end.
-struct Hand {
-    shared: Arc<Shared>,
+struct Hand<K: Kind> {
+    shared: Arc<Shared<K>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl fmt::Debug for Journal {
+impl<K: Kind> Clone for Journal<K> {
+    fn clone(&self) -> Self {
+        let Journal { clock, shared, hand, onlooker } = self;
+        Journal { clock: *clock, shared: shared.clone(), hand: hand.clone(), onlooker: onlooker.clone() }
+    }
+}
+
+impl<K: Kind> fmt::Debug for Journal<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal").finish_non_exhaustive()
     }
 }
 
-impl Journal {
+impl<K: Kind> Journal<K> {
     /// A journal in a new file.
     ///
     /// # Errors
     /// If the file cannot be created, or exists, or no thread can be started.
-    pub fn create(path: &Path, clock: Clock, observer: Option<Observer>) -> io::Result<Self> {
+    pub fn create(path: &Path, clock: Clock, observer: Option<Observer<K>>) -> io::Result<Self> {
         Self::onto(File::create_new(path)?, clock, observer)
     }
 
-    fn onto(file: File, clock: Clock, observer: Option<Observer>) -> io::Result<Self> {
+    fn onto(file: File, clock: Clock, observer: Option<Observer<K>>) -> io::Result<Self> {
         let mut journal = Self::in_memory(clock, observer);
         let shared = journal.shared.clone();
         let thread = thread::Builder::new().name("gameday-journal".into());
@@ -110,7 +116,7 @@ impl Journal {
     }
 
     /// A journal in memory, for simulations.
-    pub fn in_memory(clock: Clock, observer: Option<Observer>) -> Self {
+    pub fn in_memory(clock: Clock, observer: Option<Observer<K>>) -> Self {
         let state = State {
             seq: 0,
             prev: String::new(),
@@ -128,14 +134,14 @@ impl Journal {
         Journal { clock, shared, hand: None, onlooker: Arc::default() }
     }
 
-    /// Stamps one event and appends it. An intent and the end are on the disk, with all that came before them, when this
+    /// Stamps one event and appends it. What is synced (an intent, the end) is on the disk, with all that came before them, when this
     /// returns; everything else is written in its turn.
     ///
     /// # Errors
     /// If the disk failed, at this event or at one before. The journal then stays broken: an event that could not be
     /// written is never followed by one that could, and the drill must end; see [`Journal::failed`].
-    pub fn record(&self, kind: EventKind) -> io::Result<()> {
-        let durable = matches!(kind, EventKind::Intended(_) | EventKind::Ended(_));
+    pub fn record(&self, kind: K) -> io::Result<()> {
+        let durable = kind.synced();
         let mut state = self.shared.lock();
         if let Some(kind) = state.broken {
             return Err(io::Error::new(kind, "the journal could not be written before"));
@@ -195,8 +201,8 @@ impl Journal {
     }
 }
 
-impl State {
-    fn append(&mut self, at_us: u64, kind: EventKind) -> io::Result<()> {
+impl<K: Kind> State<K> {
+    fn append(&mut self, at_us: u64, kind: K) -> io::Result<()> {
         let event = Event { seq: self.seq, at_us, prev: std::mem::take(&mut self.prev), kind };
         self.line.clear();
         serde_json::to_writer(&mut self.line, &event)?;
@@ -212,8 +218,8 @@ impl State {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<K: Kind> Shared<K> {
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -249,7 +255,7 @@ impl Shared {
     }
 }
 
-impl Drop for Hand {
+impl<K: Kind> Drop for Hand<K> {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.shared.more.notify_one();

@@ -14,12 +14,11 @@ use adapters::local::Lock;
 use harness::{report::Report, time::wall_seconds};
 use reports::Format;
 
-use super::select::Drill;
 use crate::{exit::Failure, say};
 
 /// A run's folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     run: String,
     started: String,
@@ -29,7 +28,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder, the scenario's copy and the empty reports.
-    pub(super) fn create(out: &Path, drill: &Drill) -> Result<Folder, Failure> {
+    pub(crate) fn create(out: &Path, name: &str, scenario: &[u8]) -> Result<Folder, Failure> {
         let wrong = |e: io::Error| {
             let what = format!("no run can be kept in `{}`: {e}", out.display());
             Failure::usage(what, "choose a folder that can be written with --out")
@@ -40,14 +39,14 @@ impl Folder {
         let compact: String = started.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
         let (run, path) = loop {
             let suffix = RandomState::new().hash_one(std::process::id()) & 0xffff_ffff;
-            let run = format!("{compact}-{}-{suffix:08x}", drill.name());
+            let run = format!("{compact}-{name}-{suffix:08x}");
             let path = out.join(&run);
             match fs::create_dir(&path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 made => break made.map(|()| (run, path)).map_err(wrong)?,
             }
         };
-        fs::write(path.join("scenario.toml"), &drill.input.bytes).map_err(wrong)?;
+        fs::write(path.join("scenario.toml"), scenario).map_err(wrong)?;
         for format in Format::ALL {
             File::create_new(path.join(format.file_name())).map_err(wrong)?;
         }
@@ -57,7 +56,7 @@ impl Folder {
 
     /// Points `latest` at it: from here on there is something to report, or to heal. What stands there and is no link
     /// of ours is somebody's, and stays.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let Some(out) = self.path.parent() else { return };
         let latest = out.join("latest");
         let links = fs::symlink_metadata(&latest).map_or(true, |there| there.is_symlink());
@@ -75,29 +74,29 @@ impl Folder {
     }
 
     /// What to type for it: `latest`, where that leads here.
-    pub(super) fn short(&self) -> PathBuf {
+    pub(crate) fn short(&self) -> PathBuf {
         let latest = self.path.with_file_name("latest");
         let leads = fs::read_link(&latest).is_ok_and(|to| to.as_os_str() == self.run.as_str());
         if leads { latest } else { self.path.clone() }
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Names the run and whatever it starts.
-    pub(super) fn run(&self) -> &str {
+    pub(crate) fn run(&self) -> &str {
         &self.run
     }
 
     /// The wall clock at the start, RFC 3339.
-    pub(super) fn started(&self) -> &str {
+    pub(crate) fn started(&self) -> &str {
         &self.started
     }
 
     /// The journal's file; not made yet.
-    pub(super) fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.path.join("journal.jsonl")
     }
 
@@ -108,7 +107,7 @@ impl Folder {
     }
 
     /// Writes every report.
-    pub(super) fn write_reports(&self, report: &Report) -> Result<(), Failure> {
+    pub(crate) fn write_reports(&self, report: &Report) -> Result<(), Failure> {
         for format in Format::ALL {
             let written = fs::write(self.path.join(format.file_name()), format.render(report));
             written.map_err(|e| disk_failed(&self.path, &e))?;
@@ -128,7 +127,7 @@ pub(super) fn page(folder: &Path) -> String {
 }
 
 /// The evidence could not be written.
-pub(super) fn disk_failed(folder: &Path, e: &io::Error) -> Failure {
+pub(crate) fn disk_failed(folder: &Path, e: &io::Error) -> Failure {
     Failure::environment(
         format!("`{}` cannot be written: {e}", folder.display()),
         "free the disk, or choose another folder with --out, and play the drill again",

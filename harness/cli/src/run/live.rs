@@ -81,7 +81,7 @@ pub(super) fn play(
 /// The runtime of one drill. Its workers send the probes and read the answers, so they are urgent; its other threads wait
 /// for files or compute, and are not. Two workers more than cores: one that waits for the disk, before a fault, must
 /// not keep a probe waiting.
-fn runtime() -> io::Result<Runtime> {
+pub(crate) fn runtime() -> io::Result<Runtime> {
     const WORKER: &str = "gameday-worker";
     let workers = machine::cores().max(2) + 2;
     let named = AtomicUsize::new(0);
@@ -141,7 +141,7 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/good.toml");
         let quick = [("objectives.stable_for".to_owned(), "1s".to_owned())];
         let (drills, _) = select::drills(&[file], &quick, WorldName::Local).unwrap().unwrap();
-        let folder = Folder::create(out, &drills[0]).unwrap();
+        let folder = Folder::create(out, drills[0].name(), &drills[0].input.bytes).unwrap();
         let signals = Signals::default();
         let heard = signals.clone();
         let observer: Observer = Box::new(move |event| {
@@ -194,7 +194,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/good.toml");
         let (drills, _) = select::drills(&[file], &[], WorldName::Local).unwrap().unwrap();
-        let folder = Folder::create(out.path(), &drills[0]).unwrap();
+        let folder = Folder::create(out.path(), drills[0].name(), &drills[0].input.bytes).unwrap();
         let card = WorldCard { name: WorldName::Local, counts_as: CountsAs::Rehearsal };
         let began = began(&drills[0], &folder, card, None);
         let none = || Err(EnvironmentError { what: "no port".into(), remedy: "free one".into() });

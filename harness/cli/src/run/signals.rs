@@ -34,7 +34,7 @@ fn ignored(kind: SignalKind) -> bool {
 
 /// Listens until the program ends.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Signals(Arc<Mutex<State>>);
+pub(crate) struct Signals(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,7 +45,7 @@ struct State {
 
 impl Signals {
     /// Listens on a thread of its own: it must be heard whatever the drill's runtime is doing.
-    pub(super) fn listen() -> Result<Signals, Failure> {
+    pub(crate) fn listen() -> Result<Signals, Failure> {
         let failed = |e: std::io::Error| {
             Failure::environment(format!("signals cannot be listened to: {e}"), "see `gameday doctor`")
         };
@@ -67,7 +67,7 @@ impl Signals {
     }
 
     /// From now on, the first signal stops this drill.
-    pub(super) fn arm(&self, stopper: Stopper, folder: &Path) {
+    pub(crate) fn arm(&self, stopper: Stopper, folder: &Path) {
         let mut state = self.state();
         // The signal may have come a moment before.
         if let Some(why) = state.asked {
@@ -77,12 +77,12 @@ impl Signals {
     }
 
     /// The drill has ended: the next signal has nobody to tell.
-    pub(super) fn disarm(&self) {
+    pub(crate) fn disarm(&self) {
         self.state().playing = None;
     }
 
     /// Whether anybody has asked to stop.
-    pub(super) fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.state().asked.is_some()
     }
 

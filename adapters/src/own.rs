@@ -1,0 +1,29 @@
+//! World `own`: a stack that gameday did not launch. It is asked by its addresses, and acted upon by its owner's commands.
+//!
+//! | module | what |
+//! |---|---|
+//! | `play` | a restore drill from its first question to the clean-up |
+//! | `place` | source and scratch: what is asked of a store, whatever it is |
+//! | `postgres`, `bucket`, `by_command` | the stores |
+//! | `command` | the user's commands: a clean environment, limits, and nothing left running |
+//! | `secrets` | values of variables, and how they are kept out of whatever is written |
+//! | `sum` | many lines as one figure |
+//! | `canary` | planting and pruning, for cron |
+//! | `tls` | whose certificates are believed |
+//! | `probe` | questions on behalf of alarms |
+//!
+//! Invariants: the source is written by [`place::Place::mark`] alone, after the journal has said so; every question and
+//! command has a limit; what a command started does not outlive the drill.
+
+pub mod bucket;
+pub mod by_command;
+pub mod canary;
+pub mod command;
+pub mod heal;
+pub mod place;
+pub mod play;
+pub mod postgres;
+pub mod probe;
+pub mod secrets;
+pub mod sum;
+pub mod tls;

@@ -1,0 +1,265 @@
+//! Questions that anybody can write, asked on a fixed schedule.
+//!
+//! A question never waits for the one before it, is bad at its deadline whatever becomes of it, and is asked on a connection
+//! of its own unless its author says otherwise. Of an answer no more is read than is looked for, and never without end.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::clock::Clock;
+use harness::journal::Journal;
+use harness::own::ask::{Http, Probe};
+use harness::own::event::{Asked, RestoreEvent};
+use harness::own::stack::Stack;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::command::{Spec, run};
+use super::place::Sited;
+use super::secrets::Secrets;
+
+/// The most of an answer that is looked through.
+const ANSWER_MAX: usize = 1 << 20;
+/// Questions that may be open at a time: one more is not asked, which is a bad answer.
+const OPEN_MAX: usize = 64;
+
+/// What asks on behalf of one service.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    service: String,
+    probe: Probe,
+    http: Option<reqwest::Client>,
+    stack: Stack,
+    secrets: Arc<Secrets>,
+    dir: PathBuf,
+    run: String,
+}
+
+impl Asker {
+    /// Makes one. `dir` is the folder of the stack's file.
+    ///
+    /// # Errors
+    /// If its client cannot be made.
+    pub fn new(
+        stack: &Stack,
+        service: &str,
+        secrets: &Arc<Secrets>,
+        dir: &Path,
+        run: &str,
+    ) -> Result<Self, String> {
+        let probe = stack.service.get(service).ok_or("there is no such service")?.probe.clone();
+        let http = probe.http.as_ref().map(|h| client(h, dir)).transpose()?;
+        let (service, stack, secrets) = (service.to_owned(), stack.clone(), secrets.clone());
+        let (dir, run) = (dir.to_owned(), run.to_owned());
+        Ok(Asker { inner: Arc::new(Inner { service, probe, http, stack, secrets, dir, run }) })
+    }
+
+    /// Asks once; the error says why the answer is a bad one.
+    ///
+    /// # Errors
+    /// Why it is.
+    pub async fn ask(&self) -> Result<(), String> {
+        let inner = &self.inner;
+        match timeout(inner.probe.timeout.std(), inner.ask()).await {
+            Ok(answer) => answer.map_err(|why| inner.secrets.hide(&why)),
+            Err(_) => Err(format!("no answer within {}", inner.probe.timeout)),
+        }
+    }
+
+    /// Asks again and again, and writes each answer down, until `enough` says so: it sees how long the service has been bad
+    /// (0 while it is good) and for how long it was asked.
+    pub async fn watch(
+        &self,
+        journal: &Journal<RestoreEvent>,
+        clock: Clock,
+        mut enough: impl FnMut(u64, u64) -> bool,
+    ) {
+        let mut metronome = clock.metronome(self.inner.probe.every.std());
+        let mut open: JoinSet<Asked> = JoinSet::new();
+        let mut bad_since: Option<u64> = None;
+        let began_us = clock.now_us();
+        let mut answered: VecDeque<Asked> = VecDeque::new();
+        loop {
+            tokio::select! {
+                tick = metronome.tick() => {
+                    let service = self.inner.service.clone();
+                    let sent_us = clock.now_us().max(tick.due_us);
+                    if open.len() >= OPEN_MAX {
+                        let bad = Some("not asked: 64 questions before it are still open".into());
+                        answered.push_back(Asked { service, due_us: tick.due_us, sent_us, done_us: sent_us, bad });
+                    } else {
+                        let asker = self.clone();
+                        open.spawn(async move {
+                            let bad = asker.ask().await.err();
+                            Asked { service, due_us: tick.due_us, sent_us, done_us: clock.now_us().max(sent_us), bad }
+                        });
+                    }
+                }
+                Some(Ok(asked)) = open.join_next(), if !open.is_empty() => answered.push_back(asked),
+            }
+            while let Some(asked) = answered.pop_front() {
+                match asked.bad {
+                    Some(_) => bad_since = Some(bad_since.map_or(asked.sent_us, |at| at.min(asked.sent_us))),
+                    None => bad_since = None,
+                }
+                // A journal that cannot be written ends the drill elsewhere.
+                let _ = journal.record(RestoreEvent::Asked(asked));
+            }
+            let now = clock.now_us();
+            if enough(bad_since.map_or(0, |at| now.saturating_sub(at)), now.saturating_sub(began_us)) {
+                return;
+            }
+        }
+    }
+}
+
+fn client(http: &Http, dir: &Path) -> Result<reqwest::Client, String> {
+    let ca = http.ca_file.as_ref().map(|f| dir.join(f));
+    let redirects = match http.redirects {
+        true => reqwest::redirect::Policy::limited(10),
+        false => reqwest::redirect::Policy::none(),
+    };
+    let kept = if http.keep_connection { 4 } else { 0 };
+    super::tls::http(&http.url, ca.as_deref())?
+        .no_proxy()
+        .redirect(redirects)
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(kept)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|e| e.to_string())
+}
+
+/// All causes of an error, in a line.
+fn causes(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+impl Inner {
+    async fn ask(&self) -> Result<(), String> {
+        let p = &self.probe;
+        if let Some((http, client)) = p.http.as_ref().zip(self.http.as_ref()) {
+            return self.http(http, client).await;
+        }
+        if let Some(tcp) = &p.tcp {
+            let connected = tokio::net::TcpStream::connect(&tcp.address).await;
+            return connected.map(drop).map_err(|e| format!("{}: {e}", tcp.address));
+        }
+        if let Some(command) = &p.command {
+            return self.command(command).await;
+        }
+        let sql = p.sql.as_ref().ok_or("it asks nothing")?;
+        let component = self.stack.component.get(&sql.component).ok_or("there is no such component")?;
+        let sited = Sited {
+            component,
+            canary: None,
+            secrets: &self.secrets,
+            scratch: false,
+            dir: &self.dir,
+            run: &self.run,
+        };
+        let place = super::postgres::PostgresPlace::new(&sited)?;
+        let first = place.first_value(&sql.query).await.map_err(|e| e.to_string())?;
+        one_of(first.as_deref(), &sql.one_of)
+    }
+
+    async fn http(&self, http: &Http, client: &reqwest::Client) -> Result<(), String> {
+        let method = reqwest::Method::from_bytes(http.method.as_bytes()).map_err(|e| e.to_string())?;
+        let mut request = client.request(method, &http.url);
+        for (name, value) in &http.headers {
+            let value = match value.strip_prefix('$') {
+                Some(variable) => {
+                    self.secrets.get(variable).ok_or_else(|| format!("{variable} is not set"))?
+                }
+                None => value,
+            };
+            request = request.header(name, value);
+        }
+        if let Some(body) = &http.body {
+            request = request.body(body.clone());
+        }
+        let mut answer = request.send().await.map_err(|e| causes(&e))?;
+        let status = answer.status().as_u16();
+        let wanted = http.status.map_or((200..300).contains(&status), |s| s == status);
+        if !wanted {
+            return Err(format!("status {status}"));
+        }
+        if http.json.is_none() && http.text.is_none() {
+            return Ok(());
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|e| causes(&e))? {
+            if body.len() + piece.len() > ANSWER_MAX {
+                return Err("the answer is larger than 1 MiB".into());
+            }
+            body.extend_from_slice(&piece);
+        }
+        if let Some(text) = &http.text
+            && !String::from_utf8_lossy(&body).contains(text.as_str())
+        {
+            return Err("the answer lacks the text that is looked for".into());
+        }
+        let Some(pointer) = &http.json else { return Ok(()) };
+        let json: serde_json::Value = serde_json::from_slice(&body).map_err(|e| format!("no JSON: {e}"))?;
+        let found = json.pointer(pointer).ok_or_else(|| format!("nothing stands at {pointer}"))?;
+        let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+        one_of(Some(&text), &http.one_of)
+    }
+
+    async fn command(&self, command: &harness::own::ask::Run) -> Result<(), String> {
+        let own = command.env.iter().filter_map(|n| Some((n.clone(), self.secrets.get(n)?.to_owned())));
+        let mut said = Vec::new();
+        let mut feed = |piece: &[u8]| {
+            said.extend_from_slice(piece);
+            if said.len() > ANSWER_MAX { Err("it printed more than 1 MiB".into()) } else { Ok(()) }
+        };
+        let spec = Spec {
+            words: &command.run,
+            dir: &self.dir,
+            env: own.collect(),
+            limit: self.probe.timeout.std(),
+            run: &self.run,
+            log: None,
+            secrets: &self.secrets,
+        };
+        let ended = run(spec, None, Some(&mut feed), std::future::pending()).await;
+        if ended.code != Some(0) {
+            return Err(ended.how);
+        }
+        match &command.text {
+            Some(text) if !String::from_utf8_lossy(&said).contains(text.as_str()) => {
+                Err("what it printed lacks the text that is looked for".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn one_of(found: Option<&str>, wanted: &[String]) -> Result<(), String> {
+    match found {
+        None => Err("no row came back".into()),
+        Some(_) if wanted.is_empty() => Ok(()),
+        Some(found) if wanted.iter().any(|w| w == found) => Ok(()),
+        Some(found) => Err(format!(
+            "it is {}, and not {}",
+            found.chars().take(80).collect::<String>(),
+            wanted.join(" or ")
+        )),
+    }
+}
+
+/// How long a service must answer well before a drill begins.
+pub const STEADY: Duration = Duration::from_secs(5);

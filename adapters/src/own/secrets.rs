@@ -1,0 +1,164 @@
+//! Values of the variables that files name, and how they are kept out of everything that is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::own::{
+    Drill,
+    stack::{Canary, Command, Component, Stack},
+};
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+
+/// Values by the names of their variables.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: BTreeMap<String, String>,
+    /// Whatever must not be written, the longest first.
+    hidden: Vec<String>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").field("names", &self.values.keys()).finish_non_exhaustive()
+    }
+}
+
+/// All variables that a stack's file names.
+fn of_stack(s: &Stack) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = s.component.values().flat_map(Component::secrets).collect();
+    for service in s.service.values() {
+        names.extend(service.probe.command.iter().flat_map(|c| c.env.clone()));
+        let headers = service.probe.http.iter().flat_map(|h| h.headers.values());
+        names.extend(headers.filter_map(|v| v.strip_prefix('$').map(str::to_owned)));
+    }
+    names.extend(s.canary.values().flat_map(of_canary));
+    names.extend(s.witness.values().filter_map(|w| w.command.as_ref()).flat_map(|c| c.env.clone()));
+    names
+}
+
+/// The variables of a component's canaries.
+fn of_canary(c: &Canary) -> Vec<String> {
+    let commands = [&c.plant, &c.list, &c.remove].into_iter().flatten().flat_map(|c| c.env.clone());
+    c.dsn_env.iter().cloned().chain(commands).collect()
+}
+
+impl Secrets {
+    /// Those of a stack and a drill. `env` answers with a variable's value.
+    ///
+    /// # Errors
+    /// The names that have no value and are needed for this drill, all at once.
+    pub fn of_drill(drill: &Drill, env: impl Fn(&str) -> Option<String>) -> Result<Secrets, Vec<String>> {
+        let r = &drill.restore;
+        let commands: Vec<&Command> = [&r.restore, &r.cleanup].into_iter().chain(&r.restart).collect();
+        let mut needed: BTreeSet<String> =
+            drill.source().secrets().into_iter().chain(r.scratch.secrets()).collect();
+        needed.extend(commands.iter().flat_map(|c| c.env.clone()));
+        needed.extend(drill.canary().into_iter().flat_map(of_canary));
+        needed.extend(drill.witnesses().filter_map(|(_, w)| w.command.as_ref()).flat_map(|c| c.env.clone()));
+        let mut wanted = of_stack(&drill.stack);
+        wanted.extend(needed.iter().cloned());
+        Secrets::read(&wanted, &needed, env)
+    }
+
+    /// Those of some components of a stack.
+    ///
+    /// # Errors
+    /// The names that have no value and are needed.
+    pub fn of_canaries(
+        stack: &Stack,
+        components: &[&String],
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secrets, Vec<String>> {
+        let of = |id: &&&String| stack.component.get(**id).map(Component::secrets).unwrap_or_default();
+        let mut needed: BTreeSet<String> = components.iter().flat_map(|id| of(&id)).collect();
+        needed.extend(components.iter().filter_map(|id| stack.canary.get(*id)).flat_map(of_canary));
+        let wanted = of_stack(stack).union(&needed).cloned().collect();
+        Secrets::read(&wanted, &needed, env)
+    }
+
+    fn read(
+        wanted: &BTreeSet<String>,
+        needed: &BTreeSet<String>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secrets, Vec<String>> {
+        let found =
+            wanted.iter().filter_map(|name| Some((name.clone(), env(name).filter(|v| !v.is_empty())?)));
+        let values: BTreeMap<String, String> = found.collect();
+        let missing: Vec<String> = needed.iter().filter(|n| !values.contains_key(*n)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let mut hidden: Vec<String> = values.values().flat_map(|v| parts(v)).collect();
+        hidden.sort_by_key(|v| (std::cmp::Reverse(v.len()), v.clone()));
+        hidden.dedup();
+        Ok(Secrets { values, hidden })
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// A text without any of them.
+    pub fn hide(&self, text: &str) -> String {
+        let hidden = self.hidden.iter().filter(|s| text.contains(s.as_str()));
+        hidden.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+    }
+
+    /// The length of the longest of them, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.hidden.first().map_or(0, String::len)
+    }
+}
+
+/// A value, and the password in it if it is a connection string, as it is written there and as it is meant.
+fn parts(value: &str) -> Vec<String> {
+    let mut all = vec![value.to_owned()];
+    let address = value.split_once("://").and_then(|(_, rest)| {
+        let authority = rest.split(['/', '?']).next()?;
+        authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password.to_owned())
+    });
+    all.extend(address);
+    if let Ok(config) = value.parse::<tokio_postgres::Config>() {
+        all.extend(config.get_password().map(|p| String::from_utf8_lossy(p).into_owned()));
+    }
+    // A line break in a secret never reaches a line of output.
+    all.extend(value.lines().map(str::to_owned));
+    all.retain(|s| !s.trim().is_empty());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(values: &[(&str, &str)]) -> Secrets {
+        let names: BTreeSet<String> = values.iter().map(|(n, _)| (*n).to_owned()).collect();
+        let env = |name: &str| values.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Secrets::read(&names, &names, env).unwrap()
+    }
+
+    #[test]
+    fn a_connection_string_is_hidden_with_the_password_in_it() {
+        let s =
+            secrets(&[("A", "postgres://u:p%40ss@h:5432/d"), ("B", "host=h user=u password='other word'")]);
+        for (said, hidden) in [
+            ("connects to postgres://u:p%40ss@h:5432/d now", "connects to *** now"),
+            ("password p%40ss", "password ***"),
+            ("password p@ss", "password ***"),
+            ("it is other word.", "it is ***."),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(s.hide(said), hidden);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_at_once() {
+        let names: BTreeSet<String> = ["A", "B", "C"].map(str::to_owned).into();
+        let env = |name: &str| (name == "B").then(|| "x".to_owned());
+        assert_eq!(Secrets::read(&names, &names, env).unwrap_err(), ["A", "C"]);
+        assert_eq!(Secrets::read(&names, &["B".to_owned()].into(), env).unwrap().get("B"), Some("x"));
+    }
+}

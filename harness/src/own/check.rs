@@ -1,0 +1,414 @@
+//! Mistakes in a stack file or a restore drill that types cannot see, each with its path in the file and the fix.
+
+use std::collections::BTreeSet;
+
+use super::{
+    ask::Probe,
+    restore::Restore,
+    stack::{Canary, Command, Component, Level, Product, Stack, Witness},
+};
+use crate::{diagnose::Problem, time::Dur};
+
+/// A service of which more is asked could not be told from an attack.
+const EVERY_LEAST: Dur = Dur::from_millis(1);
+
+type Problems = Vec<Problem>;
+
+fn problem(out: &mut Problems, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+    out.push(Problem { path: path.into(), message: message.into(), hint: Some(hint.into()) });
+}
+
+/// Names that are safe in folders, labels and variables.
+fn name(out: &mut Problems, path: &str, name: &str) {
+    let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(ok);
+    if !plain || name.len() > 64 {
+        let hint = "use at most 64 lower-case letters, digits, `_` and `-`";
+        problem(out, path, format!("`{name}` is not a plain name"), hint);
+    }
+}
+
+/// A secret is named, never written down.
+fn variable(out: &mut Problems, path: &str, name: &str) {
+    let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(ok) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let hint = "write the name of a variable of the environment, such as DB_DSN; its value stays out of this file";
+        problem(out, path, "this is no name of a variable", hint);
+    }
+}
+
+/// All of a stack file.
+pub(super) fn stack(s: &Stack) -> Problems {
+    let mut out = Vec::new();
+    name(&mut out, "name", &s.name);
+    if s.component.is_empty() {
+        problem(
+            &mut out,
+            "component",
+            "the stack has no component",
+            "add `db = { product = \"postgres\", .. }`",
+        );
+    }
+    for (id, c) in &s.component {
+        let path = format!("component.{id}");
+        name(&mut out, &path, id);
+        component(&mut out, &path, c);
+        if c.same_server {
+            problem(
+                &mut out,
+                format!("{path}.same_server"),
+                "only a scratch place may say that",
+                "remove it here",
+            );
+        }
+    }
+    for (i, id) in s.allow.components.iter().enumerate() {
+        known(&mut out, &format!("allow.components.{i}"), "component", id, s.component.keys());
+    }
+    alarms(&mut out, s);
+    for (id, service) in &s.service {
+        let path = format!("service.{id}");
+        name(&mut out, &path, id);
+        for (i, used) in service.uses.iter().enumerate() {
+            known(&mut out, &format!("{path}.uses.{i}"), "component", used, s.component.keys());
+        }
+        probe(&mut out, &format!("{path}.probe"), &service.probe, s);
+    }
+    for (id, c) in &s.canary {
+        let path = format!("canary.{id}");
+        if known(&mut out, &path, "component", id, s.component.keys()) {
+            canary(&mut out, &path, c, s.component[id].product);
+        }
+    }
+    for (id, w) in &s.witness {
+        let path = format!("witness.{id}");
+        name(&mut out, &path, id);
+        let at = format!("{path}.component");
+        if known(&mut out, &at, "component", &w.component, s.component.keys()) {
+            witness(&mut out, &path, w, s.component[&w.component].product);
+        }
+    }
+    out
+}
+
+fn known<'a>(
+    out: &mut Problems,
+    path: &str,
+    what: &str,
+    id: &str,
+    all: impl Iterator<Item = &'a String>,
+) -> bool {
+    let all: Vec<String> = all.cloned().collect();
+    if all.iter().any(|k| k == id) {
+        return true;
+    }
+    let near =
+        crate::diagnose::closest(id, &all).map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+    let there = if all.is_empty() { "there is none".into() } else { format!("there are {}", all.join(", ")) };
+    problem(out, path, format!("there is no {what} `{id}`"), format!("{near}{there}"));
+    false
+}
+
+pub(super) fn component(out: &mut Problems, path: &str, c: &Component) {
+    let there = [
+        ("dsn_env", c.dsn_env.is_some(), Product::Postgres, true),
+        ("url", c.url.is_some(), Product::S3, true),
+        ("bucket", c.bucket.is_some(), Product::S3, true),
+        ("keys_env", c.keys_env.is_some(), Product::S3, true),
+        ("env", !c.env.is_empty(), Product::Command, false),
+    ];
+    for (key, given, of, required) in there {
+        if given && c.product != of {
+            let message = format!("`{key}` is of no use to product `{}`", c.product.word());
+            problem(out, format!("{path}.{key}"), message, format!("it belongs to product `{}`", of.word()));
+        }
+        if !given && required && c.product == of {
+            let message = format!("a component of product `{}` needs `{key}`", of.word());
+            problem(out, path, message, format!("add `{key} = ..`"));
+        }
+    }
+    for secret in c.secrets() {
+        variable(out, path, &secret);
+    }
+    if let Some(url) = &c.url {
+        self::url(out, &format!("{path}.url"), url);
+    }
+}
+
+fn url(out: &mut Problems, path: &str, url: &str) {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    match rest {
+        None => problem(out, path, "this is no address", "write http://host:port or https://host:port"),
+        Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
+            let hint = "name the variable that holds it instead: this file is no place for secrets";
+            problem(out, path, "a password stands in this address", hint);
+        }
+        Some(rest) if rest.is_empty() || rest.starts_with('/') || url.contains(char::is_whitespace) => {
+            problem(out, path, "this address names no host", "write http://host:port/path");
+        }
+        Some(_) => {}
+    }
+}
+
+fn alarms(out: &mut Problems, s: &Stack) {
+    let ends = s.alarm.end_run.as_ref();
+    for (path, id) in [
+        ("alarm.forbid_start", s.alarm.forbid_start.as_ref()),
+        ("alarm.end_run.probe", ends.map(|e| &e.probe)),
+    ] {
+        if let Some(id) = id {
+            known(out, path, "service", id, s.service.keys());
+        }
+    }
+    if s.level == Level::Production && (s.alarm.forbid_start.is_none() || ends.is_none()) {
+        let hint = "add to [alarm] both `forbid_start = \"SERVICE\"` and `end_run = { probe = \"SERVICE\", bad_for = \"30s\" }`";
+        problem(out, "level", "in production nothing is begun without two alarms", hint);
+    }
+}
+
+fn probe(out: &mut Problems, path: &str, p: &Probe, s: &Stack) {
+    let kinds = p.kinds();
+    if kinds.len() != 1 {
+        let message = match kinds.len() {
+            0 => "the probe asks nothing".to_owned(),
+            _ => format!("the probe asks several questions: {}", kinds.join(", ")),
+        };
+        problem(out, path, message, "give it one of `http`, `tcp`, `command`, `sql`");
+    }
+    if p.every < EVERY_LEAST {
+        problem(out, format!("{path}.every"), "this is too often", "ask at most once a millisecond");
+    }
+    if p.timeout.us() == 0 {
+        problem(out, format!("{path}.timeout"), "no answer comes in no time", "give it at least 1ms");
+    }
+    if let Some(http) = &p.http {
+        let path = format!("{path}.http");
+        url(out, &format!("{path}.url"), &http.url);
+        if !http.one_of.is_empty() && http.json.is_none() {
+            let hint = "add `json = \"/hits/0/id\"`, or look for a `text`";
+            problem(out, format!("{path}.one_of"), "nobody says where in the answer this stands", hint);
+        }
+        if http.json.as_ref().is_some_and(|j| !j.is_empty() && !j.starts_with('/')) {
+            let hint = "write a JSON pointer, such as `/hits/0/id`";
+            problem(out, format!("{path}.json"), "this is no JSON pointer", hint);
+        }
+    }
+    if let Some(tcp) = &p.tcp
+        && !tcp.address.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
+    {
+        problem(out, format!("{path}.tcp.address"), "this is no address", "write host:port");
+    }
+    if let Some(run) = &p.command {
+        program(out, &format!("{path}.command.run"), &run.run);
+        run.env.iter().for_each(|v| variable(out, &format!("{path}.command.env"), v));
+    }
+    if let Some(sql) = &p.sql {
+        let at = format!("{path}.sql.component");
+        if known(out, &at, "component", &sql.component, s.component.keys())
+            && s.component[&sql.component].product != Product::Postgres
+        {
+            problem(
+                out,
+                at,
+                format!("`{}` is no PostgreSQL", sql.component),
+                "ask a component of product `postgres`",
+            );
+        }
+    }
+}
+
+fn program(out: &mut Problems, path: &str, run: &[String]) {
+    if run.first().is_none_or(String::is_empty) {
+        problem(
+            out,
+            path,
+            "no program is named",
+            "write the program and its arguments: [\"./restore.sh\", \"db\"]",
+        );
+    }
+}
+
+fn command(out: &mut Problems, path: &str, c: &Command) {
+    program(out, &format!("{path}.run"), &c.run);
+    c.env.iter().for_each(|v| variable(out, &format!("{path}.env"), v));
+    if c.limit.us() == 0 {
+        problem(out, format!("{path}.limit"), "nothing is done in no time", "give it at least 1s");
+    }
+}
+
+fn canary(out: &mut Problems, path: &str, c: &Canary, product: Product) {
+    let there = [
+        ("table", c.table.is_some(), Product::Postgres, true),
+        ("dsn_env", c.dsn_env.is_some(), Product::Postgres, false),
+        ("prefix", c.prefix.is_some(), Product::S3, true),
+        ("plant", c.plant.is_some(), Product::Command, true),
+        ("list", c.list.is_some(), Product::Command, true),
+        ("remove", c.remove.is_some(), Product::Command, true),
+    ];
+    for (key, given, of, required) in there {
+        if given && product != of {
+            let message = format!("`{key}` is of no use to product `{}`", product.word());
+            problem(out, format!("{path}.{key}"), message, format!("it belongs to product `{}`", of.word()));
+        }
+        if !given && required && product == of {
+            let message = format!("canaries of product `{}` need `{key}`", of.word());
+            problem(out, path, message, format!("add `{key} = ..`"));
+        }
+    }
+    if let Some(table) = &c.table {
+        let part = |p: &str| {
+            p.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+                && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        let parts: Vec<&str> = table.split('.').collect();
+        if parts.len() > 2 || table.len() > 120 || !parts.into_iter().all(part) {
+            let hint = "write `gameday_canary` or `schema.gameday_canary`, in lower case";
+            problem(out, format!("{path}.table"), "this is no plain name of a table", hint);
+        }
+    }
+    if c.prefix.as_ref().is_some_and(|p| p.len() < 3 || !p.ends_with('/') || p.starts_with('/')) {
+        let hint = "write a folder of its own, such as `gameday-canary/`";
+        problem(out, format!("{path}.prefix"), "this is no place of its own", hint);
+    }
+    c.dsn_env.iter().for_each(|v| variable(out, &format!("{path}.dsn_env"), v));
+    for (key, c) in [("plant", &c.plant), ("list", &c.list), ("remove", &c.remove)] {
+        if let Some(c) = c {
+            command(out, &format!("{path}.{key}"), c);
+        }
+    }
+}
+
+fn witness(out: &mut Problems, path: &str, w: &Witness, product: Product) {
+    let kinds = [
+        ("sql", w.sql.is_some(), Some(Product::Postgres)),
+        ("prefix", w.prefix.is_some(), Some(Product::S3)),
+        ("command", w.command.is_some(), None),
+    ];
+    let given: Vec<_> = kinds.into_iter().filter(|(_, there, _)| *there).collect();
+    if given.len() != 1 {
+        let message = match given.len() {
+            0 => "the witness says nothing".to_owned(),
+            _ => "the witness is asked in several ways".to_owned(),
+        };
+        let hint = "give it one of `sql` (postgres), `prefix` (s3; \"\" is all of the bucket), `command` (any product)";
+        problem(out, path, message, hint);
+    }
+    for (key, _, of) in given {
+        if of.is_some_and(|of| of != product) {
+            let message = format!("`{key}` cannot be asked of product `{}`", product.word());
+            problem(
+                out,
+                format!("{path}.{key}"),
+                message,
+                "ask it by a `command`, or name another component",
+            );
+        }
+    }
+    if let Some(c) = &w.command {
+        command(out, &format!("{path}.command"), c);
+    }
+    if w.sql.as_ref().is_some_and(|q| q.trim().is_empty() || q.contains(';')) {
+        let hint = "write one query, without a semicolon, such as `select id, total from orders where created_at < $T0`";
+        problem(out, format!("{path}.sql"), "this is not one query", hint);
+    }
+}
+
+/// All of a restore drill, for this stack.
+pub(super) fn restore(r: &Restore, s: &Stack) -> Problems {
+    let mut out = Vec::new();
+    name(&mut out, "name", &r.name);
+    commands(&mut out, r, s);
+    component(&mut out, "scratch", &r.scratch);
+    if known(&mut out, "source", "component", &r.source, s.component.keys()) {
+        places(&mut out, r, s);
+        data(&mut out, r, s);
+    }
+    if r.objectives.rto.us() == 0 {
+        problem(&mut out, "objectives.rto", "nothing is restored in no time", "write how long it may take");
+    }
+    if r.objectives.durable && r.restart.is_none() {
+        let hint = "add `restart = { run = [..] }`, which restarts the scratch place";
+        problem(&mut out, "objectives.durable", "nobody says how the scratch place is restarted", hint);
+    }
+    if !r.objectives.durable && r.restart.is_some() {
+        let hint = "add `durable = true` to [objectives], or remove it";
+        problem(&mut out, "restart", "it would never be run", hint);
+    }
+    if r.settle > r.objectives.rto {
+        let hint = "what is not right within the RTO has missed it";
+        problem(&mut out, "settle", "it is longer than the RTO", hint);
+    }
+    out
+}
+
+fn commands(out: &mut Problems, r: &Restore, s: &Stack) {
+    let named =
+        [("restore", Some(&r.restore)), ("cleanup", Some(&r.cleanup)), ("restart", r.restart.as_ref())];
+    let scratch: BTreeSet<String> = r.scratch.secrets().into_iter().collect();
+    for (path, c) in named.into_iter().filter_map(|(path, c)| c.map(|c| (path, c))) {
+        command(out, path, c);
+        for (i, v) in c.env.iter().enumerate().filter(|(_, v)| !scratch.contains(*v)) {
+            let canary = s.canary.iter().filter(|(_, c)| c.dsn_env.as_ref() == Some(v)).map(|(id, _)| id);
+            let owner = s.component.iter().filter(|(_, c)| c.secrets().contains(v)).map(|(id, _)| id);
+            if let Some(owner) = owner.chain(canary).next() {
+                let message = format!("`{v}` opens component `{owner}` of the stack");
+                let hint = "give it the scratch place's credentials alone: a wrong line in it could not hurt the stack then";
+                problem(out, format!("{path}.env.{i}"), message, hint);
+            }
+        }
+    }
+}
+
+fn places(out: &mut Problems, r: &Restore, s: &Stack) {
+    let source = &s.component[&r.source];
+    if !s.allow.components.contains(&r.source) {
+        let hint = format!("add it to [allow] in the stack file: components = [\"{}\"]", r.source);
+        problem(out, "source", format!("the stack file does not allow drills on `{}`", r.source), hint);
+    }
+    if r.scratch.product != source.product {
+        let message = format!("`{}` is a {}, and this is another product", r.source, source.product.word());
+        problem(out, "scratch.product", message, format!("write product = \"{}\"", source.product.word()));
+    }
+    let (mine, theirs) = (r.scratch.secrets(), source.secrets());
+    if let Some(shared) = mine.iter().find(|v| theirs.contains(v)) {
+        let hint = "give the scratch place variables of its own";
+        problem(out, "scratch", format!("`{shared}` opens the source as well"), hint);
+    }
+    if r.scratch.same_server && s.level == Level::Production {
+        let hint = "restore to a server of its own: this one has users";
+        problem(out, "scratch.same_server", "in production the scratch place may not share a server", hint);
+    }
+}
+
+fn data(out: &mut Problems, r: &Restore, s: &Stack) {
+    let of_source: Vec<&String> =
+        s.witness.iter().filter(|(_, w)| w.component == r.source).map(|(id, _)| id).collect();
+    for (i, id) in r.witness.iter().enumerate() {
+        let path = format!("witness.{i}");
+        if known(out, &path, "witness", id, s.witness.keys()) && !of_source.contains(&id) {
+            let message = format!("witness `{id}` is about `{}`", s.witness[id].component);
+            problem(out, path, message, format!("name witnesses of `{}`", r.source));
+        }
+    }
+    if of_source.is_empty() {
+        let message = format!("no witness says what must come back of `{}`", r.source);
+        let hint = format!(
+            "add to the stack file, under [witness]: orders = {{ component = \"{}\", sql = \"select ..\" }}; \
+             a restore that nobody looks into proves nothing",
+            r.source
+        );
+        problem(out, "source", message, hint);
+    }
+    if r.objectives.rpo.is_some() && !s.canary.contains_key(&r.source) {
+        let hint =
+            format!("add `{} = {{ .. }}` to [canary] in the stack file, and plant some with cron", r.source);
+        problem(out, "objectives.rpo", "RPO is counted on canaries, and this component has none", hint);
+    }
+    let moment = |id: &&String| s.witness[*id].sql.as_ref().is_some_and(|q| q.contains("$T0"));
+    if r.objectives.rpo.is_none()
+        && let Some(id) = of_source.iter().find(|id| moment(id))
+    {
+        let message = format!("witness `{id}` speaks of $T0, and without an RPO there is no such moment");
+        problem(out, "objectives", message, "add `rpo = \"..\"`: everything older than that must be back");
+    }
+}
