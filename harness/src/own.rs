@@ -26,3 +26,6 @@ pub use event::{Event, RestoreEvent};
 pub use facts::Facts;
 pub use load::{Drill, drill, is_restore, stack};
 pub use report::{RestoreReport, objectives};
+
+#[cfg(test)]
+mod tests;

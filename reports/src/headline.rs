@@ -39,6 +39,9 @@ pub fn headline(report: &Report) -> String {
 }
 
 fn passed(report: &Report) -> String {
+    if let Some(restore) = &report.restore {
+        return crate::restored::headline(report, restore);
+    }
     let mut said = Vec::new();
     let longest = report.services.iter().max_by_key(|s| s.rto_us.unwrap_or(0));
     said.extend(longest.map(|s| match s.rto_us {
@@ -80,6 +83,14 @@ fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
     let subject = &finding.subject;
     let store = || report.ledger.iter().find(|s| report.name_of(s) == *subject);
     match finding.objective.as_str() {
+        "rto" if report.restore.is_some() => Some(format!(
+            "{subject} was back after {}, {}",
+            finding.measured,
+            finding.required.replace("at most", "allowed")
+        )),
+        "rpo" if report.restore.is_some() => {
+            Some(format!("{}, {}", finding.measured, finding.required.replace("at most", "allowed")))
+        }
         "rto" => {
             let service = report.services.iter().find(|s| &s.service == subject)?;
             Some(gone(service, limit(report, subject)?))

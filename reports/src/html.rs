@@ -53,6 +53,7 @@ pub fn render(report: &Report) -> String {
                 main {
                     (top(report, &headline))
                     (verdicts::section(report))
+                    (crate::restored::page(report))
                     (timeline::section(report))
                     (latency::section(report))
                     (data::quality(report))
@@ -83,7 +84,7 @@ fn top(r: &Report, headline: &str) -> Markup {
                 div { dt { "Scenario" } dd { (text(&r.scenario)) } }
                 div { dt { "Started" } dd { (text(&r.started)) } }
                 div { dt { "Took" } dd { (human_us(r.took_us)) } }
-                div { dt { "Seed" } dd { (r.seed) } }
+                @if r.restore.is_none() { div { dt { "Seed" } dd { (r.seed) } } }
                 div { dt { "Evidence" } dd { (count(r.events)) " journal lines" } }
             }
         }

@@ -16,6 +16,7 @@ pub mod junit;
 pub mod markdown;
 pub mod metrics;
 pub mod oscal;
+mod restored;
 pub mod text;
 pub mod trace;
 

@@ -3,7 +3,7 @@
 //! The verdict comes first and in words, then what had to hold against what was measured, then the facts behind it:
 //! services, data, quality, timeline, and what is needed to play the drill again.
 
-mod page;
+pub(crate) mod page;
 pub(crate) mod words;
 
 use harness::{
@@ -23,6 +23,9 @@ pub fn render(report: &Report) -> String {
     let mut page = Page::default();
     top(&mut page, report);
     findings(&mut page, report);
+    if let Some(restore) = &report.restore {
+        crate::restored::text(&mut page, restore);
+    }
     services(&mut page, report);
     data(&mut page, report);
     quality(&mut page, report);
@@ -56,7 +59,9 @@ fn top(page: &mut Page, r: &Report) {
     page.section(&r.title);
     page.item("  scenario   ", &r.scenario);
     page.item("  world      ", &format!("{} ({})", r.world, counts_as(r)));
-    page.item("  seed       ", &r.seed.to_string());
+    if r.restore.is_none() {
+        page.item("  seed       ", &r.seed.to_string());
+    }
     page.item("  run        ", &r.run);
     page.item("  started    ", &format!("{}, took {}", r.started, human_us(r.took_us)));
 }

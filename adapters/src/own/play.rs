@@ -32,6 +32,8 @@ use crate::local::watchdog_args;
 
 /// How long what was not right is left alone before it is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How far a place that follows another one may lag.
+const LAG: Duration = Duration::from_secs(1);
 /// How long paying a debt, or asking once more at the end, may take in all.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -421,7 +423,7 @@ impl Player<'_> {
         let other = if written == Side::Source { Side::Scratch } else { Side::Source };
         let (seen, why) = match self.at(written).mark(&id).await {
             Err(e) => (None, format!("nothing could be written in the {written}: {}", self.hide(e))),
-            Ok(()) => match self.at(other).marked(&id).await {
+            Ok(()) => match self.seen(other, &id, after).await {
                 Ok(seen) => (Some(seen), format!("looked for in the {other}")),
                 Err(e) => (None, format!("the {other} could not be looked into: {}", self.hide(e))),
             },
@@ -429,6 +431,17 @@ impl Player<'_> {
         self.record(RestoreEvent::Nonce(Nonce { written, after, seen, why }))?;
         self.pay(&debt).await?;
         Ok(seen)
+    }
+
+    /// Whether a record is seen in a place: at once, and after the restore a little later as well, since a place that follows
+    /// the other may lag.
+    async fn seen(&self, side: Side, id: &str, twice: bool) -> Result<bool, Unread> {
+        let seen = self.at(side).marked(id).await?;
+        if seen || !twice {
+            return Ok(seen);
+        }
+        sleep(LAG).await;
+        self.at(side).marked(id).await
     }
 
     async fn pay(&mut self, debt: &Debt) -> Result<(), Halt> {

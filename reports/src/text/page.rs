@@ -3,26 +3,26 @@
 use super::words::clean;
 
 /// Columns.
-pub(super) const WIDTH: usize = 100;
+pub(crate) const WIDTH: usize = 100;
 
 /// Text as it grows.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
     /// An empty line, then a title.
-    pub(super) fn section(&mut self, title: &str) {
+    pub(crate) fn section(&mut self, title: &str) {
         self.0.push('\n');
         self.wrapped("", 0, title);
     }
 
     /// Text after `head`; lines that follow are indented by the width of `head`.
-    pub(super) fn item(&mut self, head: &str, text: &str) {
+    pub(crate) fn item(&mut self, head: &str, text: &str) {
         self.wrapped(head, head.chars().count(), text);
     }
 
     /// Text after `head`; lines that follow are indented by `hang`.
-    pub(super) fn wrapped(&mut self, head: &str, hang: usize, text: &str) {
+    pub(crate) fn wrapped(&mut self, head: &str, hang: usize, text: &str) {
         let mut line: String = clean(head);
         let mut used = line.chars().count();
         let mut fresh = true;
@@ -45,7 +45,7 @@ impl Page {
     }
 
     /// One line of a table: cells padded to their widths, the first to the left and the others to the right.
-    pub(super) fn row(&mut self, widths: &[usize], cells: &[String]) {
+    pub(crate) fn row(&mut self, widths: &[usize], cells: &[String]) {
         let mut line = String::from(" ");
         for (i, (cell, width)) in cells.iter().zip(widths).enumerate() {
             let cell = clean(cell);
@@ -59,7 +59,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         self.0
     }
 }
