@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod completions;
 mod compliance;
 mod doctor;
 mod evidence;
@@ -12,6 +13,7 @@ mod inputs;
 mod judged;
 mod limits;
 mod machine;
+mod man;
 mod metrics;
 mod node;
 mod own;
@@ -51,6 +53,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Images(images::Images),
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +83,8 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Images(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     done.unwrap_or_else(|failure| {
         say::err(&failure.to_string());

@@ -7,6 +7,7 @@ mod ends;
 mod evidence;
 mod flaws;
 mod local;
+mod manual;
 mod negative;
 mod sessions;
 mod signers;

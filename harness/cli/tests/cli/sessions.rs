@@ -24,6 +24,8 @@ fn every_help_text() {
         "doctor",
         "images",
         "bench",
+        "completions",
+        "man",
     ] {
         assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
     }
