@@ -74,7 +74,7 @@ def main(textfile, rules, dashboard):
             sys.exit(f"FAILED: rehearsals raised {names}")
         print("prometheus: scraped; of rehearsals no alert but DRTestNeverRecorded")
 
-        write(as_it_is.replace('counts_as="rehearsal"', 'counts_as="real"'))
+        write(as_it_is.replace('counts_as="rehearsal"', 'counts_as="production"'))
         wanted = {"DRRecoveryTimeObjectiveMissed", "DRLastDrillNotPassed"}
         until(f"{wanted}", lambda: wanted <= {name for name, _ in firing(server)})
         # A later evaluation, so that what stopped firing is gone: the page of alerts follows the scrape.
@@ -84,7 +84,7 @@ def main(textfile, rules, dashboard):
         for panel in json.load(open(dashboard))["panels"]:
             for target in panel["targets"]:
                 asked += 1
-                empty += not value(target["expr"].replace("$counts_as", "real"))
+                empty += not value(target["expr"].replace("$counts_as", "production"))
         print(f"prometheus: {asked} questions of the dashboard answered, {empty} of them with nothing")
         if empty == asked:
             sys.exit("FAILED: the dashboard shows nothing")

@@ -209,11 +209,39 @@ pub struct WorldCard {
 }
 
 /// What a verdict counts as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+///
+/// Nobody but the user can vouch for the level of a stack of theirs, so it is on record, and signed, before the drill.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CountsAs {
-    /// A rehearsal: never evidence of a production stack.
+    /// A rehearsal in a world of gameday's own: never evidence of anybody's stack.
     Rehearsal,
-    /// A user's own stack.
-    Real,
+    /// A user's own stack that may be thrown away.
+    Disposable,
+    /// A user's own stack that stands for production.
+    Staging,
+    /// What users depend on.
+    Production,
+}
+
+impl CountsAs {
+    /// All, the least first.
+    pub const ALL: [CountsAs; 4] =
+        [CountsAs::Rehearsal, CountsAs::Disposable, CountsAs::Staging, CountsAs::Production];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            CountsAs::Rehearsal => "rehearsal",
+            CountsAs::Disposable => "disposable",
+            CountsAs::Staging => "staging",
+            CountsAs::Production => "production",
+        }
+    }
+}
+
+impl std::fmt::Display for CountsAs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
 }

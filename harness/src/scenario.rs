@@ -11,7 +11,7 @@ mod steps;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     time::{Dur, Rate},
@@ -101,7 +101,7 @@ impl fmt::Display for Priority {
 }
 
 /// Where a drill runs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorldName {
     /// Simulated, on a virtual clock.
@@ -110,6 +110,30 @@ pub enum WorldName {
     Local,
     /// Products in containers.
     Docker,
+    /// A stack that gameday did not launch: on record and in reports, never chosen by a scenario.
+    #[schemars(skip)]
+    Own,
+}
+
+impl WorldName {
+    /// Whether gameday launches what it breaks there, so that no verdict is about anybody's stack.
+    pub fn rehearses(self) -> bool {
+        self != WorldName::Own
+    }
+}
+
+/// By hand, so that `own` is read and not offered.
+impl<'de> Deserialize<'de> for WorldName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<WorldName, D::Error> {
+        let word = String::deserialize(from)?;
+        match word.as_str() {
+            "sim" => Ok(WorldName::Sim),
+            "local" => Ok(WorldName::Local),
+            "docker" => Ok(WorldName::Docker),
+            "own" => Ok(WorldName::Own),
+            other => Err(D::Error::unknown_variant(other, &["sim", "local", "docker"])),
+        }
+    }
 }
 
 impl fmt::Display for WorldName {
@@ -118,6 +142,7 @@ impl fmt::Display for WorldName {
             WorldName::Sim => "sim",
             WorldName::Local => "local",
             WorldName::Docker => "docker",
+            WorldName::Own => "own",
         })
     }
 }

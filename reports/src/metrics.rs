@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use harness::{ports::CountsAs, report::Report, verdict::Verdict};
+use harness::{report::Report, verdict::Verdict};
 
 use crate::{
     evidence::{ledger::Head, verify::Run},
@@ -83,10 +83,7 @@ pub fn render(runs: &[Run], head: Option<&Head>) -> String {
 }
 
 fn worth(run: &Run) -> &'static str {
-    match run.declared.counts_as {
-        CountsAs::Real => "real",
-        CountsAs::Rehearsal => "rehearsal",
-    }
+    run.declared.counts_as.word()
 }
 
 /// As compliance sees it: what was never closed, or left no journal, has failed.

@@ -135,7 +135,11 @@ fn worth(report: &Report, verdict: Verdict) -> (bool, &'static str) {
         (Verdict::Pass, CountsAs::Rehearsal, None) => {
             (false, "measured in a rehearsal, which is never evidence of a production stack")
         }
-        (Verdict::Pass, CountsAs::Real, None) => (true, "measured, and within what was required"),
+        (Verdict::Pass, CountsAs::Disposable | CountsAs::Staging, None) => (
+            false,
+            "measured on a stack that is not production: whether that is enough is for a policy to say",
+        ),
+        (Verdict::Pass, CountsAs::Production, None) => (true, "measured, and within what was required"),
     }
 }
 

@@ -35,7 +35,11 @@ pub fn render(report: &Report) -> String {
 /// What the verdict is worth, in words.
 pub(crate) fn counts_as(report: &Report) -> &'static str {
     match (report.counts_as, report.world) {
-        (CountsAs::Real, _) => "real: a drill of the user's own stack",
+        (CountsAs::Production, _) => "production: a drill of the user's own stack in production",
+        (CountsAs::Staging, _) => "staging: a drill of the user's own stack, not production",
+        (CountsAs::Disposable, _) => {
+            "disposable: a drill of the user's own stack that may be thrown away, not production"
+        }
         (CountsAs::Rehearsal, WorldName::Sim) => "rehearsal: simulated, never evidence of a production stack",
         (CountsAs::Rehearsal, _) => "rehearsal: never evidence of a production stack",
     }

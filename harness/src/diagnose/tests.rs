@@ -107,6 +107,18 @@ fn a_feature_store_goes_back_in_time_with_its_log_alone_and_in_containers_alone(
 }
 
 #[test]
+fn worlds_are_those_that_gameday_launches() {
+    let of = |world: &str| messages(&format!("worlds = [\"local\", \"{world}\"]\n{GOOD}"));
+    assert_eq!(of("docker"), Vec::<String>::new());
+    assert!(matches!(&of("own")[..], [one] if one.contains("`own` is a stack that gameday did not launch")));
+    let unknown = of("cloud");
+    assert!(
+        unknown.len() == 1 && unknown[0].contains("`cloud`") && !unknown[0].contains("own`,"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
 fn engines_are_known_ones_that_the_world_has() {
     let mended = |engine: &str| {
         let rebuild = format!("rebuild = {{ node = \"east/vector\", engine = \"{engine}\" }}");

@@ -40,6 +40,11 @@ pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     if !plain(&s.name) {
         problem(out, "name", format!("`{}` is not a plain name", s.name), PLAIN);
     }
+    for (i, _) in s.worlds.iter().enumerate().filter(|(_, w)| **w == WorldName::Own) {
+        let message =
+            "`own` is a stack that gameday did not launch, and no world that a scenario can ask for";
+        problem(out, format!("worlds.{i}"), message, "worlds are sim, local, docker");
+    }
     data(s, out);
     names(s, out);
     for (i, service) in s.service.iter().enumerate() {

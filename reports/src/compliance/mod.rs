@@ -110,8 +110,8 @@ impl Answer {
 pub fn never_counts(run: &Run) -> Option<&'static str> {
     match (run.declared.counts_as, &run.declared.flaw) {
         (CountsAs::Rehearsal, _) => Some("a rehearsal is never evidence of a production stack"),
-        (CountsAs::Real, Some(_)) => Some("a flaw was planted: it tests gameday, not a stack"),
-        (CountsAs::Real, None) => None,
+        (_, Some(_)) => Some("a flaw was planted: it tests gameday, not a stack"),
+        (_, None) => None,
     }
 }
 

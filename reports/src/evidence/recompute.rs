@@ -128,10 +128,21 @@ fn contradictions(facts: &Facts, report: &Report, declared: &Declared) -> Vec<St
     same("version of gameday", report.gameday == declared.gameday);
     // A simulation is named by its seed: equal runs have equal journals.
     same("name", facts.began.world == WorldName::Sim || report.run == declared.run);
-    if report.counts_as == CountsAs::Real && matches!(report.world, WorldName::Sim | WorldName::Local) {
-        all.push("it claims to be real, and ran in a world of gameday's own".into());
-    }
+    all.extend(impossible(report.world, report.counts_as));
     all
+}
+
+/// What runs in a world of gameday's own is a rehearsal, and nothing else is.
+pub(super) fn impossible(world: WorldName, counts_as: CountsAs) -> Option<String> {
+    match (world.rehearses(), counts_as == CountsAs::Rehearsal) {
+        (true, false) => Some(format!(
+            "it claims to count as {counts_as}, and ran in world {world}, where all is rehearsal"
+        )),
+        (false, true) => {
+            Some(format!("it claims to be a rehearsal, and ran in world {world}, where nothing is"))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the sealed scenario file, with the declared overrides, is another drill than the one that was played.

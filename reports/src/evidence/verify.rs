@@ -16,7 +16,7 @@ use super::{
     keys::{self, Allowed},
     ledger::{Amended, Closed, Declared, Head, Kind, Ledger, Reviewed},
     plain::{self, Links},
-    recompute::{Recomputed, recompute},
+    recompute::{Recomputed, impossible, recompute},
     record::{self, Completeness},
     review,
     seal::{self, RECORD, REVIEW, REVIEW_SIG, SCENARIO},
@@ -283,6 +283,11 @@ fn runs(evidence: &Path, ledger: &Ledger, now: SystemTime, checked: &mut Checked
         if !seal::plain(name) || [RUNS, HEAD, HEAD_SIG].contains(&name) {
             wrong(format!("`{name}` cannot name a run"));
             continue;
+        }
+        if let Kind::Declared(d) = &entry.kind
+            && let Some(why) = impossible(d.world, d.counts_as)
+        {
+            wrong(why);
         }
         let run = runs.iter_mut().find(|r| r.declared.run == name);
         match (&entry.kind, run) {

@@ -188,7 +188,7 @@ fn one_run_with_the_clock_in_the_future_does_not_stamp_the_ledger_for_good() {
     assert_eq!(quarters(&stand), [3, 0]);
     let stamp = reports::evidence::unix_of(&checked.runs[2].declared_at).unwrap();
     let metrics = reports::metrics::render(&stand.verify(None, true).runs, None);
-    assert!(metrics.contains(&format!("last_run_timestamp_seconds{{service=\"rag\",scenario=\"short_freeze\",counts_as=\"real\"}} {stamp}")), "{metrics}");
+    assert!(metrics.contains(&format!("last_run_timestamp_seconds{{service=\"rag\",scenario=\"short_freeze\",counts_as=\"production\"}} {stamp}")), "{metrics}");
 }
 
 #[test]

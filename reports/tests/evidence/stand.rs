@@ -46,8 +46,23 @@ pub(crate) enum As {
     Simulated,
     /// As a drill of a user's own stack would be, though its events come from the simulation.
     Real,
-    /// The same, with limits that it misses.
+    /// The same, of a stack that is not production.
+    Staging,
+    /// The same, of one that may be thrown away.
+    Disposable,
+    /// As `Real`, with limits that it misses.
     RealMissed,
+}
+
+impl As {
+    fn worth(self) -> (WorldName, CountsAs) {
+        match self {
+            As::Simulated => (WorldName::Sim, CountsAs::Rehearsal),
+            As::Disposable => (WorldName::Own, CountsAs::Disposable),
+            As::Staging => (WorldName::Own, CountsAs::Staging),
+            As::Real | As::RealMissed => (WorldName::Own, CountsAs::Production),
+        }
+    }
 }
 
 pub(crate) fn loaded(how: As) -> Loaded {
@@ -57,15 +72,15 @@ pub(crate) fn loaded(how: As) -> Loaded {
 }
 
 /// Journals are the same each time, and many tests want one.
-fn journal(how: As, run: &str) -> Vec<u8> {
+pub(crate) fn journal(how: As, run: &str) -> Vec<u8> {
     static SIMULATED: OnceLock<Vec<u8>> = OnceLock::new();
     let loaded = loaded(how);
     let overrides = if how == As::RealMissed { vec!["objectives.rto=2s".to_owned()] } else { Vec::new() };
     let began = sim::began(&loaded.scenario, digest(SCENARIO.as_bytes()), overrides);
     match how {
         As::Simulated => SIMULATED.get_or_init(|| sim::rehearse(&loaded, began, None, None)).clone(),
-        As::Real | As::RealMissed => {
-            let (world, counts_as) = (WorldName::Docker, CountsAs::Real);
+        _ => {
+            let (world, counts_as) = how.worth();
             let began = Began { run: run.into(), world, counts_as, ..began };
             listed(&sim::rehearse(&loaded, began, None, None))
         }
@@ -119,22 +134,29 @@ impl Stand {
     }
 
     pub(crate) fn declare(&mut self, run: &str, how: As) -> Head {
+        self.declare_with(run, how, |_| {})
+    }
+
+    /// Declares a run as its operator would like it to be.
+    pub(crate) fn declare_with(&mut self, run: &str, how: As, change: impl Fn(&mut Declared)) -> Head {
         self.now += Duration::from_secs(60);
         let plan = loaded(how).plan;
         let mut store = self.store();
         seal::prepare(&self.path(), run, SCENARIO.as_bytes()).expect("the stand works");
-        let declared = Declared {
+        let (world, counts_as) = how.worth();
+        let mut declared = Declared {
             run: run.into(),
             scenario: plan.scenario.name.clone(),
             scenario_sha256: digest(SCENARIO.as_bytes()),
             overrides: if how == As::RealMissed { vec!["objectives.rto=2s".into()] } else { Vec::new() },
-            world: if how == As::Simulated { WorldName::Sim } else { WorldName::Docker },
-            counts_as: if how == As::Simulated { CountsAs::Rehearsal } else { CountsAs::Real },
+            world,
+            counts_as,
             flaw: None,
             objectives: report::objectives(&plan),
             operator: self.operator.identity().into(),
             gameday: env!("CARGO_PKG_VERSION").into(),
         };
+        change(&mut declared);
         store.append(self.now, Kind::Declared(Box::new(declared)), &self.operator).expect("the stand works")
     }
 

@@ -3,7 +3,7 @@
 use harness::{judge::Finding, verdict::Verdict};
 use reports::{Format, markdown};
 
-use crate::stand::{real, report_of, simulated};
+use crate::stand::{As, journal, real, report_of, simulated};
 
 #[test]
 fn views_of_a_simulated_drill() {
@@ -28,6 +28,14 @@ fn a_rehearsal_satisfies_no_control_and_a_real_drill_never_those_of_people() {
     let mut report = report_of(&real("r1"));
     for (id, satisfied) in states(&report) {
         assert_eq!(satisfied, !["cp-4_obj.b", "cp-4_obj.c"].contains(&id.as_str()), "{id}");
+    }
+    for how in [As::Disposable, As::Staging] {
+        let report = report_of(&journal(how, "r1"));
+        assert!(states(&report).iter().all(|(_, satisfied)| !satisfied), "{}", report.counts_as);
+        let text = Format::Text.render(&report);
+        assert!(
+            text.contains(&format!("world      own ({}: a drill of the user's own stack", report.counts_as))
+        );
     }
     report.flaw = Some("flaps".into());
     assert!(states(&report).iter().all(|(_, satisfied)| !satisfied));

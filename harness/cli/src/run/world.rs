@@ -131,6 +131,10 @@ impl World {
             }
             #[cfg(not(feature = "docker"))]
             WorldName::Docker => Err(Failure::usage("world `docker` is not built into this gameday", BUILD)),
+            WorldName::Own => Err(Failure::usage(
+                "world `own` is a stack that gameday did not launch, and cannot be launched",
+                "choose sim, local or docker",
+            )),
         }
     }
 
