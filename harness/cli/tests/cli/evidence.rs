@@ -95,7 +95,37 @@ fn rehearsals_are_no_quarter() {
     let answer = desk.gameday("compliance evidence --quarter 2026Q4 --json");
     assert_eq!(answer.code, 1);
     let json: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
-    assert_eq!((&json["real"], json["kpis"].as_array().unwrap().len()), (&0.into(), 8));
+    assert_eq!((&json["counted"], json["kpis"].as_array().unwrap().len()), (&0.into(), 8));
+}
+
+#[test]
+fn a_policy_names_the_level_that_counts_and_never_a_rehearsal() {
+    let (desk, _) = signed();
+    let quarter = "2026Q4";
+    for accepted in ["disposable", "staging", "production"] {
+        let answer =
+            desk.gameday(&format!("compliance evidence --quarter {quarter} --accept {accepted} --json"));
+        assert_eq!(answer.code, 1);
+        let json: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+        assert_eq!((&json["accepted"], &json["counted"]), (&accepted.into(), &0.into()));
+        let levels = json["levels"].as_array().unwrap().iter().map(|l| l["level"].as_str().unwrap());
+        assert_eq!(levels.collect::<Vec<_>>(), ["production", "staging", "disposable", "rehearsal"]);
+    }
+    let answer = desk.gameday(&format!("compliance evidence --quarter {quarter} --accept rehearsal"));
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, ""), "{}", answer.stderr);
+}
+
+#[test]
+fn a_stack_that_gameday_did_not_launch_is_no_world_to_ask_for() {
+    let desk = Desk::new();
+    let answer = desk.gameday("run --world own good.toml");
+    assert_eq!(answer.code, 2);
+    assert!(answer.stderr.contains("[possible values: sim, local, docker]"), "{}", answer.stderr);
+    desk.write("own.toml", &format!("worlds = [\"own\"]\n{}", desk.read("good.toml")));
+    let answer = desk.gameday("check own.toml");
+    assert_eq!(answer.code, 2);
+    let said = answer.stdout + &answer.stderr;
+    assert!(said.contains("`own` is a stack that gameday did not launch"), "{said}");
 }
 
 #[test]
