@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use harness::ports::CountsAs;
 use reports::{
     compliance::{self, Period, cost},
     evidence::{
@@ -22,10 +26,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   gameday compliance evidence/ --quarter 2026Q4
+  gameday compliance evidence/ --quarter 2026Q4 --accept staging
   gameday compliance evidence/ --quarter 2026Q4 --costs costs-2026Q4.toml
   gameday compliance evidence/ --quarter 2026Q4 --focus bill.csv --dr-tag purpose=dr --json
 
-The evidence is verified first and every number rebuilt. Simulations and rehearsals never count.
+The evidence is verified first and every number rebuilt. Each level of stack is shown by itself;
+figures rest on runs of the accepted level and higher ones. Simulations and rehearsals never count.
 Ends with 0 if every figure is where it has to be, 1 if any falls short or was not measured (each is
 named), 5 if the evidence does not verify.")]
 pub(crate) struct Compliance {
@@ -35,6 +41,9 @@ pub(crate) struct Compliance {
     /// The quarter, such as 2026Q4
     #[arg(long, value_name = "QUARTER")]
     quarter: String,
+    /// The lowest level of stack that figures may rest on
+    #[arg(long, value_name = "LEVEL", default_value = "production", value_parser = level_parser())]
+    accept: CountsAs,
     #[command(flatten)]
     trust: Trust,
     /// A table of costs that somebody vouches for (TOML)
@@ -52,6 +61,14 @@ pub(crate) struct Compliance {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The levels that a policy may accept; a rehearsal is none of them.
+fn level_parser() -> impl TypedValueParser<Value = CountsAs> {
+    const LEVELS: [CountsAs; 3] = [CountsAs::Disposable, CountsAs::Staging, CountsAs::Production];
+    PossibleValuesParser::new(LEVELS.map(CountsAs::word)).try_map(|word| {
+        LEVELS.into_iter().find(|l| l.word() == word).ok_or_else(|| format!("there is no level `{word}`"))
+    })
 }
 
 /// The first moment of a quarter, and the first after it.
@@ -77,7 +94,7 @@ impl Compliance {
         if let Some(failure) = refused(&checked, &self.folder) {
             return Err(failure);
         }
-        let answer = compliance::judge(&checked.runs, period, cost.as_ref());
+        let answer = compliance::judge(&checked.runs, period, self.accept, cost.as_ref());
         say::out(&if self.json { compliance::json(&answer) } else { compliance::text(&answer) })?;
         Ok(if answer.complies() { Exit::Pass } else { Exit::Fail })
     }

@@ -1,8 +1,8 @@
 //! `gameday evidence`: keys, checks, reviews, bundles.
 
+mod keys;
+
 use std::{
-    fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Subcommand};
 use reports::evidence::{
     bundle,
-    keys::{Allowed, Duty, Signer},
+    keys::Allowed,
     ledger::Head,
     plain::{self, Links},
     review, stamp,
@@ -23,6 +23,8 @@ use crate::{
     exit::{Exit, Failure},
     say,
 };
+pub(crate) use keys::Keys;
+use keys::{Keygen, Pem, or_at_home};
 
 /// Make keys; verify, review, amend and bundle signed evidence
 #[derive(Args)]
@@ -44,29 +46,11 @@ pub(crate) struct Evidence {
 #[derive(Subcommand)]
 enum Command {
     Keygen(Keygen),
+    Pem(Pem),
     Verify(Verify),
     Review(Review),
     Amend(Amend),
     Bundle(Bundle),
-}
-
-/// Make a key, and add it to the file of signers
-#[derive(Args)]
-#[command(after_help = "\
-Examples:
-  gameday evidence keygen --identity ops@example.org
-  gameday evidence keygen --identity audit@example.org --reviewer --key reviewer.key
-
-The key is kept without a passphrase, readable by you alone: drills run when nobody is there.")]
-struct Keygen {
-    /// Who holds it, such as ops@example.org
-    #[arg(long, value_name = "WHO")]
-    identity: String,
-    /// For reviews of what others have played
-    #[arg(long)]
-    reviewer: bool,
-    #[command(flatten)]
-    keys: Keys,
 }
 
 /// Check a folder of evidence; trusts nothing in it but what a known key has signed
@@ -173,51 +157,6 @@ struct Bundle {
     keys: Keys,
 }
 
-/// Where keys and signers are.
-#[derive(Args, Debug)]
-pub(crate) struct Keys {
-    /// The private key that signs [default: ~/.config/gameday/operator.key, or in $GAMEDAY_KEYS]
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// The file of signers whose keys are trusted [default: allowed_signers beside the default key]
-    #[arg(long, value_name = "FILE")]
-    signers: Option<PathBuf>,
-}
-
-/// Where keys are kept unless they are named. Never the working folder, which may be shared, or be pushed somewhere.
-fn home() -> Result<PathBuf, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let whole = |name: &str| set(name).filter(|path| path.is_absolute());
-    set("GAMEDAY_KEYS")
-        .or_else(|| whole("XDG_CONFIG_HOME").map(|c| c.join("gameday")))
-        .or_else(|| whole("HOME").map(|h| h.join(".config/gameday")))
-        .ok_or_else(|| {
-            Failure::usage(
-                "there is no home folder to keep keys in: HOME is not set, or no absolute path",
-                "set HOME or GAMEDAY_KEYS to a folder that only you can read, or name both --key and --signers",
-            )
-        })
-}
-
-fn or_at_home(named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
-    named.map_or_else(|| Ok(home()?.join(name)), |path| Ok(path.clone()))
-}
-
-impl Keys {
-    fn key(&self) -> Result<PathBuf, Failure> {
-        or_at_home(self.key.as_ref(), "operator.key")
-    }
-
-    fn signers(&self) -> Result<PathBuf, Failure> {
-        or_at_home(self.signers.as_ref(), "allowed_signers")
-    }
-
-    /// The key that signs, and those that are trusted.
-    pub(crate) fn operator(&self) -> Result<(Signer, Allowed), Failure> {
-        Ok((Signer::load(&self.key()?)?, Allowed::load(&self.signers()?)?))
-    }
-}
-
 impl Trust {
     /// Checks a folder.
     pub(crate) fn check(&self, folder: &Path, recompute: bool) -> Result<Checked, Failure> {
@@ -283,6 +222,7 @@ impl Evidence {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Keygen(command) => command.run(),
+            Command::Pem(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Review(command) => {
                 let (signer, allowed) = command.keys.operator()?;
@@ -319,46 +259,6 @@ fn recorded(what: &str, folder: &Path, head: &Head) -> Result<Exit, Failure> {
         head.text()
     ))?;
     Ok(Exit::Pass)
-}
-
-/// Adds a line to a file of signers. A last line that was not ended must not swallow it.
-fn add_line(signers: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = signers.parent().filter(|f| !f.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
-    let before = match plain::read(signers, Links::Followed, plain::SMALL) {
-        Ok(text) => text,
-        Err(plain::Unread::Missing) => Vec::new(),
-        Err(e) => return Err(io::Error::other(e.to_string())),
-    };
-    let gap = if before.last().is_some_and(|b| *b != b'\n') { "\n" } else { "" };
-    let mut file = fs::File::options().create(true).append(true).open(signers)?;
-    file.write_all(format!("{gap}{line}").as_bytes())
-}
-
-impl Keygen {
-    fn run(self) -> Result<Exit, Failure> {
-        let duty = if self.reviewer { Duty::Reviewer } else { Duty::Operator };
-        let signer = Signer::generate(&self.identity)?;
-        let (key, signers) = (self.keys.key()?, self.keys.signers()?);
-        let public = signer.store(&key)?;
-        let line = signer.allowed_line(duty);
-        add_line(&signers, &line).map_err(|e| {
-            Failure::environment(
-                format!("`{}` cannot be written: {e}", signers.display()),
-                format!("add this line to it by hand: {}", line.trim_end()),
-            )
-        })?;
-        say::out(&format!(
-            "key         {} (only you can read it)\npublic      {}\nfingerprint {}\nsigners     {}\n  {line}\
-             Give the line above to auditors on another way than the evidence.\n",
-            key.display(),
-            public.display(),
-            signer.fingerprint(),
-            signers.display(),
-        ))?;
-        Ok(Exit::Pass)
-    }
 }
 
 impl Verify {

@@ -19,7 +19,7 @@ const DAYS: u64 = 90;
 /// RTO of critical services.
 const CRITICAL_RTO_US: u64 = 60_000_000;
 
-fn passed(run: &Run) -> bool {
+pub(super) fn passed(run: &Run) -> bool {
     let said = run.closed.as_ref().is_some_and(|(_, c)| c.verdict == Verdict::Pass);
     said && run.recomputed.as_ref().is_some_and(|r| r.report.verdict == Verdict::Pass)
 }

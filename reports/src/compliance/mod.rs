@@ -1,8 +1,9 @@
 //! What a period of drills amounts to: key figures, each with its n, its interval, and the runs that it rests on.
 //!
-//! Only runs that count as real are looked at. Simulations, rehearsals and drills with a planted flaw never count, and
-//! are named as left out. Every real run that was *declared* in the period counts: one that was never closed, or left
-//! no journal, has failed. What nobody measured is a gap, never a pass.
+//! A policy says from which level of stack on a run counts: production alone, unless it is said otherwise. Runs of a lower
+//! level, rehearsals and drills with a planted flaw are named as left out. Every run of the accepted levels that was
+//! *declared* in the period counts: one that was never closed, or left no journal, has failed. What nobody measured is a
+//! gap, never a pass.
 
 pub mod cost;
 mod drills;
@@ -86,14 +87,31 @@ impl Kpi {
     }
 }
 
+/// The runs of one level, whatever the policy accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Level {
+    /// Which.
+    pub level: CountsAs,
+    /// Runs that were declared in the period, less those with a planted flaw.
+    pub declared: usize,
+    /// Of these, passed.
+    pub passed: usize,
+    /// Whether the figures rest on them.
+    pub counts: bool,
+}
+
 /// All key figures of a period.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Answer {
     /// Which.
     pub period: Period,
-    /// Real runs that were declared in it.
-    pub real: usize,
-    /// Runs of the period that never count, each with the reason.
+    /// The lowest level that the figures rest on.
+    pub accepted: CountsAs,
+    /// Every level by itself, the highest first.
+    pub levels: Vec<Level>,
+    /// Runs that were declared in the period and count.
+    pub counted: usize,
+    /// Runs of the period that do not count, each with the reason.
     pub left_out: Vec<String>,
     /// The figures.
     pub kpis: Vec<Kpi>,
@@ -106,27 +124,38 @@ impl Answer {
     }
 }
 
-/// Why a run never counts; `None` if it does.
-pub fn never_counts(run: &Run) -> Option<&'static str> {
+/// Why a run does not count where this level and higher ones are accepted; `None` if it does.
+pub fn left_out(run: &Run, accepted: CountsAs) -> Option<String> {
     match (run.declared.counts_as, &run.declared.flaw) {
-        (CountsAs::Rehearsal, _) => Some("a rehearsal is never evidence of a production stack"),
-        (_, Some(_)) => Some("a flaw was planted: it tests gameday, not a stack"),
-        (_, None) => None,
+        (CountsAs::Rehearsal, _) => Some("a rehearsal is never evidence of a production stack".into()),
+        (_, Some(_)) => Some("a flaw was planted: it tests gameday, not a stack".into()),
+        (level, None) if level < accepted => {
+            Some(format!("its level is {level}, and nothing below {accepted} was accepted"))
+        }
+        _ => None,
     }
 }
 
-/// Judges a period by verified runs whose numbers were rebuilt.
-pub fn judge(runs: &[Run], period: Period, cost: Option<&Cost>) -> Answer {
-    let inside = |r: &&Run| r.declared_within(&period.from, &period.until);
-    let left_out = runs.iter().filter(inside).filter_map(|r| {
-        never_counts(r)
+/// Judges a period by verified runs whose numbers were rebuilt, of the accepted level and higher ones.
+pub fn judge(runs: &[Run], period: Period, accepted: CountsAs, cost: Option<&Cost>) -> Answer {
+    let within: Vec<&Run> = runs.iter().filter(|r| r.declared_within(&period.from, &period.until)).collect();
+    let counts = |r: &&&Run| left_out(r, accepted).is_none();
+    let left_out = within.iter().filter_map(|r| {
+        left_out(r, accepted)
             .map(|why| format!("{} ({} in {}): {why}", r.declared.run, r.declared.scenario, r.declared.world))
     });
-    let real: Vec<&Run> = runs.iter().filter(inside).filter(|r| never_counts(r).is_none()).collect();
-    let ever: Vec<&Run> = runs
-        .iter()
-        .filter(|r| never_counts(r).is_none() && r.declared_from() <= period.as_of.as_str())
-        .collect();
+    let levels = CountsAs::ALL.into_iter().rev().map(|level| {
+        let of = |r: &&&Run| r.declared.counts_as == level && r.declared.flaw.is_none();
+        Level {
+            level,
+            declared: within.iter().filter(of).count(),
+            passed: within.iter().filter(of).filter(|r| drills::passed(r)).count(),
+            counts: level > CountsAs::Rehearsal && level >= accepted,
+        }
+    });
+    let real: Vec<&Run> = within.iter().filter(counts).copied().collect();
+    let ever: Vec<&Run> = runs.iter().filter(|r| r.declared_from() <= period.as_of.as_str()).collect();
+    let ever: Vec<&Run> = ever.iter().filter(counts).copied().collect();
     let kpis = vec![
         drills::objectives(&real),
         drills::success(&real),
@@ -137,7 +166,14 @@ pub fn judge(runs: &[Run], period: Period, cost: Option<&Cost>) -> Answer {
         drills::critical_rto(&real),
         drills::critical_rpo(&real),
     ];
-    Answer { real: real.len(), left_out: left_out.collect(), kpis, period }
+    Answer {
+        accepted,
+        levels: levels.collect(),
+        counted: real.len(),
+        left_out: left_out.collect(),
+        kpis,
+        period,
+    }
 }
 
 /// For people.
@@ -150,12 +186,27 @@ pub fn text(answer: &Answer) -> String {
     };
     text.push_str(&format!("  period {from} to {until}, looked at as of {as_of}\n"));
     text.push_str(&format!(
-        "  real runs declared: {}; runs that never count: {}\n",
-        answer.real,
+        "  accepted: {}; runs that count: {}; left out: {}\n",
+        match answer.accepted {
+            CountsAs::Production => "production alone".into(),
+            level => format!("{level} and higher"),
+        },
+        answer.counted,
         answer.left_out.len()
     ));
-    if answer.real == 0 {
-        text.push_str("  nothing of this period counts as real: gameday's own worlds are rehearsals, whatever their verdict\n");
+    for Level { level, declared, passed, counts } in &answer.levels {
+        let word = match (counts, level) {
+            (true, _) => "counts",
+            (false, CountsAs::Rehearsal) => "never counts",
+            (false, _) => "left out",
+        };
+        let level = level.word();
+        text.push_str(&format!("    {level:<10}  {declared} declared, {passed} passed: {word}\n"));
+    }
+    if answer.counted == 0 {
+        text.push_str(
+            "  nothing of this period counts: gameday's own worlds are rehearsals, whatever their verdict\n",
+        );
     }
     for kpi in &answer.kpis {
         let word = match kpi.state {
@@ -174,7 +225,7 @@ pub fn text(answer: &Answer) -> String {
         }
     }
     if !answer.left_out.is_empty() {
-        text.push_str("\nNEVER COUNTS\n");
+        text.push_str("\nLEFT OUT\n");
         text.extend(answer.left_out.iter().map(|l| format!("  {l}\n")));
     }
     text.push_str("\nRuns are not independent draws; intervals say what the count alone allows, at best.\n");

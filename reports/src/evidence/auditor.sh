@@ -90,10 +90,12 @@ for run in $(runs closed); do
         signed "$run/SHA256SUMS" gameday-evidence@v1
         sums "$run"
         odd "$run" || die "$run: a name that hides another"
-        extra=$(ls -A "$run" | grep -vxF "$(printf '%s\n' SHA256SUMS SHA256SUMS.sig record.toml review.md review.md.sig; cut -c67- "$run/SHA256SUMS")")
+        stated=$(field "$run" closed attestation); case $stated in '{'*) stated= ;; esac
+        extra=$(ls -A "$run" | grep -vxF "$(printf '%s\n' SHA256SUMS SHA256SUMS.sig ${stated:+attestation.dsse.json} record.toml review.md review.md.sig; cut -c67- "$run/SHA256SUMS")")
         [ -z "$extra" ] || die "$run/$extra: it was added"
         [ "$(sha <"$run/SHA256SUMS")" = "$(field "$run" closed sums)" ] || die "$run: SHA256SUMS is not the one in the ledger"
         [ "$(sha <"$run/SHA256SUMS.sig")" = "$(field "$run" closed sig)" ] || die "$run: SHA256SUMS.sig"
+        if [ "$stated" ] && here "$run/attestation.dsse.json"; then [ "$(sha <"$run/attestation.dsse.json")" = "$stated" ] || die "$run/attestation.dsse.json: it was altered"; fi
         [ ! -e "$run/scenario.toml" ] || [ "$(sha <"$run/scenario.toml")" = "$(field "$run" declared scenario_sha256)" ] || die "$run: not the scenario that was declared"
     fi
     if runs reviewed | grep -qx "$run"; then

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use signature::Signer as _;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, SshSig, rand_core::OsRng};
 
 pub use super::signers::Allowed;
@@ -101,12 +103,13 @@ impl Signer {
         Ok(Signer { key })
     }
 
-    /// Keeps the key at `path` (mode 0600, never over another file) and its public half beside it.
+    /// Keeps the key at `path` (mode 0600, never over another file) and its public half beside it, in the forms of
+    /// OpenSSH (`.pub`) and of everybody else (`.pub.pem`); answers with both.
     ///
     /// # Errors
     /// If there is a file already, or the disk fails.
-    pub fn store(&self, path: &Path) -> Result<PathBuf, Trouble> {
-        let public = PathBuf::from(format!("{}.pub", path.display()));
+    pub fn store(&self, path: &Path) -> Result<[PathBuf; 2], Trouble> {
+        let public = ["pub", "pub.pem"].map(|end| PathBuf::from(format!("{}.{end}", path.display())));
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|e| Trouble::write(folder, &e))?;
         }
@@ -122,7 +125,9 @@ impl Signer {
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(|e| Trouble::write(path, &e))?;
-        fs::write(&public, self.public() + "\n").map_err(|e| Trouble::write(&public, &e))?;
+        for (path, text) in public.iter().zip([self.public() + "\n", self.pem()]) {
+            fs::write(path, text).map_err(|e| Trouble::write(path, &e))?;
+        }
         Ok(public)
     }
 
@@ -139,6 +144,12 @@ impl Signer {
     /// The public key on one line.
     pub fn public(&self) -> String {
         self.key.public_key().to_openssh().expect("a key of ours can be encoded")
+    }
+
+    /// The public key as PEM.
+    pub fn pem(&self) -> String {
+        let key = self.key.public_key().key_data().ed25519().expect("keys of ours are Ed25519");
+        pem(&key.0)
     }
 
     /// The line of an `allowed_signers` file that trusts this key.
@@ -159,6 +170,19 @@ impl Signer {
             self.key.sign(namespace, HashAlg::Sha512, bytes).expect("an unlocked Ed25519 key signs");
         signature.to_pem(LineEnding::LF).expect("a signature of ours can be encoded")
     }
+
+    /// A signature over exactly these bytes, in no namespace and without armour: for forms that bring their own.
+    pub(super) fn sign_bare(&self, bytes: &[u8]) -> Vec<u8> {
+        self.key.try_sign(bytes).expect("an unlocked Ed25519 key signs").as_bytes().to_vec()
+    }
+}
+
+/// A public Ed25519 key as PEM of its SubjectPublicKeyInfo, which OpenSSL and cosign read.
+pub fn pem(key: &[u8; 32]) -> String {
+    // SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING of 32 bytes }
+    const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let der = STANDARD.encode([&PREFIX[..], key].concat());
+    format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
 }
 
 fn check_identity(identity: &str) -> Result<(), Trouble> {

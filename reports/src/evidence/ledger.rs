@@ -92,6 +92,9 @@ pub struct Closed {
     pub sums: String,
     /// SHA-256 of `SHA256SUMS.sig`.
     pub sig: String,
+    /// SHA-256 of `attestation.dsse.json`; an older gameday wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
 }
 
 /// A run that was reviewed.

@@ -9,11 +9,16 @@
 //! - **One signed head.** [`store`]: `HEAD` says how many lines the ledger has, and which; whoever kept an older copy
 //!   of it elsewhere (an anchor) finds out when the ledger was rolled back. Nothing else finds that.
 //!
+//! A closed run is also stated as others state such things: [`attest`], a signed in-toto statement, whose hash stands in
+//! the ledger.
+//!
 //! Everything is checked by [`verify`], and without gameday by `ssh-keygen`, `sha256sum` and [`AUDITOR`], a short
 //! script. Keys are trusted only because a file from elsewhere names them ([`keys`]); none in the evidence is believed.
 //! What this does not prove: the holder of the key can still play a drill of his own invention.
 
+pub mod attest;
 pub mod bundle;
+pub mod dsse;
 pub mod keys;
 pub mod ledger;
 pub mod plain;

@@ -20,9 +20,10 @@ use harness::{
 };
 
 use super::{
+    attest::other_tests,
     ledger::{Closed, Declared},
     plain::{self, Links},
-    seal::{JOURNAL, SCENARIO},
+    seal::{ATTESTATION, JOURNAL, SCENARIO},
 };
 use crate::Format;
 use harness::report::drawing::Drawing;
@@ -81,6 +82,9 @@ pub fn recompute(
     }
     if let Err(why) = facts.recount() {
         say(JOURNAL, why);
+    }
+    if let Some(why) = other_tests(folder, &report) {
+        say(ATTESTATION, why);
     }
     if let Some(why) = another_scenario(folder, declared, &facts.began.scenario) {
         say(SCENARIO, why);

@@ -49,7 +49,7 @@ pub fn review(
         }
     };
     let stamp = super::stamp(at)?;
-    let (wrong, by) = seal::check(&folder, &closed, (&declared.operator, &stamp), allowed);
+    let (wrong, by) = seal::check(&folder, (declared, &closed), &stamp, allowed);
     if let Some((file, why)) = wrong.first() {
         return Err(Trouble::evidence(format!("{shown}/{file}: {why}"), "there is nothing left to review"));
     }

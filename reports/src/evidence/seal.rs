@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
+use harness::{journal::digest, report::Report, verdict::Verdict};
+
 use super::{
-    Trouble,
+    Trouble, attest,
     keys::{self, Signer},
-    ledger::Closed,
+    ledger::{Closed, Declared},
     plain::{self, Links},
 };
 use crate::Format;
@@ -18,6 +20,8 @@ pub const SCENARIO: &str = "scenario.toml";
 pub const SUMS: &str = "SHA256SUMS";
 /// The signature over them.
 pub const SUMS_SIG: &str = "SHA256SUMS.sig";
+/// The run as a signed statement for tools of others; not summed, because it states the sums: its hash is in the ledger.
+pub const ATTESTATION: &str = "attestation.dsse.json";
 /// What only people know; not sealed, because they write it after the drill. A review covers it.
 pub const RECORD: &str = "record.toml";
 /// The review.
@@ -45,7 +49,7 @@ fn files() -> Vec<&'static str> {
 pub fn prepare(evidence: &Path, run: &str, scenario: &[u8]) -> Result<(), Trouble> {
     let folder = evidence.join(run);
     fs::create_dir(&folder).map_err(|e| Trouble::write(&folder, &e))?;
-    for name in files().into_iter().chain([SUMS, SUMS_SIG, RECORD]) {
+    for name in files().into_iter().chain([SUMS, SUMS_SIG, ATTESTATION, RECORD]) {
         let path = folder.join(name);
         let content = if name == SCENARIO { scenario } else { b"" };
         fs::write(&path, content).map_err(|e| Trouble::write(&path, &e))?;
@@ -53,11 +57,18 @@ pub fn prepare(evidence: &Path, run: &str, scenario: &[u8]) -> Result<(), Troubl
     Ok(())
 }
 
-/// Sums and signs what lies in a run's folder; answers with the hashes of `SHA256SUMS` and of its signature.
+/// Sums, signs and states what lies in the folder of a run that has ended; answers with its line of the ledger. There is
+/// no report where nothing could be judged.
 ///
 /// # Errors
 /// If the disk fails.
-pub fn seal(folder: &Path, signer: &Signer) -> Result<(String, String), Trouble> {
+pub fn seal(
+    folder: &Path,
+    declared: &Declared,
+    (verdict, headline): (Verdict, String),
+    report: Option<&Report>,
+    signer: &Signer,
+) -> Result<Closed, Trouble> {
     let mut sums = String::new();
     for name in files() {
         let path = folder.join(name);
@@ -65,11 +76,14 @@ pub fn seal(folder: &Path, signer: &Signer) -> Result<(String, String), Trouble>
         sums.push_str(&format!("{sum}  {name}\n"));
     }
     let signature = signer.sign(keys::EVIDENCE, sums.as_bytes());
-    for (name, text) in [(SUMS, &sums), (SUMS_SIG, &signature)] {
+    let attestation = attest::attest(declared, (verdict, &headline), &sums, report, signer);
+    let written = [(SUMS, sums.as_bytes()), (SUMS_SIG, signature.as_bytes()), (ATTESTATION, &attestation)];
+    for (name, bytes) in written {
         let path = folder.join(name);
-        super::replace_file(&path, text.as_bytes()).map_err(|e| Trouble::write(&path, &e))?;
+        super::replace_file(&path, bytes).map_err(|e| Trouble::write(&path, &e))?;
     }
-    Ok((harness::journal::digest(sums.as_bytes()), harness::journal::digest(signature.as_bytes())))
+    let [sums, sig, attestation] = written.map(|(_, bytes)| digest(bytes));
+    Ok(Closed { run: declared.run.clone(), verdict, headline, sums, sig, attestation: Some(attestation) })
 }
 
 /// The files of `SHA256SUMS` with their sums.
@@ -100,15 +114,15 @@ pub fn plain(name: &str) -> bool {
 /// Checks a closed run's folder against its line of the ledger. Answers with what is wrong: a file and why.
 pub fn check(
     folder: &Path,
-    closed: &Closed,
-    (operator, at): (&str, &str),
+    (declared, closed): (&Declared, &Closed),
+    at: &str,
     allowed: &keys::Allowed,
 ) -> (Vec<(String, String)>, Option<String>) {
     let mut wrong = Vec::new();
     let mut say = |file: &str, why: String| wrong.push((file.to_owned(), why));
     let mut read = |name: &str, said: &str| {
         let bytes = plain::read(&folder.join(name), Links::Refused, plain::SMALL).map_err(|e| e.to_string());
-        let right = |bytes: &[u8]| harness::journal::digest(bytes) == said;
+        let right = |bytes: &[u8]| digest(bytes) == said;
         match &bytes {
             Err(why) => say(name, why.clone()),
             Ok(bytes) if right(bytes) => {}
@@ -119,6 +133,8 @@ pub fn check(
     };
     let sums = read(SUMS, &closed.sums);
     let signature = read(SUMS_SIG, &closed.sig);
+    let attestation = closed.attestation.as_ref().map(|said| (read(ATTESTATION, said), said));
+    let operator = declared.operator.as_str();
     let signed = allowed.check(operator, keys::EVIDENCE, &sums, &signature, at).map(|()| operator.to_owned());
     if let Err(why) = &signed {
         say(SUMS_SIG, why.clone());
@@ -135,13 +151,17 @@ pub fn check(
             say(SUMS, format!("it does not name {name}"));
         }
     }
+    if let Some((bytes, _)) = attestation.as_ref().filter(|(bytes, said)| digest(bytes) == **said) {
+        let wrong = attest::check(bytes, (declared, closed), &listed, at, allowed);
+        wrong.into_iter().for_each(|why| say(ATTESTATION, why));
+    }
     for (name, sum) in &listed {
         let path = folder.join(name);
         match plain::digest(&path) {
             Err(why) => say(name, why.to_string()),
             Ok(found) if &found != sum => {
                 let bytes = plain::read(&path, Links::Refused, plain::MOST).unwrap_or_default();
-                let right = |bytes: &[u8]| &harness::journal::digest(bytes) == sum;
+                let right = |bytes: &[u8]| &digest(bytes) == sum;
                 let converted = plain::line_ends_converted(&bytes, right);
                 say(name, if converted { CONVERTED } else { "it was changed after it was signed" }.into());
             }
@@ -155,7 +175,8 @@ pub fn check(
             for name in found.iter().filter(|n| !plain(n)) {
                 say(name, "it is not a plain file".into());
             }
-            let known = [SUMS, SUMS_SIG, RECORD, REVIEW, REVIEW_SIG];
+            let mut known = vec![SUMS, SUMS_SIG, RECORD, REVIEW, REVIEW_SIG];
+            known.extend(attestation.is_some().then_some(ATTESTATION));
             for name in found.iter().filter(|n| !listed.contains_key(*n) && !known.contains(&n.as_str())) {
                 say(name, "it is not covered by the signature: it was added later".into());
             }

@@ -10,7 +10,8 @@ mod read;
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use ssh_key::{HashAlg, LineEnding, PublicKey, SshSig};
+use signature::Verifier as _;
+use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig, public::Ed25519PublicKey};
 
 use super::{
     Trouble,
@@ -96,13 +97,41 @@ impl Allowed {
             Err(None) => match self.find(&key, None, None, at) {
                 Ok(line) => Err(format!("it was made with the key of {}, not of {who}", line.shown())),
                 Err(_) => {
-                    let print =
-                        PublicKey::from(ssh_key::public::Ed25519PublicKey(key)).fingerprint(HashAlg::Sha256);
+                    let print = PublicKey::from(Ed25519PublicKey(key)).fingerprint(HashAlg::Sha256);
                     let why = self.broken().next().map_or(String::new(), |why| format!("; {why}"));
                     Err(format!("its key {print} is not among the allowed signers as {who}{why}"))
                 }
             },
         }
+    }
+
+    /// Whether a bare signature over these bytes is that of a key of `who` that could sign in this namespace then.
+    pub(super) fn check_bare(
+        &self,
+        who: &str,
+        namespace: &str,
+        bytes: &[u8],
+        bare: &[u8],
+        at: &str,
+    ) -> Result<(), String> {
+        let at = unix_of(at).ok_or_else(|| format!("`{at}` is not a moment"))?;
+        let signature = Signature::new(Algorithm::Ed25519, bare)
+            .map_err(|e| format!("it is not an Ed25519 signature ({e})"))?;
+        let made = |key: &[u8; 32]| Ed25519PublicKey(*key).verify(bytes, &signature).is_ok();
+        let Some(key) = self.keys_of(who).find(made) else {
+            let why = self.broken().next().map_or(String::new(), |why| format!("; {why}"));
+            return Err(format!("no key of {who} made it{why}"));
+        };
+        let found = self.find(&key, Some(who.as_bytes()), Some(namespace), at);
+        let why = |why: Option<String>| format!("the key of {who} {}", why.unwrap_or_default());
+        found.map(drop).map_err(why)
+    }
+
+    /// The keys that lines name for somebody, whatever else these lines say.
+    pub fn keys_of<'a>(&'a self, who: &'a str) -> impl Iterator<Item = [u8; 32]> + 'a {
+        let named = move |l: &&Line| listed(who.as_bytes(), &l.principals);
+        let key = |l: &Line| l.rule.as_ref().ok().filter(|r| !r.authority)?.key;
+        self.lines.iter().filter(named).filter_map(key)
     }
 
     /// Whose signature this is, as `ssh-keygen -Y find-principals` would say: the first name of the first line.

@@ -341,7 +341,7 @@ fn check_run(
         return;
     }
     let mut say = |file: &str, why: String| problem(problems, &folder.join(file), why);
-    let (wrong, signed_by) = seal::check(&folder, &closed, (&run.declared.operator, &closed_at), ask.allowed);
+    let (wrong, signed_by) = seal::check(&folder, (&run.declared, &closed), &closed_at, ask.allowed);
     let sealed = wrong.is_empty();
     wrong.into_iter().for_each(|(file, why)| say(&file, why));
     if plain::digest(&folder.join(SCENARIO)).ok().as_ref() != Some(&run.declared.scenario_sha256) {

@@ -1,5 +1,6 @@
 //! Key figures and metrics from real-looking evidence, whole.
 
+use harness::ports::CountsAs;
 use reports::{
     compliance::{self, Period, State, cost},
     metrics,
@@ -34,7 +35,7 @@ fn a_quarter_that_complies() {
     assert_eq!(checked.problems, []);
     let period = period("2026-12-31T00:00:00Z");
     let cost = cost::table(COSTS, "costs.toml", &period).unwrap();
-    let answer = compliance::judge(&checked.runs, period, Some(&cost));
+    let answer = compliance::judge(&checked.runs, period, CountsAs::Production, Some(&cost));
     assert!(answer.complies(), "{}", compliance::text(&answer));
     insta::assert_snapshot!("complies", compliance::text(&answer));
     insta::assert_snapshot!("metrics", metrics::render(&checked.runs, None));
@@ -46,7 +47,7 @@ fn what_falls_short_is_named() {
     stand.declare("vanished", As::Real);
     let checked = stand.verify(None, true);
     assert_eq!(checked.problems, []);
-    let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), None);
+    let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), CountsAs::Production, None);
     assert!(!answer.complies());
     insta::assert_snapshot!("falls_short", compliance::text(&answer));
 }
@@ -55,9 +56,63 @@ fn what_falls_short_is_named() {
 fn rehearsals_never_count() {
     let stand = quarter(&[("sim", As::Simulated)]);
     let checked = stand.verify(None, true);
-    let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), None);
-    assert_eq!((answer.real, answer.left_out.len()), (0, 1));
+    let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), CountsAs::Production, None);
+    assert_eq!((answer.counted, answer.left_out.len()), (0, 1));
     assert!(answer.kpis.iter().all(|k| k.state == State::NotMeasured));
+}
+
+#[test]
+fn a_policy_says_which_level_counts() {
+    let mut stand = quarter(&[
+        ("r1", As::Real),
+        ("st1", As::Staging),
+        ("st2", As::Staging),
+        ("th1", As::Disposable),
+        ("sim", As::Simulated),
+    ]);
+    stand.declare("vanished", As::Staging);
+    let checked = stand.verify(None, true);
+    assert_eq!(checked.problems, []);
+    let of = |accepted| {
+        let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), accepted, None);
+        let success = answer.kpis.iter().find(|k| k.name == "drill success rate").unwrap().clone();
+        (answer, success)
+    };
+    for (accepted, counted, rests_on, rate) in [
+        (CountsAs::Production, 1, vec!["r1"], "100.00 % (1 of 1)"),
+        (CountsAs::Staging, 4, vec!["r1", "st1", "st2", "vanished"], "75.00 % (3 of 4)"),
+        (CountsAs::Disposable, 5, vec!["r1", "st1", "st2", "th1", "vanished"], "80.00 % (4 of 5)"),
+    ] {
+        let (answer, success) = of(accepted);
+        assert_eq!(
+            (answer.accepted, answer.counted, answer.left_out.len()),
+            (accepted, counted, 6 - counted)
+        );
+        assert_eq!(success.runs, rests_on);
+        assert!(success.measured.starts_with(rate), "{accepted}: {}", success.measured);
+        for kpi in &answer.kpis {
+            assert!(kpi.runs.iter().all(|r| rests_on.contains(&r.as_str())), "{accepted}: {kpi:?}");
+        }
+        let levels: Vec<_> = answer.levels.iter().map(|l| (l.level, l.declared, l.passed)).collect();
+        let all = [
+            (CountsAs::Production, 1, 1),
+            (CountsAs::Staging, 3, 2),
+            (CountsAs::Disposable, 1, 1),
+            (CountsAs::Rehearsal, 1, 1),
+        ];
+        assert_eq!(levels, all, "what is accepted changes no level's own count");
+    }
+    insta::assert_snapshot!("accepts_staging", compliance::text(&of(CountsAs::Staging).0));
+}
+
+/// Nobody may accept a rehearsal, whatever is asked for.
+#[test]
+fn a_rehearsal_counts_under_no_policy() {
+    let stand = quarter(&[("sim", As::Simulated)]);
+    let checked = stand.verify(None, true);
+    let answer = compliance::judge(&checked.runs, period("2026-12-31T00:00:00Z"), CountsAs::Rehearsal, None);
+    assert_eq!(answer.counted, 0);
+    assert!(answer.levels.iter().all(|l| l.counts == (l.level > CountsAs::Rehearsal)));
 }
 
 #[test]
@@ -68,7 +123,7 @@ fn ninety_days_are_enough_and_one_second_more_is_not() {
     let at = reports::evidence::time_of(&closed).unwrap() + std::time::Duration::from_secs(90 * 86_400);
     for (late, state) in [(0, State::Met), (1, State::Missed)] {
         let as_of = reports::evidence::stamp(at + std::time::Duration::from_secs(late)).unwrap();
-        let answer = compliance::judge(&checked.runs, period(&as_of), None);
+        let answer = compliance::judge(&checked.runs, period(&as_of), CountsAs::Production, None);
         let days = answer.kpis.iter().find(|k| k.name.starts_with("days")).unwrap();
         assert_eq!(days.state, state, "{days:?}");
         assert_eq!(days.measured.contains("90 days, "), state == State::Met, "{days:?}");
@@ -88,7 +143,7 @@ fn costs_that_measure_nothing_are_gaps() {
     let dr = |amount: &str| row(amount, "{\"purpose\":\"dr\"}");
     let judged = |bill: &str, tag: &str| {
         let cost = cost::focus(bill.as_bytes(), "bill.csv", tag, &period).unwrap();
-        let answer = compliance::judge(&checked.runs, period.clone(), Some(&cost));
+        let answer = compliance::judge(&checked.runs, period.clone(), CountsAs::Production, Some(&cost));
         let kpi = answer.kpis.into_iter().find(|k| k.name.starts_with("cost")).unwrap();
         (kpi.state, kpi.measured, kpi.gaps.join("; "))
     };

@@ -63,6 +63,7 @@ fn nothing_is_signed_because_it_lies_there() {
         headline: "PASS".into(),
         sums: String::new(),
         sig: String::new(),
+        attestation: None,
     });
     let line = store.ledger().next("2026-11-22T00:00:00Z".into(), closed);
     drop(store);

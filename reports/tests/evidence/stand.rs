@@ -167,6 +167,15 @@ impl Stand {
 
     /// Closes a run with whatever report its operator would like it to have.
     pub(crate) fn close_as(&mut self, run: &str, journal: &[u8], report: &Report) {
+        self.seal(run, journal, report, |_, _| {});
+    }
+
+    /// Closes a run, and lets its operator change what is put on record.
+    pub(crate) fn close_with(&mut self, run: &str, journal: &[u8], change: impl Fn(&Stand, &mut Closed)) {
+        self.seal(run, journal, &report_of(journal), change);
+    }
+
+    fn seal(&mut self, run: &str, journal: &[u8], report: &Report, change: impl Fn(&Stand, &mut Closed)) {
         self.now += Duration::from_secs(60);
         let folder = self.file(run);
         fs::write(folder.join(seal::JOURNAL), journal).expect("the stand works");
@@ -174,9 +183,11 @@ impl Stand {
             fs::write(folder.join(format.file_name()), format.render(report)).expect("the stand works");
         }
         fs::write(folder.join(seal::RECORD), record::template(run)).expect("the stand works");
-        let (sums, sig) = seal::seal(&folder, &self.operator).expect("the stand works");
-        let headline = reports::headline(report);
-        let closed = Closed { run: run.into(), verdict: report.verdict, headline, sums, sig };
+        let declared = self.store().ledger().declared(run).expect("the stand works").clone();
+        let ended = (report.verdict, reports::headline(report));
+        let mut closed =
+            seal::seal(&folder, &declared, ended, Some(report), &self.operator).expect("the stand works");
+        change(self, &mut closed);
         self.store().append(self.now, Kind::Closed(closed), &self.operator).expect("the stand works");
     }
 

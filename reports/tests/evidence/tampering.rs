@@ -240,7 +240,7 @@ fn only_an_anchor_finds_a_roll_back() {
 }
 
 /// Lines chained anew, as good as it can be done without the key.
-fn chained(entries: impl Iterator<Item = Entry>) -> (Vec<u8>, Ledger) {
+pub(crate) fn chained(entries: impl Iterator<Item = Entry>) -> (Vec<u8>, Ledger) {
     let (mut chained, mut ledger) = (Vec::new(), Ledger::default());
     for entry in entries {
         chained.extend(ledger.next(entry.at, entry.kind));
@@ -326,7 +326,7 @@ fn a_report_that_its_journal_does_not_give_is_found() {
 }
 
 /// The same journal with other events, chained anew: what only the holder of the key can put on record.
-fn rewritten(journal: &[u8], change: impl Fn(&mut EventKind)) -> Vec<u8> {
+pub(crate) fn rewritten(journal: &[u8], change: impl Fn(&mut EventKind)) -> Vec<u8> {
     let (mut out, mut prev) = (Vec::new(), String::new());
     for event in Reader::new(journal) {
         let mut event = event.expect("a journal of ours");

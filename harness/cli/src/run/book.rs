@@ -11,7 +11,7 @@ use reports::{
     Format,
     evidence::{
         keys::{Allowed, Signer},
-        ledger::{Closed, Declared, Head, Kind},
+        ledger::{Declared, Head, Kind},
         record, seal,
         store::Store,
     },
@@ -86,19 +86,24 @@ impl Book {
         if folder.journal().exists() {
             fs::copy(folder.journal(), place.join(seal::JOURNAL)).map_err(wrong)?;
         }
-        let (verdict, headline) = match result {
+        let (verdict, headline, report) = match result {
             Ok((report, _)) => {
                 for format in Format::ALL {
                     fs::write(place.join(format.file_name()), format.render(report)).map_err(wrong)?;
                 }
-                (report.verdict, reports::headline(report))
+                (report.verdict, reports::headline(report), Some(report))
             }
-            Err(failure) => (Verdict::Unknown, format!("UNKNOWN: it could not be judged: {}", failure.what)),
+            Err(failure) => {
+                (Verdict::Unknown, format!("UNKNOWN: it could not be judged: {}", failure.what), None)
+            }
         };
         fs::write(place.join(seal::RECORD), record::template(folder.run())).map_err(wrong)?;
-        let (sums, sig) = seal::seal(&place, &self.signer)?;
-        let closed = Closed { run: folder.run().to_owned(), verdict, headline, sums, sig };
         let mut store = Store::open(&self.path, &self.allowed)?;
+        let declared = store.ledger().declared(folder.run()).cloned().ok_or_else(|| {
+            let what = format!("the ledger of `{}` lost run {}", self.path.display(), folder.run());
+            Failure::evidence(what, "go back to an untouched copy")
+        })?;
+        let closed = seal::seal(&place, &declared, (verdict, headline), report, &self.signer)?;
         let head = store.append(SystemTime::now(), Kind::Closed(closed), &self.signer)?;
         self.tell("sealed", folder, &head);
         Ok(())

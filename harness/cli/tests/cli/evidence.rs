@@ -95,7 +95,55 @@ fn rehearsals_are_no_quarter() {
     let answer = desk.gameday("compliance evidence --quarter 2026Q4 --json");
     assert_eq!(answer.code, 1);
     let json: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
-    assert_eq!((&json["real"], json["kpis"].as_array().unwrap().len()), (&0.into(), 8));
+    assert_eq!((&json["counted"], json["kpis"].as_array().unwrap().len()), (&0.into(), 8));
+}
+
+#[test]
+fn a_policy_names_the_level_that_counts_and_never_a_rehearsal() {
+    let (desk, _) = signed();
+    let quarter = "2026Q4";
+    for accepted in ["disposable", "staging", "production"] {
+        let answer =
+            desk.gameday(&format!("compliance evidence --quarter {quarter} --accept {accepted} --json"));
+        assert_eq!(answer.code, 1);
+        let json: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+        assert_eq!((&json["accepted"], &json["counted"]), (&accepted.into(), &0.into()));
+        let levels = json["levels"].as_array().unwrap().iter().map(|l| l["level"].as_str().unwrap());
+        assert_eq!(levels.collect::<Vec<_>>(), ["production", "staging", "disposable", "rehearsal"]);
+    }
+    let answer = desk.gameday(&format!("compliance evidence --quarter {quarter} --accept rehearsal"));
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, ""), "{}", answer.stderr);
+}
+
+#[test]
+fn a_stack_that_gameday_did_not_launch_is_no_world_to_ask_for() {
+    let desk = Desk::new();
+    let answer = desk.gameday("run --world own good.toml");
+    assert_eq!(answer.code, 2);
+    assert!(answer.stderr.contains("[possible values: sim, local, docker]"), "{}", answer.stderr);
+    desk.write("own.toml", &format!("worlds = [\"own\"]\n{}", desk.read("good.toml")));
+    let answer = desk.gameday("check own.toml");
+    assert_eq!(answer.code, 2);
+    let said = answer.stdout + &answer.stderr;
+    assert!(said.contains("`own` is a stack that gameday did not launch"), "{said}");
+}
+
+#[test]
+fn a_public_key_comes_as_others_want_it() {
+    let desk = Desk::new();
+    assert_eq!(desk.gameday("evidence keygen --identity ops@example.org").code, 0);
+    let beside = desk.read("keys/operator.key.pub.pem");
+    let lines: Vec<&str> = beside.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"));
+    assert!(lines[1].starts_with("MCowBQYDK2VwAyEA") && lines[1].len() == 60, "{beside}");
+    for line in ["evidence pem", "evidence pem --of ops@example.org", "evidence pem --key keys/operator.key"]
+    {
+        let answer = desk.gameday(line);
+        assert_eq!((answer.code, &answer.stdout), (0, &beside), "{line}: {}", answer.stderr);
+    }
+    let answer = desk.gameday("evidence pem --of nobody@example.org");
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, ""));
+    assert!(answer.stderr.contains("names no key of nobody@example.org"), "{}", answer.stderr);
 }
 
 #[test]
@@ -129,7 +177,10 @@ fn an_auditor_needs_ssh_keygen_and_sha256sum_alone() {
         assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(desk.gameday(&format!("evidence verify {folder} --recompute")).code, 0);
     }
-    for file in ["bundle.json", "runs.jsonl", &format!("{run}/journal.jsonl"), &format!("{run}/review.md")] {
+    let of_run = |name: &str| format!("{run}/{name}");
+    let (journal, review, stated) =
+        (of_run("journal.jsonl"), of_run("review.md"), of_run("attestation.dsse.json"));
+    for file in ["bundle.json", "runs.jsonl", &journal, &review, &stated] {
         let path = desk.path("bundle").join(file);
         let untouched = fs::read(&path).unwrap();
         let mut changed = untouched.clone();
@@ -158,6 +209,7 @@ fn an_auditor_needs_ssh_keygen_and_sha256sum_alone() {
         "report.txt",
         "SHA256SUMS",
         "SHA256SUMS.sig",
+        "attestation.dsse.json",
         "record.toml",
         "review.md",
         "review.md.sig",

@@ -32,7 +32,7 @@ fn every_help_text() {
     for command in ["index", "setup"] {
         assert_snapshot!(format!("help_bench_{command}"), desk.session(&format!("bench {command} --help")));
     }
-    for command in ["keygen", "verify", "review", "amend", "bundle"] {
+    for command in ["keygen", "pem", "verify", "review", "amend", "bundle"] {
         assert_snapshot!(
             format!("help_evidence_{command}"),
             desk.session(&format!("evidence {command} --help"))
