@@ -176,6 +176,7 @@ fn pass() -> Report {
             ratio: Some((0.9996, 0.9991)),
             ratio_stored: Some((1.0, 1.0)),
         }),
+        restore: None,
         builds: vec![Build {
             step: "mend".into(),
             node: NodeId::new("east", Role::Vector),

@@ -137,6 +137,23 @@ fn judged(ended: Result<(), Failure>, folder: &Folder) -> Result<(Report, Exit),
     }
 }
 
+/// What a drill comes to once its evidence is sealed.
+fn closed(
+    book: Option<&Book>,
+    folder: &Folder,
+    result: Result<(Report, Exit), Failure>,
+) -> Result<(Report, Exit), Failure> {
+    match (book.map_or(Ok(()), |b| b.close(folder, &result)), result) {
+        (Ok(()), result) => result,
+        // A miss that was proved stays one, whatever becomes of the evidence of it.
+        (Err(failure), Ok((report, Exit::Fail))) => {
+            say::err(&failure.to_string());
+            Ok((report, Exit::Fail))
+        }
+        (Err(failure), _) => Err(failure),
+    }
+}
+
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let inputs = inputs::read(&self.scenarios)?;
@@ -193,17 +210,7 @@ impl Run {
         let view = View::start(!(self.quiet), &drill.loaded.plan);
         let ended = world.play(drill, &folder, (view.observer(), view.onlooker()), signals);
         view.finish();
-        let result = judged(ended, &folder);
-        let closed = book.map_or(Ok(()), |b| b.close(&folder, &result));
-        let result = match (closed, result) {
-            (Ok(()), result) => result,
-            // A miss that was proved stays one, whatever becomes of the evidence of it.
-            (Err(failure), Ok((report, Exit::Fail))) => {
-                say::err(&failure.to_string());
-                Ok((report, Exit::Fail))
-            }
-            (Err(failure), _) => Err(failure),
-        };
+        let result = closed(book, &folder, judged(ended, &folder));
         let short = Some(folder.short());
         Played { scenario, folder: Some(folder.path().to_owned()), short, result }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harness::{scenario::Priority, verdict::Verdict};
+use harness::{own::RestoreReport, scenario::Priority, verdict::Verdict};
 
 use super::{Kpi, stats};
 use crate::{
@@ -120,7 +120,10 @@ pub(super) fn quality(real: &[&Run]) -> Kpi {
     for run in real {
         let asked = run.declared.objectives.iter().any(|o| o.quality.is_some());
         let report = run.recomputed.as_ref().map(|r| &r.report);
-        let bounds = report.and_then(|r| r.quality.as_ref()).and_then(|q| q.ratio.zip(q.ratio_stored));
+        let recall = report.and_then(|r| r.quality.as_ref()).and_then(|q| q.ratio.zip(q.ratio_stored));
+        // Of a restore every row is compared: its share is no sample, and has no bound.
+        let restored = report.and_then(|r| r.restore.as_ref()).map(|r| r.share_back().unwrap_or(0.0));
+        let bounds = recall.or(restored.map(|share| ((share, share), (share, share))));
         match bounds {
             Some((all, stored)) => {
                 kpi.n += 1;
@@ -253,7 +256,9 @@ pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
                 let about = |f: &&harness::judge::Finding| f.objective == "rto" && f.subject == o.service;
                 r.findings.iter().find(about).is_none_or(|f| f.verdict == Verdict::Unknown)
             });
-            match service.and_then(|s| if s.absorbed { Some(0) } else { s.rto_us }).filter(|_| !doubted) {
+            let gone = service.and_then(|s| if s.absorbed { Some(0) } else { s.rto_us });
+            let restored = report.and_then(|r| r.restore.as_ref()).and_then(|r| r.rto_us);
+            match gone.or(restored).filter(|_| !doubted) {
                 Some(us) => {
                     longest = longest.max(Some(us));
                     if us > CRITICAL_RTO_US {
@@ -282,6 +287,14 @@ pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
     kpi.decide(measured, longest.is_some_and(|us| us <= CRITICAL_RTO_US))
 }
 
+/// Records that a restore had to bring back, rows and canaries, and how many of them it did not.
+fn required_of(r: &RestoreReport) -> (u64, u64) {
+    let rows: u64 = r.witnesses.iter().filter_map(|w| w.before).sum();
+    let same: u64 = r.witnesses.iter().filter_map(|w| w.same).sum();
+    let canaries = r.canaries_back + r.canaries_harmed;
+    (rows + canaries, rows.saturating_sub(same) + r.canaries_harmed)
+}
+
 /// What stores of critical services lost.
 pub(super) fn critical_rpo(real: &[&Run]) -> Kpi {
     let mut kpi = Kpi::new("RPO of critical services", "nothing lost, nothing corrupt, each time");
@@ -294,6 +307,20 @@ pub(super) fn critical_rpo(real: &[&Run]) -> Kpi {
             kpi.gaps.push(format!("{}: {}", name(run), ended(run)));
             continue;
         };
+        if let Some(restore) = &recomputed.report.restore {
+            let (had, gone) = required_of(restore);
+            (acked, harm) = (acked + had, harm + gone);
+            if had == 0 {
+                kpi.gaps.push(format!("{}: nothing of {} was read back", name(run), restore.source));
+            } else if gone > 0 {
+                kpi.gaps.push(format!(
+                    "{}: {gone} of {had} records of {} are not as they were",
+                    name(run),
+                    restore.source
+                ));
+            }
+            continue;
+        }
         let stores =
             recomputed.report.ledger.iter().filter(|s| recomputed.critical_stores.contains(&s.store));
         let mut read = 0;

@@ -15,7 +15,7 @@ converted() {
     copy=$(mktemp -d) && trap 'rm -rf "$copy"' EXIT && cp -R "$1" "$copy/folder" || return 1
     find "$copy/folder" -type f | while IFS= read -r file; do
         # A scenario keeps what it was declared with.
-        case $file in */scenario.toml)
+        case $file in */scenario.toml | */stack.toml)
             grep -q "$(sha <"$file")" "$copy/folder/runs.jsonl" && continue
             sed "s/\$/$cr/" "$file" >"$copy/one"
             if grep -q "$(sha <"$copy/one")" "$copy/folder/runs.jsonl"; then cat "$copy/one" >"$file"; continue; fi ;;
@@ -97,6 +97,7 @@ for run in $(runs closed); do
         [ "$(sha <"$run/SHA256SUMS.sig")" = "$(field "$run" closed sig)" ] || die "$run: SHA256SUMS.sig"
         if [ "$stated" ] && here "$run/attestation.dsse.json"; then [ "$(sha <"$run/attestation.dsse.json")" = "$stated" ] || die "$run/attestation.dsse.json: it was altered"; fi
         [ ! -e "$run/scenario.toml" ] || [ "$(sha <"$run/scenario.toml")" = "$(field "$run" declared scenario_sha256)" ] || die "$run: not the scenario that was declared"
+        [ ! -e "$run/stack.toml" ] || [ "$(sha <"$run/stack.toml")" = "$(field "$run" declared stack_sha256)" ] || die "$run: not the stack that was declared"
     fi
     if runs reviewed | grep -qx "$run"; then
         for pair in record.toml:record review.md:review review.md.sig:sig; do

@@ -61,6 +61,9 @@ pub struct Declared {
     pub scenario: String,
     /// SHA-256 of the scenario file.
     pub scenario_sha256: String,
+    /// SHA-256 of the stack's file, where the stack is not gameday's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack_sha256: Option<String>,
     /// What was set on the command line.
     pub overrides: Vec<String>,
     /// Where it will run.

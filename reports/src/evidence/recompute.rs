@@ -10,11 +10,9 @@ use std::{
 };
 
 use harness::{
-    diagnose,
-    facts::Facts,
-    journal::Reader,
+    diagnose, own,
     ports::CountsAs,
-    report::Report,
+    report::{Played, Report},
     scenario::{Priority, Scenario, WorldName},
     topology::Role,
 };
@@ -23,7 +21,7 @@ use super::{
     attest::other_tests,
     ledger::{Closed, Declared},
     plain::{self, Links},
-    seal::{ATTESTATION, JOURNAL, SCENARIO},
+    seal::{ATTESTATION, JOURNAL, SCENARIO, STACK},
 };
 use crate::Format;
 use harness::report::drawing::Drawing;
@@ -38,14 +36,13 @@ pub struct Recomputed {
 }
 
 /// What a journal says, and its report with the lines that prove it.
-fn judged(journal: &Path) -> Result<(Facts, Report), String> {
+fn judged(journal: &Path) -> Result<(Played, Report), String> {
     let mut file = plain::open(journal, Links::Refused, plain::JOURNAL_MOST).map_err(|e| e.to_string())?;
-    let facts =
-        Facts::of(Reader::new(BufReader::with_capacity(1 << 18, &file))).map_err(|e| e.to_string())?;
-    let mut report = Report::of(&facts);
+    let played = Played::read(BufReader::with_capacity(1 << 18, &file)).map_err(|e| e.to_string())?;
+    let mut report = played.report();
     file.rewind().map_err(|e| e.to_string())?;
     report.cite(BufReader::with_capacity(1 << 18, &file)).map_err(|e| e.to_string())?;
-    Ok((facts, report))
+    Ok((played, report))
 }
 
 /// As a report is read back from JSON, which holds its numbers and none of its charts.
@@ -63,7 +60,7 @@ pub fn recompute(
     closed: &Closed,
 ) -> (Option<Recomputed>, Vec<(String, String)>) {
     let mut wrong = Vec::new();
-    let (facts, report) = match judged(&folder.join(JOURNAL)) {
+    let (played, report) = match judged(&folder.join(JOURNAL)) {
         Ok(judged) => judged,
         Err(why) => {
             if closed.verdict == harness::verdict::Verdict::Pass {
@@ -77,16 +74,22 @@ pub fn recompute(
         let (found, said) = (report.verdict, closed.verdict);
         say(JOURNAL, format!("its events give {found}, and the ledger says {said}"));
     }
-    for why in contradictions(&facts, &report, declared) {
+    for why in contradictions(&report, declared) {
         say(JOURNAL, why);
     }
-    if let Err(why) = facts.recount() {
+    if let Played::Drill(facts) = &played
+        && let Err(why) = facts.recount()
+    {
         say(JOURNAL, why);
     }
     if let Some(why) = other_tests(folder, &report) {
         say(ATTESTATION, why);
     }
-    if let Some(why) = another_scenario(folder, declared, &facts.began.scenario) {
+    let another = match &played {
+        Played::Drill(facts) => another_scenario(folder, declared, &facts.began.scenario),
+        Played::Restore(facts) => another_restore(folder, declared, facts),
+    };
+    if let Some(why) = another {
         say(SCENARIO, why);
     }
     // A later gameday may say the same in other words; its numbers are compared whatever its words are.
@@ -103,11 +106,17 @@ pub fn recompute(
     {
         say(Format::Json.file_name(), "its numbers are not those that the journal gives".into());
     }
+    (Some(Recomputed { report, critical_stores: critical_stores(&played) }), wrong)
+}
+
+/// The stores that critical services use; none where the drill has no services.
+fn critical_stores(played: &Played) -> Vec<Role> {
+    let Played::Drill(facts) = played else { return Vec::new() };
     let critical = facts.plan.services.iter().filter(|s| s.priority == Priority::Critical);
-    let mut critical_stores: Vec<Role> = critical.flat_map(|s| s.uses.iter().copied()).collect();
-    critical_stores.sort_unstable();
-    critical_stores.dedup();
-    (Some(Recomputed { report, critical_stores }), wrong)
+    let mut stores: Vec<Role> = critical.flat_map(|s| s.uses.iter().copied()).collect();
+    stores.sort_unstable();
+    stores.dedup();
+    stores
 }
 
 fn view(folder: &Path, format: Format) -> Option<Vec<u8>> {
@@ -115,7 +124,7 @@ fn view(folder: &Path, format: Format) -> Option<Vec<u8>> {
 }
 
 /// Where the journal is not that of the run that was declared.
-fn contradictions(facts: &Facts, report: &Report, declared: &Declared) -> Vec<String> {
+fn contradictions(report: &Report, declared: &Declared) -> Vec<String> {
     let mut all = Vec::new();
     let mut same = |what: &str, equal: bool| {
         if !equal {
@@ -131,7 +140,9 @@ fn contradictions(facts: &Facts, report: &Report, declared: &Declared) -> Vec<St
     same("list of thresholds", report.objectives == declared.objectives);
     same("version of gameday", report.gameday == declared.gameday);
     // A simulation is named by its seed: equal runs have equal journals.
-    same("name", facts.began.world == WorldName::Sim || report.run == declared.run);
+    same("name", report.world == WorldName::Sim || report.run == declared.run);
+    let stack = report.restore.as_ref().map(|r| &r.stack_sha256);
+    same("stack file", stack == declared.stack_sha256.as_ref());
     all.extend(impossible(report.world, report.counts_as));
     all
 }
@@ -149,15 +160,27 @@ pub(super) fn impossible(world: WorldName, counts_as: CountsAs) -> Option<String
     }
 }
 
+/// What was set on the command line, as pairs.
+fn pairs(declared: &Declared) -> Vec<(String, String)> {
+    let pair = |o: &String| o.split_once('=').map(|(path, value)| (path.to_owned(), value.to_owned()));
+    declared.overrides.iter().map(pair).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// Whether the sealed files of a restore drill are another drill than the one that was played.
+fn another_restore(folder: &Path, declared: &Declared, facts: &own::Facts) -> Option<String> {
+    let read = |name: &str| plain::read(&folder.join(name), Links::Refused, plain::SMALL).ok();
+    let (drill, stack) = read(SCENARIO).zip(read(STACK))?;
+    let stack = own::stack(&stack).map_err(|_| "its stack is none that this gameday understands".to_owned());
+    let Ok(written) = own::drill(&drill, &pairs(declared), |_| stack.clone()) else {
+        return Some("it is not a drill that this gameday understands".into());
+    };
+    (written != facts.drill).then(|| "it is not the drill that the journal says was played".into())
+}
+
 /// Whether the sealed scenario file, with the declared overrides, is another drill than the one that was played.
 fn another_scenario(folder: &Path, declared: &Declared, played: &Scenario) -> Option<String> {
     let bytes = plain::read(&folder.join(SCENARIO), Links::Refused, plain::SMALL).ok()?;
-    let pairs: Option<Vec<(String, String)>> = declared
-        .overrides
-        .iter()
-        .map(|o| o.split_once('=').map(|(path, value)| (path.to_owned(), value.to_owned())))
-        .collect();
-    let Ok(loaded) = diagnose::load(&bytes, &pairs.unwrap_or_default()) else {
+    let Ok(loaded) = diagnose::load(&bytes, &pairs(declared)) else {
         return Some("it is not a scenario that this gameday understands".into());
     };
     let mut written = loaded.scenario;

@@ -16,6 +16,8 @@ use crate::Format;
 pub const JOURNAL: &str = "journal.jsonl";
 /// The scenario, byte by byte.
 pub const SCENARIO: &str = "scenario.toml";
+/// The stack that a drill is about, byte by byte, where it is not gameday's own.
+pub const STACK: &str = "stack.toml";
 /// The sums.
 pub const SUMS: &str = "SHA256SUMS";
 /// The signature over them.
@@ -34,8 +36,9 @@ pub(super) const CONVERTED: &str =
     "its line ends were converted, and nothing else: copy it again, byte by byte";
 
 /// The files of a run that are sealed: what happened, what was to happen, and every view derived from it.
-fn files() -> Vec<&'static str> {
+fn files(stack: bool) -> Vec<&'static str> {
     let mut all = vec![JOURNAL, SCENARIO];
+    all.extend(stack.then_some(STACK));
     all.extend(Format::ALL.map(Format::file_name));
     all.sort_unstable();
     all
@@ -46,12 +49,16 @@ fn files() -> Vec<&'static str> {
 ///
 /// # Errors
 /// If there is such a folder, or the disk fails.
-pub fn prepare(evidence: &Path, run: &str, scenario: &[u8]) -> Result<(), Trouble> {
+pub fn prepare(evidence: &Path, run: &str, scenario: &[u8], stack: Option<&[u8]>) -> Result<(), Trouble> {
     let folder = evidence.join(run);
     fs::create_dir(&folder).map_err(|e| Trouble::write(&folder, &e))?;
-    for name in files().into_iter().chain([SUMS, SUMS_SIG, ATTESTATION, RECORD]) {
+    for name in files(stack.is_some()).into_iter().chain([SUMS, SUMS_SIG, ATTESTATION, RECORD]) {
         let path = folder.join(name);
-        let content = if name == SCENARIO { scenario } else { b"" };
+        let content = match name {
+            SCENARIO => scenario,
+            STACK => stack.unwrap_or_default(),
+            _ => b"",
+        };
         fs::write(&path, content).map_err(|e| Trouble::write(&path, &e))?;
     }
     Ok(())
@@ -70,7 +77,7 @@ pub fn seal(
     signer: &Signer,
 ) -> Result<Closed, Trouble> {
     let mut sums = String::new();
-    for name in files() {
+    for name in files(declared.stack_sha256.is_some()) {
         let path = folder.join(name);
         let sum = plain::digest(&path).map_err(|e| Trouble::unread(&path, &e))?;
         sums.push_str(&format!("{sum}  {name}\n"));
@@ -146,7 +153,8 @@ pub fn check(
             BTreeMap::new()
         }
     };
-    for name in [JOURNAL, SCENARIO] {
+    let stack = declared.stack_sha256.as_ref().map(|_| STACK);
+    for name in [JOURNAL, SCENARIO].into_iter().chain(stack) {
         if !listed.contains_key(name) {
             say(SUMS, format!("it does not name {name}"));
         }

@@ -19,7 +19,7 @@ use super::{
     recompute::{Recomputed, impossible, recompute},
     record::{self, Completeness},
     review,
-    seal::{self, RECORD, REVIEW, REVIEW_SIG, SCENARIO},
+    seal::{self, RECORD, REVIEW, REVIEW_SIG, SCENARIO, STACK},
     stamps::{self, Span},
     store::{HEAD, HEAD_SIG, RUNS},
 };
@@ -346,6 +346,11 @@ fn check_run(
     wrong.into_iter().for_each(|(file, why)| say(&file, why));
     if plain::digest(&folder.join(SCENARIO)).ok().as_ref() != Some(&run.declared.scenario_sha256) {
         say(SCENARIO, "it is not the scenario that was declared before the drill".into());
+    }
+    if let Some(said) = &run.declared.stack_sha256
+        && plain::digest(&folder.join(STACK)).ok().as_ref() != Some(said)
+    {
+        say(STACK, "it is not the stack that was declared before the drill".into());
     }
     let text = plain::read(&folder.join(RECORD), Links::Refused, plain::SMALL).map_err(|e| e.to_string());
     let text = text.and_then(|t| String::from_utf8(t).map_err(|_| "it is not text in UTF-8".into()));

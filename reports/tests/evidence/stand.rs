@@ -142,12 +142,13 @@ impl Stand {
         self.now += Duration::from_secs(60);
         let plan = loaded(how).plan;
         let mut store = self.store();
-        seal::prepare(&self.path(), run, SCENARIO.as_bytes()).expect("the stand works");
+        seal::prepare(&self.path(), run, SCENARIO.as_bytes(), None).expect("the stand works");
         let (world, counts_as) = how.worth();
         let mut declared = Declared {
             run: run.into(),
             scenario: plan.scenario.name.clone(),
             scenario_sha256: digest(SCENARIO.as_bytes()),
+            stack_sha256: None,
             overrides: if how == As::RealMissed { vec!["objectives.rto=2s".into()] } else { Vec::new() },
             world,
             counts_as,

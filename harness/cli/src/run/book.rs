@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use harness::{report, report::Report, scenario::WorldName, verdict::Verdict};
+use harness::{journal::digest, report, report::Report, scenario::WorldName, verdict::Verdict};
 use reports::{
     Format,
     evidence::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     evidence::Keys,
     exit::{Exit, Failure},
-    say,
+    own, say,
 };
 
 /// A folder of evidence, and the key that signs in it.
@@ -52,12 +52,11 @@ impl Book {
         name: WorldName,
         world: &World,
     ) -> Result<(), Failure> {
-        let mut store = Store::open(&self.path, &self.allowed)?;
-        seal::prepare(&self.path, folder.run(), &drill.input.bytes)?;
         let declared = Declared {
             run: folder.run().to_owned(),
             scenario: drill.name().to_owned(),
             scenario_sha256: drill.sha256(),
+            stack_sha256: None,
             overrides: drill.overrides.clone(),
             world: name,
             counts_as: world.counts_as(),
@@ -66,6 +65,36 @@ impl Book {
             operator: self.signer.identity().to_owned(),
             gameday: env!("CARGO_PKG_VERSION").into(),
         };
+        self.record(declared, folder, (&drill.input.bytes, None))
+    }
+
+    /// Puts a drill on somebody's own stack on record that is about to begin.
+    pub(super) fn declare_own(&self, loaded: &own::Loaded, folder: &Folder) -> Result<(), Failure> {
+        let (restore, stack) = (&loaded.drill.restore, &loaded.drill.stack);
+        let declared = Declared {
+            run: folder.run().to_owned(),
+            scenario: restore.name.clone(),
+            scenario_sha256: digest(&loaded.bytes),
+            stack_sha256: Some(digest(&loaded.stack_bytes)),
+            overrides: loaded.overrides.clone(),
+            world: WorldName::Own,
+            counts_as: stack.level.into(),
+            flaw: None,
+            objectives: harness::own::objectives(restore),
+            operator: self.signer.identity().to_owned(),
+            gameday: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.record(declared, folder, (&loaded.bytes, Some(&loaded.stack_bytes)))
+    }
+
+    fn record(
+        &self,
+        declared: Declared,
+        folder: &Folder,
+        (scenario, stack): (&[u8], Option<&[u8]>),
+    ) -> Result<(), Failure> {
+        let mut store = Store::open(&self.path, &self.allowed)?;
+        seal::prepare(&self.path, folder.run(), scenario, stack)?;
         let head = store.append(SystemTime::now(), Kind::Declared(Box::new(declared)), &self.signer);
         let head = head.inspect_err(|_| {
             // What was never declared must not lie there as if it had been hidden.

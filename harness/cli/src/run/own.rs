@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapters::own::secrets::Secrets;
 use reports::Format;
 
-use super::{Played, Run, judged, signals::Signals, summary};
+use super::{Played, Run, book::Book, closed, judged, signals::Signals, summary};
 use crate::{
     exit::{Exit, Failure},
     inputs::Input,
@@ -41,6 +41,7 @@ impl Run {
             return Ok(Exit::Usage);
         }
         limits::room(&self.out)?;
+        let book = self.evidence.as_ref().map(|path| Book::open(path, &self.keys)).transpose()?;
         let signals = Signals::listen()?;
         let several = drills.len() > 1;
         let mut played = Vec::new();
@@ -48,7 +49,7 @@ impl Run {
             if signals.asked() {
                 break;
             }
-            let one = self.play_own(loaded, secrets, &signals);
+            let one = self.play_own(loaded, secrets, book.as_ref(), &signals);
             self.show_own(&one, loaded, several)?;
             played.push(one);
         }
@@ -63,15 +64,25 @@ impl Run {
         Ok(summary::worst(played.iter().map(Played::exit), left))
     }
 
-    fn play_own(&self, loaded: &Loaded, secrets: &Arc<Secrets>, signals: &Signals) -> Played {
+    fn play_own(
+        &self,
+        loaded: &Loaded,
+        secrets: &Arc<Secrets>,
+        book: Option<&Book>,
+        signals: &Signals,
+    ) -> Played {
         let scenario = loaded.drill.restore.name.clone();
         let folder = match own::run::folder(&self.out, loaded) {
             Ok(folder) => folder,
             Err(failure) => return Played { scenario, folder: None, short: None, result: Err(failure) },
         };
+        if let Some(Err(failure)) = book.map(|b| b.declare_own(loaded, &folder)) {
+            let path = Some(folder.path().to_owned());
+            return Played { scenario, folder: path.clone(), short: path, result: Err(failure) };
+        }
         let shown = !(self.quiet || self.json);
         let ended = own::run::play(loaded, &folder, (false, shown), secrets, signals);
-        let result = judged(ended, &folder);
+        let result = closed(book, &folder, judged(ended, &folder));
         let short = Some(folder.short());
         Played { scenario, folder: Some(folder.path().to_owned()), short, result }
     }
