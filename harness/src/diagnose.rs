@@ -90,7 +90,7 @@ pub fn read<T: DeserializeOwned, C>(
         };
         let span = error.span().unwrap_or(0..0);
         // An error around something already pruned follows from the pruning.
-        if !pruned.iter().any(|p| p.explains(&span)) {
+        if !pruned.iter().any(|p| p.explains(&span) || p.is_missed(error.message())) {
             found.push(from_toml(&error));
         }
         match prune::prune(table.get_mut(), &span) {

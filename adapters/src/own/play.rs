@@ -116,7 +116,7 @@ pub async fn play(
         Ok(places) => places,
         Err(why) => {
             journal.record(RestoreEvent::Aborted(config.secrets.hide(&why)))?;
-            return end(Ending::Environment);
+            return end(Ending::Aborted);
         }
     };
     let watchdog = Watchdog::start(&config.exe, &watchdog_args(&config.run, &config.folder)).await;

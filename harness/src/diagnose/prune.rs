@@ -17,9 +17,16 @@ pub(super) struct Pruned {
     parent: Option<Range<usize>>,
     /// Whether an element of an array of tables, or a whole section, went.
     whole: bool,
+    /// Its key, if it stood in no table.
+    root: Option<String>,
 }
 
 impl Pruned {
+    /// Whether it is missing now because it was removed.
+    pub(super) fn is_missed(&self, message: &str) -> bool {
+        self.root.as_ref().is_some_and(|key| message == format!("missing field `{key}`"))
+    }
+
     /// Whether an error at `span` follows from this removal: it is about what stood around the removed value.
     pub(super) fn explains(&self, span: &Range<usize>) -> bool {
         let inside = span.start <= self.span.start && self.span.end <= span.end && *span != self.span;
@@ -44,7 +51,8 @@ pub(super) fn prune(root: &mut DeTable<'_>, span: &Range<usize>) -> Option<Prune
     let Some(first) = steps.next() else {
         let Step::Key(key) = last else { return None };
         let (key, value) = root.remove_entry(key.as_str())?;
-        return Some(Pruned { span: key.start_to(&value), parent: None, whole });
+        let root = Some(key.get_ref().to_string());
+        return Some(Pruned { span: key.start_to(&value), parent: None, whole, root });
     };
     let Step::Key(first) = first else { return None };
     let mut at = root.get_mut(first.as_str())?;
@@ -74,7 +82,7 @@ pub(super) fn prune(root: &mut DeTable<'_>, span: &Range<usize>) -> Option<Prune
         }
         _ => return None,
     };
-    Some(Pruned { span, parent, whole })
+    Some(Pruned { span, parent, whole, root: None })
 }
 
 trait StartTo {

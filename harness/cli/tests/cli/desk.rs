@@ -61,6 +61,11 @@ impl Desk {
     }
 
     pub(crate) fn gameday(&self, line: &str) -> Answer {
+        self.gameday_with(line, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn gameday_with(&self, line: &str, variables: &[(&str, String)]) -> Answer {
         let output = Command::cargo_bin("gameday")
             .expect("the program is built")
             .current_dir(self.0.path())
@@ -72,6 +77,7 @@ impl Desk {
             // Whatever this machine has: without a file of that name there is none.
             .env("GAMEDAY_OPENCL", self.path("opencl-engine"))
             .env_remove("GITHUB_STEP_SUMMARY")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .timeout(std::time::Duration::from_secs(120))
             .output()
             .expect("the program can be started");

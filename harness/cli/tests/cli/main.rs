@@ -9,5 +9,6 @@ mod flaws;
 mod local;
 mod manual;
 mod negative;
+mod own;
 mod sessions;
 mod signers;
