@@ -36,7 +36,7 @@ pub fn left(events: impl IntoIterator<Item = Result<Event, JournalError>>) -> Re
     });
     let facts = Facts::of(events)?;
     let uncleaned =
-        entered_restore && !facts.ran.get(&Task::CleanupAfter).is_some_and(|r| r.is.code == Some(0));
+        entered_restore && facts.ran.get(&Task::CleanupAfter).is_none_or(|r| r.is.code != Some(0));
     Ok(Left { began: facts.began, drill: facts.drill, debts: facts.debts, uncleaned })
 }
 

@@ -4,6 +4,9 @@
 //! However a drill ends, records of ours are removed, the user's clean-up is run where anything was restored, and whatever its
 //! commands left running is ended.
 
+mod apart;
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,26 +17,17 @@ use harness::clock::Clock;
 use harness::drill::Stop;
 use harness::journal::{Ending, Journal};
 use harness::own::Drill;
-use harness::own::event::{
-    Canaries, Debt, Holds, Identified, Nonce, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage,
-    Sum, Task, Witnessed,
-};
-use harness::own::facts::INVENTORY;
+use harness::own::event::{Debt, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task};
 use harness::own::stack::{Command, Witness};
-use tokio::time::sleep;
 
 use super::command::{Show, Spec, run};
-use super::place::{self, Listed, Place, Sited, Unread};
+use super::place::{self, Place, Sited};
 use super::probe::{Asker, STEADY};
 use super::secrets::Secrets;
 use crate::local::sweep::sweep;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
 
-/// How long what was not right is left alone before it is asked again.
-const AGAIN: Duration = Duration::from_millis(500);
-/// How far a place that follows another one may lag.
-const LAG: Duration = Duration::from_secs(1);
 /// How long paying a debt, or asking once more at the end, may take in all.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -297,268 +291,6 @@ impl Player<'_> {
                 )))
             }
             None => Err(Halt::Abort("nobody could look into the scratch place: nothing was restored".into())),
-        }
-    }
-
-    async fn holds(&self, after: bool) -> Result<Holds, Halt> {
-        let looked = self.scratch.holds(&self.witnesses).await;
-        let holds = match looked {
-            Ok((count, things)) => Holds { after, things, count: Some(count), unreachable: None },
-            Err(Unread::Nobody(why)) => {
-                Holds { after, things: Vec::new(), count: None, unreachable: Some(self.hide(why)) }
-            }
-            Err(Unread::Failed(why)) => {
-                self.record(RestoreEvent::Noted(format!(
-                    "the scratch place could not be looked into: {}",
-                    self.hide(why)
-                )))?;
-                Holds { after, things: Vec::new(), count: None, unreachable: None }
-            }
-        };
-        self.record(RestoreEvent::Holds(holds.clone()))?;
-        Ok(holds)
-    }
-
-    async fn identify(
-        &self,
-        side: Side,
-        after: bool,
-    ) -> Result<Result<BTreeMap<String, String>, Unread>, Halt> {
-        let said = self.at(side).identify().await;
-        let (facts, none) = match &said {
-            Ok(facts) => (facts.clone(), None),
-            Err(e) => (BTreeMap::new(), Some(self.hide(e))),
-        };
-        self.record(RestoreEvent::Identified(Identified { place: side, after, facts, none }))?;
-        Ok(said)
-    }
-
-    /// Asks both places who they are, and looks in each for what was written in the other.
-    async fn tell_apart(&mut self, after: bool) -> Result<(), Halt> {
-        let source = self.identify(Side::Source, after).await?;
-        let source = source.map_err(|e| Halt::Abort(format!("the source cannot be asked: {e}")))?;
-        let scratch = match self.identify(Side::Scratch, after).await? {
-            Ok(facts) => facts,
-            Err(Unread::Nobody(why)) if !after => {
-                let holds =
-                    Holds { after, things: Vec::new(), count: None, unreachable: Some(self.hide(why)) };
-                self.record(RestoreEvent::Holds(holds))?;
-                self.apart = true;
-                return Ok(());
-            }
-            Err(e) if after => {
-                self.record(RestoreEvent::Noted(format!(
-                    "the scratch place cannot be asked: {}",
-                    self.hide(e)
-                )))?;
-                return Ok(());
-            }
-            Err(e) => return Err(Halt::Abort(format!("the scratch place cannot be asked: {e}"))),
-        };
-        let equal = |key: &str| source.get(key).is_some_and(|v| scratch.get(key) == Some(v));
-        let server = equal("system_identifier") && equal("started");
-        if server && (equal("database_oid") || !self.c.drill.restore.scratch.same_server) {
-            let which = if equal("database_oid") {
-                "is the source itself"
-            } else {
-                "is a database of the source's own server; restore to another one, or say `same_server = true`"
-            };
-            return Err(Halt::Abort(format!(
-                "the scratch place {which}: {}",
-                if after { "see the findings" } else { "nothing was run" }
-            )));
-        }
-        self.checks_rights(&source)?;
-        let mut proved = false;
-        for written in [Side::Source, Side::Scratch] {
-            if written == Side::Source && self.c.drill.canary().is_none() {
-                continue;
-            }
-            let seen = self.nonce(written, after).await?;
-            if seen == Some(true) {
-                let (other, what) = if written == Side::Source {
-                    ("scratch place", "source")
-                } else {
-                    ("source", "scratch place")
-                };
-                let why = format!(
-                    "what was written in the {what} was seen in the {other}: they are one place, or one follows the other"
-                );
-                return Err(Halt::Abort(why));
-            }
-            proved |= seen == Some(false);
-        }
-        if !proved && !after {
-            return Err(Halt::Abort(
-                "nobody could tell the scratch place from the source: nothing was run".into(),
-            ));
-        }
-        self.apart |= proved;
-        Ok(())
-    }
-
-    /// A role that reads must not be able to write, where it matters.
-    fn checks_rights(&self, source: &BTreeMap<String, String>) -> Result<(), Halt> {
-        let writable = source.get("tables_that_this_role_may_write").and_then(|n| n.parse::<u64>().ok());
-        if writable.is_some_and(|n| n > 0) {
-            let what =
-                "the role that reads the source may write its tables: give gameday one that may only read";
-            if self.c.drill.stack.level == harness::own::stack::Level::Production {
-                return Err(Halt::Abort(format!("{what}; in production nothing is run by another")));
-            }
-            self.record(RestoreEvent::Noted(what.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Writes a record in one place, looks for it in the other, and removes it. Answers whether it was seen.
-    async fn nonce(&mut self, written: Side, after: bool) -> Result<Option<bool>, Halt> {
-        self.marks += 1;
-        let word: String = self.c.run.chars().rev().filter(char::is_ascii_alphanumeric).take(8).collect();
-        let id = format!("{}{}", word.to_lowercase(), self.marks);
-        let what = if written == Side::Source { "canary" } else { "marker" };
-        let debt = Debt { id: id.clone(), place: written, what: what.into() };
-        self.record(RestoreEvent::Intended(debt.clone()))?;
-        self.debts.push(debt.clone());
-        let other = if written == Side::Source { Side::Scratch } else { Side::Source };
-        let (seen, why) = match self.at(written).mark(&id).await {
-            Err(e) => (None, format!("nothing could be written in the {written}: {}", self.hide(e))),
-            Ok(()) => match self.seen(other, &id, after).await {
-                Ok(seen) => (Some(seen), format!("looked for in the {other}")),
-                Err(e) => (None, format!("the {other} could not be looked into: {}", self.hide(e))),
-            },
-        };
-        self.record(RestoreEvent::Nonce(Nonce { written, after, seen, why }))?;
-        self.pay(&debt).await?;
-        Ok(seen)
-    }
-
-    /// Whether a record is seen in a place: at once, and after the restore a little later as well, since a place that follows
-    /// the other may lag.
-    async fn seen(&self, side: Side, id: &str, twice: bool) -> Result<bool, Unread> {
-        let seen = self.at(side).marked(id).await?;
-        if seen || !twice {
-            return Ok(seen);
-        }
-        sleep(LAG).await;
-        self.at(side).marked(id).await
-    }
-
-    async fn pay(&mut self, debt: &Debt) -> Result<(), Halt> {
-        match self.at(debt.place).unmark(&debt.id).await {
-            Ok(()) => {
-                self.debts.retain(|d| d != debt);
-                self.record(RestoreEvent::Paid(debt.clone()))?;
-            }
-            // A place where nobody is holds nothing of ours, unless it comes back.
-            Err(Unread::Nobody(_)) if debt.place == Side::Scratch => {
-                self.debts.retain(|d| d != debt);
-                self.record(RestoreEvent::Paid(debt.clone()))?;
-            }
-            Err(e) => {
-                let what = format!(
-                    "{} {} in the {} could not be removed: {}",
-                    debt.what,
-                    debt.id,
-                    debt.place,
-                    self.hide(e)
-                );
-                self.record(RestoreEvent::Noted(what))?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_before(&mut self) -> Result<(), Halt> {
-        self.record(RestoreEvent::Entered(Stage::Before))?;
-        self.read_source(Pass::Before).await?;
-        if self.before.keys().all(|id| id == INVENTORY) {
-            return Err(Halt::Abort(
-                "no witness could be read in the source: nothing could be proved".into(),
-            ));
-        }
-        Ok(())
-    }
-
-    async fn read_source(&mut self, pass: Pass) -> Result<(), Halt> {
-        for (id, w) in self.witnesses.clone() {
-            let newer = self.newer.entry(id.clone()).or_default();
-            let mut now = if pass == Pass::Before { BTreeSet::new() } else { newer.clone() };
-            let read = self.source.witness(&w, self.t0_unix_us, &mut now).await;
-            if pass == Pass::Before {
-                *newer = now;
-            }
-            self.reading(&id, pass, read).await?;
-        }
-        match self.source.inventory().await {
-            Ok(None) => {}
-            read => self.reading(INVENTORY, pass, read.map(Option::unwrap_or_default)).await.map(drop)?,
-        }
-        if pass == Pass::Before && self.c.drill.canary().is_some() {
-            let read = self.source.canaries().await;
-            self.planted = read.as_ref().is_ok_and(|l| !l.list.is_empty());
-            self.canaries(pass, read)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a reading down; answers whether it is that of the source before.
-    async fn reading(&mut self, id: &str, pass: Pass, read: Result<Sum, Unread>) -> Result<bool, Halt> {
-        let (sum, none) = match read {
-            Ok(sum) => (Some(sum), None),
-            Err(e) => (None, Some(self.hide(e))),
-        };
-        if let (Pass::Before, Some(sum)) = (pass, &sum) {
-            self.before.insert(id.to_owned(), sum.clone());
-        }
-        let same = sum.is_some() && sum.as_ref() == self.before.get(id);
-        let witnessed = Witnessed { witness: id.to_owned(), pass, sum, none };
-        self.record(RestoreEvent::Witnessed(Box::new(witnessed)))?;
-        Ok(same)
-    }
-
-    /// Writes canaries down; answers whether there are any.
-    fn canaries(&self, pass: Pass, read: Result<Listed, Unread>) -> Result<bool, Halt> {
-        let canaries = match read {
-            Ok(Listed { list, count, clock_ahead_us }) => {
-                Canaries { pass, list, count, clock_ahead_us, none: None }
-            }
-            Err(e) => {
-                Canaries { pass, list: Vec::new(), count: 0, clock_ahead_us: None, none: Some(self.hide(e)) }
-            }
-        };
-        let some = canaries.none.is_none() && (!canaries.list.is_empty() || !self.planted);
-        self.record(RestoreEvent::Canaries(Box::new(canaries)))?;
-        Ok(some)
-    }
-
-    /// Reads what was restored until it is right, or for as long as the drill allows; answers whether it is.
-    async fn verify(&mut self, pass: Pass) -> Result<bool, Halt> {
-        let until_us = self.clock.now_us() + self.c.drill.restore.settle.us();
-        let mut open: Vec<(String, Witness)> =
-            self.witnesses.iter().filter(|(id, _)| self.before.contains_key(id)).cloned().collect();
-        let mut canaries = self.c.drill.canary().is_some();
-        loop {
-            let mut left = Vec::new();
-            for (id, w) in open {
-                let mut newer = self.newer.get(&id).cloned().unwrap_or_default();
-                let read = self.scratch.witness(&w, self.t0_unix_us, &mut newer).await;
-                if !self.reading(&id, pass, read).await? {
-                    left.push((id, w));
-                }
-            }
-            if canaries {
-                let read = self.scratch.canaries().await;
-                canaries = !self.canaries(pass, read)?;
-            }
-            if left.is_empty() && !canaries {
-                return Ok(true);
-            }
-            if self.clock.now_us() >= until_us {
-                return Ok(false);
-            }
-            open = left;
-            sleep(AGAIN).await;
         }
     }
 

@@ -56,7 +56,7 @@ fn shelf() -> Desk {
         desk.write(&format!("source/books/{i}"), &format!("book {i}"));
     }
     for folder in ["source/canary", "scratch", "backup"] {
-        fs::create_dir_all(desk.path(folder)).unwrap();
+        fs::create_dir_all(desk.path(folder)).expect("files can be moved, and programs started");
     }
     script(&desk, "books.sh", &format!("{AT}; [ ! -d books ] || (cd books && sha256sum *)"));
     script(
@@ -85,11 +85,17 @@ fn shelf() -> Desk {
 
 fn script(desk: &Desk, name: &str, body: &str) {
     desk.write(name, &format!("#!/bin/sh\nset -eu\n{body}\n"));
-    fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o755))
+        .expect("files can be moved, and programs started");
 }
 
 fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-r", "--"]).arg(from.join(".")).arg(to).status().unwrap();
+    let copied = Command::new("cp")
+        .args(["-r", "--"])
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .expect("files can be moved, and programs started");
     assert!(copied.success());
 }
 
@@ -112,8 +118,8 @@ fn drilled(desk: &Desk) -> (String, i32, Vec<String>) {
     let answer = gameday(desk, "run drill.toml --stack shelf --json");
     let report: Value =
         serde_json::from_str(&answer.stdout).unwrap_or_else(|e| panic!("{e}: {}", answer.stderr));
-    let word = |v: &Value| v.as_str().unwrap().to_owned();
-    let findings = report["findings"].as_array().unwrap().iter();
+    let word = |v: &Value| v.as_str().expect("files can be moved, and programs started").to_owned();
+    let findings = report["findings"].as_array().expect("files can be moved, and programs started").iter();
     let doubts = findings
         .filter(|f| f["verdict"] != "pass")
         .map(|f| format!("{} of {}: {}", word(&f["objective"]), word(&f["subject"]), word(&f["verdict"])));
@@ -123,7 +129,8 @@ fn drilled(desk: &Desk) -> (String, i32, Vec<String>) {
 fn nothing_is_left(desk: &Desk) {
     let names = |folder: &str| {
         let all = fs::read_dir(desk.path(folder)).into_iter().flatten().flatten();
-        all.map(|e| e.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        all.map(|e| e.file_name().into_string().expect("files can be moved, and programs started"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(names("scratch"), Vec::<String>::new());
     assert!(names("source/canary").iter().all(|n| n.starts_with("c-")), "{:?}", names("source/canary"));
@@ -265,7 +272,8 @@ fn a_scratch_that_is_the_source_is_refused_before_anything_is_run() {
 }
 
 fn nothing_of_runs(desk: &Desk) {
-    let all = fs::read_dir(desk.path("source/canary")).unwrap().flatten();
+    let all =
+        fs::read_dir(desk.path("source/canary")).expect("files can be moved, and programs started").flatten();
     let left: Vec<_> =
         all.map(|e| e.file_name()).filter(|n| !n.to_string_lossy().starts_with("c-")).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -274,8 +282,10 @@ fn nothing_of_runs(desk: &Desk) {
 /// Processes that carry the mark of any run of this desk.
 fn left_of(desk: &Desk) -> Vec<u32> {
     let runs = fs::read_dir(desk.path("runs")).into_iter().flatten().flatten();
-    let names = runs.map(|e| e.file_name().into_string().unwrap()).filter(|n| n != "latest");
-    names.flat_map(|run| sweep::find(&run).unwrap()).collect()
+    let names = runs
+        .map(|e| e.file_name().into_string().expect("files can be moved, and programs started"))
+        .filter(|n| n != "latest");
+    names.flat_map(|run| sweep::find(&run).expect("files can be moved, and programs started")).collect()
 }
 
 #[test]
@@ -311,7 +321,11 @@ fn play(desk: &Desk) -> Child {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("gameday"));
     command.args(["run", "drill.toml", "--stack", "shelf"]).current_dir(desk.path(""));
     command.envs(variables(desk)).env("GAMEDAY_KEYS", desk.path("keys"));
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("files can be moved, and programs started")
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) {
