@@ -7,6 +7,7 @@ pub mod backup;
 pub mod docker;
 pub mod features;
 pub mod gpu;
+mod http;
 pub mod local;
 #[cfg(feature = "docker")]
 pub mod milvus;

@@ -73,6 +73,20 @@ impl BucketPlace {
         Ok(BucketPlace { s3, bucket, prefix, scratch, reader: Reader::new(sited, told) })
     }
 
+    /// Reads an object whole, and compares its bytes if they are known.
+    ///
+    /// # Errors
+    /// Why it is not what it should be.
+    pub async fn object(&self, key: &str, sha256: Option<&str>) -> Result<(), String> {
+        let (_, hash) =
+            self.s3.sum(key).await.map_err(|e| e.to_string())?.ok_or("there is no such object")?;
+        let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+        match sha256.filter(|wanted| *wanted != hex) {
+            None => Ok(()),
+            Some(_) => Err("its bytes are others".into()),
+        }
+    }
+
     fn prefix(&self) -> Result<&str, Unread> {
         self.prefix.as_deref().ok_or_else(|| Unread::Failed("no place is named for canaries".into()))
     }

@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use harness::clock::Clock;
 use harness::journal::Journal;
-use harness::own::ask::{Http, Probe};
+use harness::own::ask::{Http, Probe, PromQl};
 use harness::own::event::{Asked, RestoreEvent};
 use harness::own::stack::Stack;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::bucket::BucketPlace;
 use super::command::{Spec, run};
 use super::place::Sited;
+use super::postgres::PostgresPlace;
 use super::secrets::Secrets;
 
 /// The most of an answer that is looked through.
@@ -55,7 +57,8 @@ impl Asker {
         run: &str,
     ) -> Result<Self, String> {
         let probe = stack.service.get(service).ok_or("there is no such service")?.probe.clone();
-        let http = probe.http.as_ref().map(|h| client(h, dir)).transpose()?;
+        let prom = probe.promql.as_ref().map(|q| Http { ca_file: q.ca_file.clone(), ..Http::plain(&q.url) });
+        let http = probe.http.as_ref().or(prom.as_ref()).map(|h| client(h, dir)).transpose()?;
         let (service, stack, secrets) = (service.to_owned(), stack.clone(), secrets.clone());
         let (dir, run) = (dir.to_owned(), run.to_owned());
         Ok(Asker { inner: Arc::new(Inner { service, probe, http, stack, secrets, dir, run }) })
@@ -137,6 +140,18 @@ fn client(http: &Http, dir: &Path) -> Result<reqwest::Client, String> {
         .map_err(|e| e.to_string())
 }
 
+/// An answer, if it is not too large.
+async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|e| causes(&e))? {
+        if body.len() + piece.len() > ANSWER_MAX {
+            return Err("the answer is larger than 1 MiB".into());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
 /// All causes of an error, in a line.
 fn causes(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
@@ -161,19 +176,50 @@ impl Inner {
         if let Some(command) = &p.command {
             return self.command(command).await;
         }
+        if let Some((q, client)) = p.promql.as_ref().zip(self.http.as_ref()) {
+            return self.promql(q, client).await;
+        }
+        if let Some(q) = &p.s3 {
+            let place = BucketPlace::new(&self.sited(&q.component)?)?;
+            return place.object(&q.key, q.sha256.as_deref()).await;
+        }
         let sql = p.sql.as_ref().ok_or("it asks nothing")?;
-        let component = self.stack.component.get(&sql.component).ok_or("there is no such component")?;
-        let sited = Sited {
-            component,
-            canary: None,
-            secrets: &self.secrets,
-            scratch: false,
-            dir: &self.dir,
-            run: &self.run,
-        };
-        let place = super::postgres::PostgresPlace::new(&sited)?;
+        let place = PostgresPlace::new(&self.sited(&sql.component)?)?;
         let first = place.first_value(&sql.query).await.map_err(|e| e.to_string())?;
         one_of(first.as_deref(), &sql.one_of)
+    }
+
+    fn sited(&self, component: &str) -> Result<Sited<'_>, String> {
+        let component = self.stack.component.get(component).ok_or("there is no such component")?;
+        let (secrets, dir, run) = (&self.secrets, self.dir.as_path(), self.run.as_str());
+        Ok(Sited { component, canary: None, secrets, scratch: false, dir, run })
+    }
+
+    async fn promql(&self, q: &PromQl, client: &reqwest::Client) -> Result<(), String> {
+        let mut url = reqwest::Url::parse(&q.url).map_err(|e| e.to_string())?;
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/api/v1/query"));
+        url.query_pairs_mut().append_pair("query", &q.query);
+        let answer = client.get(url).send().await.map_err(|e| causes(&e))?;
+        let (status, body) = (answer.status(), whole(answer).await?);
+        let json: serde_json::Value =
+            serde_json::from_slice(&body).map_err(|e| format!("status {status}, and no JSON: {e}"))?;
+        if json["status"] != "success" {
+            return Err(format!("status {status}: {}", json["error"].as_str().unwrap_or("no success")));
+        }
+        let result = &json["data"]["result"];
+        let sample = match json["data"]["resultType"].as_str() {
+            Some("scalar") => result,
+            _ if result.as_array().is_some_and(|all| all.len() > 1) => {
+                return Err("the query gives several samples: aggregate it to one".into());
+            }
+            _ => &result[0]["value"],
+        };
+        let number = sample[1].as_str().and_then(|text| text.parse::<f64>().ok());
+        let number = number.filter(|n| n.is_finite()).ok_or("the query gives no sample")?;
+        let good =
+            q.at_least.is_none_or(|least| number >= least) && q.at_most.is_none_or(|most| number <= most);
+        if good { Ok(()) } else { Err(format!("it is {number}")) }
     }
 
     async fn http(&self, http: &Http, client: &reqwest::Client) -> Result<(), String> {
@@ -191,7 +237,7 @@ impl Inner {
         if let Some(body) = &http.body {
             request = request.body(body.clone());
         }
-        let mut answer = request.send().await.map_err(|e| causes(&e))?;
+        let answer = request.send().await.map_err(|e| causes(&e))?;
         let status = answer.status().as_u16();
         let wanted = http.status.map_or((200..300).contains(&status), |s| s == status);
         if !wanted {
@@ -200,13 +246,7 @@ impl Inner {
         if http.json.is_none() && http.text.is_none() {
             return Ok(());
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|e| causes(&e))? {
-            if body.len() + piece.len() > ANSWER_MAX {
-                return Err("the answer is larger than 1 MiB".into());
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = whole(answer).await?;
         if let Some(text) = &http.text
             && !String::from_utf8_lossy(&body).contains(text.as_str())
         {
@@ -263,3 +303,6 @@ fn one_of(found: Option<&str>, wanted: &[String]) -> Result<(), String> {
 
 /// How long a service must answer well before a drill begins.
 pub const STEADY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -39,9 +39,8 @@ pub fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
 /// # Errors
 /// If there is no certificate to check against.
 pub fn http(url: &str, ca_file: Option<&Path>) -> Result<reqwest::ClientBuilder, String> {
-    let builder = reqwest::Client::builder();
     if !url.starts_with("https://") {
-        return Ok(builder);
+        return Ok(crate::http::plain());
     }
-    Ok(builder.tls_backend_preconfigured((*config(ca_file)?).clone()))
+    Ok(reqwest::Client::builder().tls_backend_preconfigured((*config(ca_file)?).clone()))
 }

@@ -70,7 +70,7 @@ impl S3 {
     /// A client of `bucket` at `endpoint` (`http://host:port`), with a limit of ten seconds a call and 64 MiB an
     /// object.
     pub fn new(endpoint: &str, bucket: &str, keys: &Keys) -> Result<Self, S3Error> {
-        Self::by(Client::builder(), endpoint, bucket, keys)
+        Self::by(crate::http::plain(), endpoint, bucket, keys)
     }
 
     /// The same, with a client that knows more: whose certificates to believe.

@@ -29,6 +29,12 @@ pub struct Probe {
     /// Ask a component of product `postgres`; the first value of the first row is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<Sql>,
+    /// Read an object of a component of product `s3`, whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
+    /// Ask a Prometheus: its answer is one number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promql: Option<PromQl>,
 }
 
 fn default_every() -> Dur {
@@ -81,6 +87,25 @@ fn default_method() -> String {
     "GET".into()
 }
 
+impl Http {
+    /// A plain request of an address.
+    pub fn plain(url: &str) -> Http {
+        Http {
+            url: url.to_owned(),
+            method: default_method(),
+            headers: std::collections::BTreeMap::new(),
+            body: None,
+            status: None,
+            json: None,
+            one_of: Vec::new(),
+            text: None,
+            redirects: false,
+            ca_file: None,
+            keep_connection: false,
+        }
+    }
+}
+
 /// A TCP connection.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +141,38 @@ pub struct Sql {
     pub one_of: Vec<String>,
 }
 
+/// An object as a question.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// Which component is asked.
+    pub component: String,
+    /// The object's key.
+    pub key: String,
+    /// Its SHA-256, in lower-case hexadecimal; any bytes if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// A query to a Prometheus, or whatever speaks its HTTP interface. No sample is a bad answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromQl {
+    /// Its address, such as `http://127.0.0.1:9090`.
+    pub url: String,
+    /// The query; it must give one sample.
+    pub query: String,
+    /// The answer is at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The answer is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// A file with the certificates (PEM) by which the server is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
 impl Probe {
     /// The kinds of question that stand in it.
     pub fn kinds(&self) -> Vec<&'static str> {
@@ -124,6 +181,8 @@ impl Probe {
             ("tcp", self.tcp.is_some()),
             ("command", self.command.is_some()),
             ("sql", self.sql.is_some()),
+            ("s3", self.s3.is_some()),
+            ("promql", self.promql.is_some()),
         ];
         all.into_iter().filter_map(|(word, there)| there.then_some(word)).collect()
     }

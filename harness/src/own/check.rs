@@ -174,7 +174,7 @@ fn probe(out: &mut Problems, path: &str, p: &Probe, s: &Stack) {
             0 => "the probe asks nothing".to_owned(),
             _ => format!("the probe asks several questions: {}", kinds.join(", ")),
         };
-        problem(out, path, message, "give it one of `http`, `tcp`, `command`, `sql`");
+        problem(out, path, message, "give it one of `http`, `tcp`, `command`, `sql`, `s3`, `promql`");
     }
     if p.every < EVERY_LEAST {
         problem(out, format!("{path}.every"), "this is too often", "ask at most once a millisecond");
@@ -203,16 +203,28 @@ fn probe(out: &mut Problems, path: &str, p: &Probe, s: &Stack) {
         program(out, &format!("{path}.command.run"), &run.run);
         run.env.iter().for_each(|v| variable(out, &format!("{path}.command.env"), v));
     }
-    if let Some(sql) = &p.sql {
-        let at = format!("{path}.sql.component");
-        if known(out, &at, "component", &sql.component, s.component.keys())
-            && s.component[&sql.component].product != Product::Postgres
-        {
+    let asked = [
+        ("sql", p.sql.as_ref().map(|q| &q.component), Product::Postgres),
+        ("s3", p.s3.as_ref().map(|q| &q.component), Product::S3),
+    ];
+    for (kind, component, product) in asked {
+        let Some(id) = component else { continue };
+        let at = format!("{path}.{kind}.component");
+        if known(out, &at, "component", id, s.component.keys()) && s.component[id].product != product {
+            let hint = format!("ask a component of product `{}`", product.word());
+            problem(out, at, format!("`{id}` is no {}", product.word()), hint);
+        }
+    }
+    if let Some(q) = &p.promql {
+        let path = format!("{path}.promql");
+        url(out, &format!("{path}.url"), &q.url);
+        let finite = [q.at_least, q.at_most].into_iter().flatten().all(f64::is_finite);
+        if !finite || (q.at_least.is_none() && q.at_most.is_none()) {
             problem(
                 out,
-                at,
-                format!("`{}` is no PostgreSQL", sql.component),
-                "ask a component of product `postgres`",
+                path,
+                "nobody says which answer is a good one",
+                "add `at_least = ..` or `at_most = ..`",
             );
         }
     }
