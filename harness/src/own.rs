@@ -24,7 +24,7 @@ pub mod stack;
 
 pub use event::{Event, RestoreEvent};
 pub use facts::Facts;
-pub use load::{Drill, drill, is_restore, stack};
+pub use load::{Drill, drill, is_restore, is_stack, stack};
 pub use report::{RestoreReport, objectives};
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub fn sweep(run: &str) -> Result<Vec<Killed>, SweepError> {
         if quiet == 2 {
             return Ok(killed);
         }
-        if began.elapsed() > LIMIT {
+        if began.elapsed() > LIMIT && !found.is_empty() {
             return Err(SweepError::Alive(found, LIMIT));
         }
         for pid in found {

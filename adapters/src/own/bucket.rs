@@ -125,7 +125,11 @@ impl Place for BucketPlace {
         Ok([("bucket".to_owned(), self.bucket.clone())].into())
     }
 
-    async fn holds(&self, _witnesses: &[(String, Witness)]) -> Result<(u64, Vec<String>), Unread> {
+    async fn holds(
+        &self,
+        _witnesses: &[(String, Witness)],
+        _t0_unix_us: Option<u64>,
+    ) -> Result<(u64, Vec<String>), Unread> {
         let marker = |key: &str| {
             key.starts_with(MARKERS)
                 || self.prefix.as_ref().is_some_and(|p| key.starts_with(&format!("{p}{OF_RUN}")))
@@ -211,6 +215,14 @@ impl Place for BucketPlace {
 
     async fn mark(&self, id: &str) -> Result<(), Unread> {
         self.s3.put(&self.marker(id)?, id.to_owned()).await.map(drop).map_err(|e| unread(&e))
+    }
+
+    fn may_lag(&self) -> bool {
+        true
+    }
+
+    async fn lock(&self) -> Result<Option<Box<dyn std::any::Any + Send + Sync>>, Unread> {
+        Ok(None)
     }
 
     async fn marked(&self, id: &str) -> Result<bool, Unread> {

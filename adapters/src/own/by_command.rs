@@ -55,7 +55,7 @@ impl CommandPlace {
         let mut text = Vec::new();
         let mut feed = |piece: &[u8]| {
             text.extend_from_slice(piece);
-            if text.len() > LISTING_MAX { Err("it printed more than 32 MiB".into()) } else { Ok(()) }
+            if text.len() > LISTING_MAX { Err("printed more than 32 MiB".into()) } else { Ok(()) }
         };
         self.play(canary.list.as_ref(), &[], Some(&mut feed)).await?;
         let line = |(i, line): (usize, &str)| {
@@ -105,7 +105,7 @@ impl Reader {
         env.push(("GAMEDAY_PLACE".into(), if self.scratch { "scratch" } else { "source" }.into()));
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let Reader { secrets, dir, run, .. } = self;
-        let spec = Spec { words: &command.run, dir, env, limit, run, log: None, secrets };
+        let spec = Spec { words: &command.run, dir, env, limit, run, log: None, secrets, sweeps: false };
         let ended = super::command::run(spec, None, feed, std::future::pending()).await;
         if ended.code == Some(0) { Ok(()) } else { Err(Unread::Failed(ended.how)) }
     }
@@ -135,11 +135,15 @@ impl Place for CommandPlace {
         Ok(BTreeMap::new())
     }
 
-    async fn holds(&self, witnesses: &[(String, Witness)]) -> Result<(u64, Vec<String>), Unread> {
+    async fn holds(
+        &self,
+        witnesses: &[(String, Witness)],
+        t0_unix_us: Option<u64>,
+    ) -> Result<(u64, Vec<String>), Unread> {
         let (mut count, mut names) = (0, Vec::new());
         for (id, w) in witnesses {
             // What cannot be read there is not there yet.
-            let rows = self.witness(w, None, &mut BTreeSet::new()).await.map_or(0, |sum| sum.rows);
+            let rows = self.witness(w, t0_unix_us, &mut BTreeSet::new()).await.map_or(0, |sum| sum.rows);
             if rows > 0 {
                 names.push(format!("{rows} lines of {id}"));
             }
@@ -179,6 +183,14 @@ impl Place for CommandPlace {
         let at = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_unix_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         self.plant(&Record { id: format!("{OF_RUN}{id}"), at_unix_us, value: id.to_owned() }).await
+    }
+
+    fn may_lag(&self) -> bool {
+        false
+    }
+
+    async fn lock(&self) -> Result<Option<Box<dyn std::any::Any + Send + Sync>>, Unread> {
+        Ok(None)
     }
 
     async fn marked(&self, id: &str) -> Result<bool, Unread> {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::secrets::Secrets;
 use crate::local::sweep::{MARK, sweep};
-use page::Page;
+use page::{Output, Page};
 
 /// Variables of gameday's own environment that every command has.
 const KEPT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER"];
@@ -55,6 +55,8 @@ pub struct Spec<'a> {
     pub log: Option<PathBuf>,
     /// What its output must not show.
     pub secrets: &'a Secrets,
+    /// Out of time, everything with the run's mark is ended, not its group alone: for commands that nothing of the run outlives.
+    pub sweeps: bool,
 }
 
 /// How a command ended.
@@ -122,7 +124,7 @@ pub async fn run(
         }
         tokio::select! {
             biased;
-            why = &mut stop => break Some(format!("ended, because {why}")),
+            why = &mut stop => break Some(format!("was ended, because {why}")),
             () = sleep_until(deadline) => break Some(format!("did not end within {:?}, and was ended", spec.limit)),
             () = sleep_until(patience), if status.is_some() => {
                 break feed.is_some().then(|| "has ended, and its output has not: something that it started holds it".into());
@@ -136,14 +138,14 @@ pub async fn run(
                 Ok(n) if n > 0 => {
                     page.printed += n as u64;
                     match &mut feed {
-                        None => page.take(&out_buf[..n]),
+                        None => page.take(Output::Out, &out_buf[..n]),
                         Some(feed) => if let Err(why) = feed(&out_buf[..n]) { break Some(why) },
                     }
                 }
                 _ => out_open = false,
             },
             n = err.read(&mut err_buf), if err_open => match n {
-                Ok(n) if n > 0 => { page.printed += n as u64; page.take(&err_buf[..n]) }
+                Ok(n) if n > 0 => { page.printed += n as u64; page.take(Output::Err, &err_buf[..n]) }
                 _ => err_open = false,
             },
         }
@@ -152,7 +154,7 @@ pub async fn run(
     let printed = page.printed;
     let last = if page.last.is_empty() { String::new() } else { format!("; it said last: {}", page.last) };
     if let Some(why) = ended_by_us {
-        let left = started.kill(spec.run).await;
+        let left = started.kill(spec.run, spec.sweeps).await;
         let left = if left > 0 {
             format!(" ({left} processes that it had started were ended, too)")
         } else {
@@ -203,10 +205,13 @@ fn start(spec: &Spec<'_>) -> Result<Started, String> {
 }
 
 impl Started {
-    /// Ends its group, and everything else that carries the run's mark; answers how many that were.
-    async fn kill(&mut self, run: &str) -> usize {
+    /// Ends its group, and everything else that carries the run's mark if that is asked for; answers how many those were.
+    async fn kill(&mut self, run: &str, sweeps: bool) -> usize {
         self.kill_group();
         let _ = timeout(Duration::from_secs(5), self.child.wait()).await;
+        if !sweeps {
+            return 0;
+        }
         let run = run.to_owned();
         let swept = tokio::task::spawn_blocking(move || sweep(&run)).await;
         swept.ok().and_then(Result::ok).map_or(0, |killed| killed.len())

@@ -56,7 +56,11 @@ pub trait Place: Send + Sync + std::fmt::Debug {
     async fn identify(&self) -> Result<BTreeMap<String, String>, Unread>;
 
     /// How many things stand there that are not gameday's, and a few by name.
-    async fn holds(&self, witnesses: &[(String, Witness)]) -> Result<(u64, Vec<String>), Unread>;
+    async fn holds(
+        &self,
+        witnesses: &[(String, Witness)],
+        t0_unix_us: Option<u64>,
+    ) -> Result<(u64, Vec<String>), Unread>;
 
     /// Its canaries.
     async fn canaries(&self) -> Result<Listed, Unread>;
@@ -75,6 +79,12 @@ pub trait Place: Send + Sync + std::fmt::Debug {
 
     /// Writes a record of the run.
     async fn mark(&self, id: &str) -> Result<(), Unread>;
+
+    /// Whether it may be a copy that follows another place, and lags.
+    fn may_lag(&self) -> bool;
+
+    /// Keeps others from drilling on it for as long as the answer is held; `None` where it knows no locks.
+    async fn lock(&self) -> Result<Option<Box<dyn std::any::Any + Send + Sync>>, Unread>;
 
     /// Whether the record is there, whoever wrote it.
     async fn marked(&self, id: &str) -> Result<bool, Unread>;

@@ -4,7 +4,7 @@
 //! However a drill ends, records of ours are removed, the user's clean-up is run where anything was restored, and whatever its
 //! commands left running is ended.
 
-mod apart;
+pub(super) mod apart;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,19 @@ use harness::clock::Clock;
 use harness::drill::Stop;
 use harness::journal::{Ending, Journal};
 use harness::own::Drill;
-use harness::own::event::{Debt, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task};
-use harness::own::stack::{Command, Witness};
+use harness::own::event::{
+    Debt, Holds, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task,
+};
+use harness::own::stack::{Command, Component, Level, Product, Witness};
 
 use super::command::{Show, Spec, run};
-use super::place::{self, Place, Sited};
+use super::place::{self, Place, Sited, Unread};
 use super::probe::{Asker, STEADY};
 use super::secrets::Secrets;
 use crate::local::sweep::sweep;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
+use apart::{Pair, Told};
 
 /// How long paying a debt, or asking once more at the end, may take in all.
 const LAST: Duration = Duration::from_secs(60);
@@ -59,7 +62,8 @@ impl std::fmt::Debug for Config {
 }
 
 /// Why a drill goes no further.
-enum Halt {
+#[derive(Debug)]
+pub(super) enum Halt {
     /// It must not, or cannot.
     Abort(String),
     /// The journal cannot be written.
@@ -86,8 +90,8 @@ struct Player<'a> {
     planted: bool,
     debts: Vec<Debt>,
     marks: usize,
-    /// The scratch place is another one than the source: only then is anything of it emptied.
-    apart: bool,
+    /// The restore command was begun: something may lie in the scratch place.
+    restored: bool,
 }
 
 /// Plays a drill to its end; `stop` ends it early.
@@ -106,7 +110,7 @@ pub async fn play(
     let t0_unix_us = rpo_us.map(|rpo| began.started_unix_us.saturating_sub(rpo));
     journal.record(RestoreEvent::RestoreBegan(Box::new(began)))?;
     let end = |ending| journal.record(RestoreEvent::Ended(ending)).map(|()| ending);
-    let (source, scratch) = match places(&config) {
+    let (source, scratch) = match places(&config.drill, &config.secrets, &config.stack_dir, &config.run) {
         Ok(places) => places,
         Err(why) => {
             journal.record(RestoreEvent::Aborted(config.secrets.hide(&why)))?;
@@ -135,7 +139,15 @@ pub async fn play(
         planted: false,
         debts: Vec::new(),
         marks: 0,
-        apart: false,
+        restored: false,
+    };
+    let _alone = match player.alone().await {
+        Ok(held) => held,
+        Err(why) => {
+            journal.record(RestoreEvent::Aborted(player.c.secrets.hide(&why)))?;
+            let _ = watchdog.release().await;
+            return end(Ending::Aborted);
+        }
     };
     let alarm = player.alarm();
     let halted = tokio::select! {
@@ -144,11 +156,11 @@ pub async fn play(
         why = alarm => Some(Halt::Abort(why)),
         _ = watchdog.exited() => Some(Halt::Abort("its watchdog has died".into())),
     };
-    let ending = match halted {
+    let mut ending = match halted {
         None => Ending::Complete,
         Some(Halt::Journal(e)) => {
             // Nothing can be written down any more; what is ours is removed all the same.
-            let _ = player.end(rehearsed).await;
+            let _ = player.end(rehearsed, true).await;
             let _ = watchdog.release().await;
             return Err(e);
         }
@@ -157,7 +169,21 @@ pub async fn play(
             Ending::Aborted
         }
     };
-    player.end(rehearsed).await?;
+    player.end(rehearsed, ending == Ending::Aborted).await?;
+    if ending == Ending::Complete && !rehearsed {
+        let last = tokio::select! {
+            done = player.read_after() => done.err(),
+            why = stop.asked() => Some(Halt::Abort(why)),
+        };
+        match last {
+            None => {}
+            Some(Halt::Journal(e)) => return Err(e),
+            Some(Halt::Abort(why)) => {
+                journal.record(RestoreEvent::Aborted(player.c.secrets.hide(&why)))?;
+                ending = Ending::Aborted;
+            }
+        }
+    }
     if let Err(e) = watchdog.release().await {
         journal.record(RestoreEvent::Noted(e.to_string()))?;
     }
@@ -166,28 +192,44 @@ pub async fn play(
 
 type Places = (Arc<dyn Place>, Arc<dyn Place>);
 
-fn places(c: &Config) -> Result<Places, String> {
-    let sited = |scratch: bool| Sited {
-        component: if scratch { &c.drill.restore.scratch } else { c.drill.source() },
-        canary: c.drill.canary(),
-        secrets: &c.secrets,
-        scratch,
-        dir: &c.stack_dir,
-        run: &c.run,
+/// Both places of a drill.
+pub(super) fn places(drill: &Drill, secrets: &Arc<Secrets>, dir: &Path, run: &str) -> Result<Places, String> {
+    foreign(drill, secrets)?;
+    let open = |scratch: bool| {
+        let component = if scratch { &drill.restore.scratch } else { drill.source() };
+        let name = if scratch { "scratch place" } else { "source" };
+        let sited = Sited { component, canary: drill.canary(), secrets, scratch, dir, run };
+        place::open(sited).map_err(|why| format!("the {name}: {why}"))
     };
-    // Equal values under two names are one place, whatever they are called.
-    let value = |name: &String| c.secrets.get(name);
-    let (source, scratch) = (c.drill.source(), &c.drill.restore.scratch);
+    Ok((open(false)?, open(true)?))
+}
+
+/// Refuses a scratch place, or a command, that is given what opens the source or another component: under whatever name.
+fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
+    let value = |name: &String| secrets.get(name);
+    let (source, scratch) = (drill.source(), &drill.restore.scratch);
     let same = source.secrets().iter().zip(scratch.secrets().iter()).all(|(a, b)| value(a) == value(b));
-    let place = |of: &harness::own::stack::Component| (of.url.clone(), of.bucket.clone());
+    let place = |of: &Component| (of.url.clone(), of.bucket.clone());
     if same && place(source) == place(scratch) && !source.secrets().is_empty() {
         return Err("the scratch place has the source's address: nothing was run".into());
     }
-    let open = |s: bool| {
-        place::open(sited(s))
-            .map_err(|why| format!("the {}: {why}", if s { "scratch place" } else { "source" }))
-    };
-    Ok((open(false)?, open(true)?))
+    // Keys of one account may open several buckets; an address with a password opens one thing.
+    let opens = |v: &&str| v.contains("://") || v.contains("host=") || v.contains("dbname=");
+    let components = drill.stack.component.values().flat_map(Component::secrets);
+    let canaries = drill.stack.canary.values().filter_map(|c| c.dsn_env.clone());
+    let theirs: Vec<String> = components.chain(canaries).collect();
+    let r = &drill.restore;
+    let commands = [Some(&r.restore), Some(&r.cleanup), r.restart.as_ref()].into_iter().flatten();
+    let ours = scratch.secrets().into_iter().chain(commands.flat_map(|c| c.env.clone()));
+    for name in ours {
+        let Some(mine) = value(&name).filter(opens) else { continue };
+        if let Some(owner) = theirs.iter().find(|n| value(n) == Some(mine)) {
+            return Err(format!(
+                "{name}, which the drill's commands are given, holds the same as {owner}, which opens the stack: nothing was run"
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Player<'_> {
@@ -199,8 +241,54 @@ impl Player<'_> {
         self.c.secrets.hide(&text.to_string())
     }
 
-    fn at(&self, side: Side) -> &Arc<dyn Place> {
-        if side == Side::Source { &self.source } else { &self.scratch }
+    /// Proves, now, that both places are two; see [`apart`].
+    async fn tell_apart(&mut self, after: bool) -> Result<Told, Halt> {
+        let journal = self.journal.clone();
+        let record = move |event| journal.record(event);
+        let (source, scratch) = (self.source.clone(), self.scratch.clone());
+        let pair = Pair {
+            source: source.as_ref(),
+            scratch: scratch.as_ref(),
+            drill: &self.c.drill,
+            run: &self.c.run,
+            secrets: &self.c.secrets,
+            record: &record,
+        };
+        pair.tell(after, (&mut self.debts, &mut self.marks)).await
+    }
+
+    async fn pay_all(&mut self) -> Result<(), Halt> {
+        let journal = self.journal.clone();
+        let record = move |event| journal.record(event);
+        let (source, scratch) = (self.source.clone(), self.scratch.clone());
+        let pair = Pair {
+            source: source.as_ref(),
+            scratch: scratch.as_ref(),
+            drill: &self.c.drill,
+            run: &self.c.run,
+            secrets: &self.c.secrets,
+            record: &record,
+        };
+        for debt in self.debts.clone() {
+            let paid = tokio::time::timeout(LAST, pair.pay(&debt, &mut self.debts)).await;
+            paid.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps other drills away from both places until the answer is dropped.
+    async fn alone(&self) -> Result<impl Sized + use<>, String> {
+        let scratch = &self.c.drill.restore.scratch;
+        let values = scratch.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
+        let address: Vec<String> = values.chain(scratch.url.clone()).chain(scratch.bucket.clone()).collect();
+        let name = &harness::journal::digest(address.join("\n").as_bytes())[..16];
+        let path = std::env::temp_dir().join(format!("gameday-scratch-{name}.lock"));
+        let wrong = |e: io::Error| format!("{}: {e}", path.display());
+        let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| "another drill is being played on the scratch place: nothing was run".to_owned())?;
+        let held = self.source.lock().await.map_err(|e| format!("the source: {e}: nothing was run"))?;
+        Ok((file, held))
     }
 
     /// Resolves when the alarm says that the run has to end; never without one.
@@ -230,7 +318,9 @@ impl Player<'_> {
         if rehearsed {
             return Ok(());
         }
+        self.read_empty().await?;
         self.record(RestoreEvent::Entered(Stage::Restore))?;
+        self.restored = true;
         let restore = self.c.drill.restore.restore.clone();
         let well = self.run(Task::Restore, &restore).await?;
         self.record(RestoreEvent::Entered(Stage::Verify))?;
@@ -245,12 +335,26 @@ impl Player<'_> {
             self.record(RestoreEvent::Entered(Stage::VerifyAgain))?;
             if well {
                 self.verify(Pass::Restarted).await?;
-                let _said = self.identify(Side::Scratch, true).await?;
+                self.identify_scratch().await?;
             }
         }
-        self.record(RestoreEvent::Entered(Stage::After))?;
-        self.read_source(Pass::After).await?;
         Ok(())
+    }
+
+    /// Who answers at the scratch place after its restart.
+    async fn identify_scratch(&self) -> Result<(), Halt> {
+        let (facts, none) = match self.scratch.identify().await {
+            Ok(facts) => (facts, None),
+            Err(e) => (BTreeMap::new(), Some(self.hide(e))),
+        };
+        let identified = Identified { place: Side::Scratch, after: true, facts, none };
+        Ok(self.record(RestoreEvent::Identified(identified))?)
+    }
+
+    /// Last of all, when no command of the drill comes any more.
+    async fn read_after(&mut self) -> Result<(), Halt> {
+        self.record(RestoreEvent::Entered(Stage::After))?;
+        self.read_source(Pass::After).await
     }
 
     /// Alarms and targets; then, and only then, the scratch place is emptied.
@@ -272,7 +376,11 @@ impl Player<'_> {
                 return Err(Halt::Abort(format!("{service} was not well before the drill: nothing was run")));
             }
         }
-        self.tell_apart(false).await?;
+        let told = self.tell_apart(false).await?;
+        self.checks_rights(&told.source)?;
+        // One moment for both places and all readings, by the earlier of the source's clock and ours: rows bear either's.
+        let ahead = told.source.get("clock_ahead_us").and_then(|v| v.parse::<i64>().ok()).unwrap_or(0);
+        self.t0_unix_us = self.t0_unix_us.map(|t0| t0.saturating_add_signed(ahead.min(0)));
         if rehearsed {
             return Ok(());
         }
@@ -307,6 +415,7 @@ impl Player<'_> {
             run: &self.c.run,
             log: Some(logs.join(format!("{}.log", task.to_string().replace(' ', "-")))),
             secrets: &self.c.secrets,
+            sweeps: true,
         };
         let began_us = self.clock.now_us();
         let ended = run(spec, self.c.show.as_ref(), None, std::future::pending()).await;
@@ -315,34 +424,92 @@ impl Player<'_> {
         Ok(code == Some(0))
     }
 
+    /// A role that reads must not be able to write, where it matters.
+    fn checks_rights(&self, source: &BTreeMap<String, String>) -> Result<(), Halt> {
+        let writable = source.get("tables_that_this_role_may_write").and_then(|n| n.parse::<u64>().ok());
+        if writable.is_some_and(|n| n > 0) {
+            let what =
+                "the role that reads the source may write its tables: give gameday one that may only read";
+            if self.c.drill.stack.level == Level::Production {
+                return Err(Halt::Abort(format!("{what}; in production nothing is run by another")));
+            }
+            self.record(RestoreEvent::Noted(what.into()))?;
+        }
+        Ok(())
+    }
+
+    async fn holds(&self, after: bool) -> Result<Holds, Halt> {
+        let (things, count, unreachable) = match self.scratch.holds(&self.witnesses, self.t0_unix_us).await {
+            Ok((count, things)) => (things, Some(count), None),
+            Err(Unread::Nobody(why)) => (Vec::new(), None, Some(self.hide(why))),
+            Err(Unread::Failed(why)) => {
+                let note = format!("the scratch place could not be looked into: {}", self.hide(why));
+                self.record(RestoreEvent::Noted(note))?;
+                (Vec::new(), None, None)
+            }
+        };
+        let holds = Holds { after, things, count, unreachable };
+        self.record(RestoreEvent::Holds(holds.clone()))?;
+        Ok(holds)
+    }
+
     /// Removes what is ours, has the scratch place emptied, and ends what is still running.
-    async fn end(&mut self, rehearsed: bool) -> io::Result<()> {
+    async fn end(&mut self, rehearsed: bool, halted: bool) -> io::Result<()> {
         let journal = |halt: Halt| match halt {
             Halt::Journal(e) => e,
             Halt::Abort(why) => io::Error::other(why),
         };
+        // What was cut short may still be at work: it must not restore beside its clean-up.
+        if halted {
+            self.sweep().await?;
+        }
         if !rehearsed || !self.debts.is_empty() {
             self.record(RestoreEvent::Entered(Stage::Cleanup))?;
         }
-        for debt in self.debts.clone() {
-            let paid = tokio::time::timeout(LAST, self.pay(&debt)).await;
-            paid.unwrap_or(Ok(())).map_err(journal)?;
+        self.pay_all().await.map_err(journal)?;
+        let mut answers = false;
+        if self.restored {
+            answers = self.clean().await.map_err(journal)?;
         }
-        if self.apart && !rehearsed {
-            let cleanup = self.c.drill.restore.cleanup.clone();
-            self.run(Task::CleanupAfter, &cleanup).await.map_err(journal)?;
-            self.holds(true).await.map_err(journal)?;
+        // A server that the restore started, and that still answers, is its owner's.
+        if !answers {
+            self.sweep().await?;
         }
+        Ok(())
+    }
+
+    /// Has the scratch place emptied, if at this moment it is proved to be another one than the source. Answers whether anybody
+    /// answers there afterwards.
+    async fn clean(&mut self) -> Result<bool, Halt> {
+        let told = match self.tell_apart(true).await {
+            Ok(told) => told,
+            Err(Halt::Abort(why)) => {
+                self.record(RestoreEvent::Noted(self.hide(format!("the clean-up was not run: {why}"))))?;
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        };
+        let ours = told.nobody && self.c.drill.restore.scratch.started_by_restore;
+        if !told.apart && !ours {
+            let note = "the clean-up was not run: nobody could tell the scratch place from the source";
+            self.record(RestoreEvent::Noted(note.into()))?;
+            return Ok(true);
+        }
+        let cleanup = self.c.drill.restore.cleanup.clone();
+        self.run(Task::CleanupAfter, &cleanup).await?;
+        let holds = self.holds(true).await?;
+        Ok(holds.unreachable.is_none() && self.c.drill.source().product != Product::Command)
+    }
+
+    /// Ends whatever carries the run's mark.
+    async fn sweep(&self) -> io::Result<()> {
         let run = self.c.run.clone();
         let swept = tokio::task::spawn_blocking(move || sweep(&run)).await.map_err(io::Error::other)?;
         let note = match swept {
             Ok(killed) if killed.is_empty() => return Ok(()),
             Ok(killed) => {
                 let names: BTreeSet<String> = killed.into_iter().map(|k| k.name).collect();
-                format!(
-                    "still running at the end, and ended: {}",
-                    names.into_iter().collect::<Vec<_>>().join(", ")
-                )
+                format!("still running, and ended: {}", names.into_iter().collect::<Vec<_>>().join(", "))
             }
             Err(e) => e.to_string(),
         };

@@ -15,7 +15,6 @@ use harness::own::event::{Planted, Sum};
 use harness::own::stack::Witness;
 use harness::time::wall_millis;
 use tokio::time::timeout;
-use tokio_postgres::SimpleQueryMessage;
 
 use super::by_command::{Reader, read_by_command};
 use super::place::{Listed, OF_RUN, Place, Record, Sited, Unread, digest};
@@ -26,6 +25,8 @@ use login::{Login, Session, unread, within};
 const LIMIT: Duration = Duration::from_secs(15);
 /// What the comment of our table begins with: a table without it is somebody else's.
 const MARKER: &str = "canaries of gameday";
+/// The advisory lock that a drill holds on its source: the bytes of "gameday".
+const LOCK: i64 = 0x0067_616d_6564_6179;
 /// What the names of our tables in a scratch place begin with.
 const TABLE: &str = "gameday_marker_";
 
@@ -74,14 +75,13 @@ impl PostgresPlace {
     /// Why there is no answer.
     pub async fn first_value(&self, query: &str) -> Result<Option<String>, Unread> {
         let s = self.login.connect().await?;
-        let setup = "set session characteristics as transaction read only";
-        within(LIMIT, s.client.batch_execute(setup)).await?;
-        let rows = within(LIMIT, s.client.simple_query(query)).await?;
-        let value = |m: &SimpleQueryMessage| match m {
-            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-            _ => None,
-        };
-        Ok(rows.iter().find_map(value))
+        within(LIMIT, s.client.batch_execute("begin read only")).await?;
+        within(LIMIT, s.client.prepare(query)).await?;
+        let copy = format!("copy (\n{query}\n) to stdout");
+        let mut rows = std::pin::pin!(within(LIMIT, s.client.copy_out(&copy)).await?);
+        let Some(first) = rows.next().await.transpose().map_err(|e| unread(&e))? else { return Ok(None) };
+        let first = String::from_utf8_lossy(&first);
+        Ok(first.split(['\t', '\n']).next().map(str::to_owned))
     }
 
     fn table(&self) -> Result<&str, Unread> {
@@ -116,21 +116,27 @@ impl PostgresPlace {
     }
 
     /// Lines of a query, as one figure.
-    async fn copy(&self, query: &str, limit: Duration) -> Result<Sum, Unread> {
+    /// `path` is where names are looked for; that of the role if none is given.
+    async fn copy(&self, query: &str, limit: Duration, path: Option<&str>) -> Result<Sum, Unread> {
         let s = self.login.connect().await?;
         let ms = limit.as_millis();
         let setup = format!(
             "set session characteristics as transaction read only; set statement_timeout = {ms}; \
              set lock_timeout = 5000; set idle_in_transaction_session_timeout = {ms}; \
              set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; \
-             set extra_float_digits = 3; set bytea_output = 'hex'; set client_encoding = 'UTF8'; \
+             set extra_float_digits = 3; set bytea_output = 'hex'; set client_encoding = 'UTF8'; set lc_monetary = 'C'; \
              begin isolation level repeatable read read only"
         );
         within(LIMIT, s.client.batch_execute(&setup)).await?;
+        if let Some(path) = path {
+            within(LIMIT, s.client.batch_execute(&format!("set local search_path = {path}"))).await?;
+        }
+        // By itself it must be one query: in brackets it could be the end of one, and more.
+        within(LIMIT, s.client.prepare(query)).await?;
         let read = async {
             let mut summer = Summer::default();
             let rows =
-                s.client.copy_out(&format!("copy ({query}) to stdout")).await.map_err(|e| unread(&e))?;
+                s.client.copy_out(&format!("copy (\n{query}\n) to stdout")).await.map_err(|e| unread(&e))?;
             let mut rows = std::pin::pin!(rows);
             while let Some(piece) = rows.next().await {
                 summer.feed(&piece.map_err(|e| unread(&e))?).map_err(Unread::Failed)?;
@@ -147,6 +153,14 @@ impl PostgresPlace {
 async fn is_there(s: &Session, table: &str) -> Result<bool, Unread> {
     let row = within(LIMIT, s.client.query_one("select to_regclass($1) is not null", &[&table])).await?;
     Ok(row.get(0))
+}
+
+/// The schemas that hold a table of this name, as they are written in a query.
+async fn in_schemas(s: &Session, name: &str) -> Result<Vec<String>, Unread> {
+    let ask = "select quote_ident(n.nspname) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relname = $1 and c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%'";
+    let rows = within(LIMIT, s.client.query(ask, &[&name])).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 fn unix_us() -> i64 {
@@ -214,10 +228,21 @@ impl Place for PostgresPlace {
              and has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')";
         let row = within(LIMIT, s.client.query_one(writes, &[])).await?;
         facts.insert("tables_that_this_role_may_write".into(), row.get::<_, i64>(0).to_string());
+        let ask =
+            "select (select count(subname) from pg_subscription), (select count(*) from pg_foreign_table)";
+        let row = within(LIMIT, s.client.query_one(ask, &[])).await?;
+        for (i, name) in ["subscriptions", "foreign_tables"].into_iter().enumerate() {
+            facts.insert(name.into(), row.get::<_, i64>(i).to_string());
+        }
+        facts.insert("clock_ahead_us".into(), clock_ahead_us(&s).await?.to_string());
         Ok(facts)
     }
 
-    async fn holds(&self, _witnesses: &[(String, Witness)]) -> Result<(u64, Vec<String>), Unread> {
+    async fn holds(
+        &self,
+        _witnesses: &[(String, Witness)],
+        _t0_unix_us: Option<u64>,
+    ) -> Result<(u64, Vec<String>), Unread> {
         let s = self.login.connect().await?;
         let ask = format!(
             "select n.nspname || '.' || c.relname {THINGS} and c.relkind in ('r', 'p', 'm', 'v', 'S', 'f') order by 1"
@@ -230,7 +255,13 @@ impl Place for PostgresPlace {
         {
             names.push(table.clone());
         }
-        let count = names.len() as u64;
+        let large =
+            within(LIMIT, s.client.query_one("select count(*) from pg_largeobject_metadata", &[])).await?;
+        let large = large.get::<_, i64>(0).max(0).unsigned_abs();
+        if large > 0 {
+            names.push(format!("{large} large objects"));
+        }
+        let count = names.len() as u64 + large.saturating_sub(1);
         names.truncate(5);
         Ok((count, names))
     }
@@ -275,19 +306,17 @@ impl Place for PostgresPlace {
         };
         let t0 = match t0_unix_us {
             Some(us) => {
-                // Rows bear the server's stamps or those of users: the earlier of both moments leaves nothing in that is newer.
-                let s = self.login.connect().await?;
-                let ahead = clock_ahead_us(&s).await?.min(0);
-                let at = UNIX_EPOCH + Duration::from_micros(us.saturating_add_signed(ahead));
+                let at = UNIX_EPOCH + Duration::from_micros(us);
                 format!("'{}'::timestamptz", wall_millis(at).map_err(|e| Unread::Failed(e.to_string()))?)
             }
             None => "now()".into(),
         };
-        self.copy(&sql.replace("$T0", &t0), w.limit.std()).await
+        self.copy(&sql.replace("$T0", &t0), w.limit.std(), None).await
     }
 
     async fn inventory(&self) -> Result<Option<Sum>, Unread> {
-        self.copy(INVENTORY, LIMIT * 4).await.map(Some)
+        // With nothing on the path, every name is written with its schema, whoever asks.
+        self.copy(INVENTORY, LIMIT * 4, Some("pg_catalog")).await.map(Some)
     }
 
     async fn mark(&self, id: &str) -> Result<(), Unread> {
@@ -304,18 +333,36 @@ impl Place for PostgresPlace {
         self.plant(&record).await
     }
 
+    fn may_lag(&self) -> bool {
+        true
+    }
+
+    async fn lock(&self) -> Result<Option<Box<dyn std::any::Any + Send + Sync>>, Unread> {
+        let s = self.login.connect().await?;
+        let ask = format!("select pg_try_advisory_lock({LOCK})");
+        let row = within(LIMIT, s.client.query_one(&ask, &[])).await?;
+        match row.get(0) {
+            true => Ok(Some(Box::new(s))),
+            false => Err(Unread::Failed("another drill is being played on it".into())),
+        }
+    }
+
     async fn marked(&self, id: &str) -> Result<bool, Unread> {
         let s = self.login.connect().await?;
-        if is_there(&s, &format!("{TABLE}{id}")).await? {
+        if !in_schemas(&s, &format!("{TABLE}{id}")).await?.is_empty() {
             return Ok(true);
         }
         let Some(table) = &self.table else { return Ok(false) };
-        if !is_there(&s, table).await? {
-            return Ok(false);
+        // Whatever the path of this role: the table is looked for everywhere.
+        for schema in in_schemas(&s, table.rsplit('.').next().unwrap_or(table)).await? {
+            let name = table.rsplit('.').next().unwrap_or(table);
+            let ask = format!("select exists (select from {schema}.{name} where id = $1)");
+            let row = within(LIMIT, s.client.query_one(&ask, &[&format!("{OF_RUN}{id}")])).await?;
+            if row.get(0) {
+                return Ok(true);
+            }
         }
-        let ask = format!("select exists (select from {table} where id = $1)");
-        let row = within(LIMIT, s.client.query_one(&ask, &[&format!("{OF_RUN}{id}")])).await?;
-        Ok(row.get(0))
+        Ok(false)
     }
 
     async fn unmark(&self, id: &str) -> Result<(), Unread> {

@@ -30,7 +30,7 @@ fn of_stack(s: &Stack) -> BTreeSet<String> {
     for service in s.service.values() {
         names.extend(service.probe.command.iter().flat_map(|c| c.env.clone()));
         let headers = service.probe.http.iter().flat_map(|h| h.headers.values());
-        names.extend(headers.filter_map(|v| v.strip_prefix('$').map(str::to_owned)));
+        names.extend(headers.flat_map(|v| variables(v)));
     }
     names.extend(s.canary.values().flat_map(of_canary));
     names.extend(s.witness.values().filter_map(|w| w.command.as_ref()).flat_map(|c| c.env.clone()));
@@ -100,6 +100,19 @@ impl Secrets {
         self.values.get(name).map(String::as_str)
     }
 
+    /// A text with the values of the variables that it names as `$NAME`.
+    ///
+    /// # Errors
+    /// The variable that has none.
+    pub fn fill(&self, text: &str) -> Result<String, String> {
+        let mut filled = text.to_owned();
+        for name in variables(text) {
+            let value = self.get(&name).ok_or_else(|| format!("{name} is not set"))?;
+            filled = filled.replacen(&format!("${name}"), value, 1);
+        }
+        Ok(filled)
+    }
+
     /// A text without any of them.
     pub fn hide(&self, text: &str) -> String {
         let hidden = self.hidden.iter().filter(|s| text.contains(s.as_str()));
@@ -112,21 +125,69 @@ impl Secrets {
     }
 }
 
+/// The variables that a text names as `$NAME`, in order.
+fn variables(text: &str) -> Vec<String> {
+    let name =
+        |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    text.split('$').skip(1).map(name).filter(|n| !n.is_empty()).collect()
+}
+
+/// What is shorter is no secret, and would be hidden in every number.
+const SHORTEST: usize = 4;
+/// The same for a password that stands in a connection string.
+const SHORTEST_PASSWORD: usize = 3;
+
 /// A value, and the password in it if it is a connection string, as it is written there and as it is meant.
 fn parts(value: &str) -> Vec<String> {
-    let mut all = vec![value.to_owned()];
-    let address = value.split_once("://").and_then(|(_, rest)| {
-        let authority = rest.split(['/', '?']).next()?;
-        authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password.to_owned())
-    });
-    all.extend(address);
-    if let Ok(config) = value.parse::<tokio_postgres::Config>() {
-        all.extend(config.get_password().map(|p| String::from_utf8_lossy(p).into_owned()));
+    let mut passwords: Vec<String> = Vec::new();
+    if let Some((_, rest)) = value.split_once("://") {
+        // Whoever forgets to encode a `/` has a password that reaches to the last `@`.
+        for authority in [rest.split(['/', '?']).next().unwrap_or(""), rest] {
+            let password =
+                authority.rsplit_once('@').and_then(|(user, _)| Some(user.split_once(':')?.1.to_owned()));
+            passwords.extend(password);
+        }
     }
+    // `password=..`, as parameters of an address or words of a connection string, whatever else stands there.
+    let lower = value.to_ascii_lowercase();
+    for key in ["password", "passwd", "pwd", "secret"] {
+        for (at, _) in lower.match_indices(key) {
+            let Some(rest) = value.get(at + key.len()..).and_then(|r| r.trim_start().strip_prefix('='))
+            else {
+                continue;
+            };
+            let rest = rest.trim_start();
+            let end: &[char] = if rest.starts_with('\'') { &['\''] } else { &['&', ';', ' '] };
+            passwords.extend(rest.trim_start_matches('\'').split(end).next().map(str::to_owned));
+        }
+    }
+    if let Ok(config) = value.parse::<tokio_postgres::Config>() {
+        passwords.extend(config.get_password().map(|p| String::from_utf8_lossy(p).into_owned()));
+    }
+    let decoded: Vec<String> = passwords.iter().map(|p| percent_decoded(p)).collect();
+    passwords.extend(decoded);
+    passwords.retain(|p| p.trim().len() >= SHORTEST_PASSWORD);
     // A line break in a secret never reaches a line of output.
-    all.extend(value.lines().map(str::to_owned));
-    all.retain(|s| !s.trim().is_empty());
+    let mut all: Vec<String> = value.lines().chain([value]).map(str::to_owned).collect();
+    all.retain(|s| s.trim().len() >= SHORTEST);
+    all.extend(passwords);
     all
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut out, mut i) = (Vec::new(), 0);
+    while i < bytes.len() {
+        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            Some(byte) => (out, i) = ([out, vec![byte]].concat(), i + 3),
+            None => {
+                out.push(bytes[i]);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -149,9 +210,35 @@ mod tests {
             ("password p@ss", "password ***"),
             ("it is other word.", "it is ***."),
             ("nothing", "nothing"),
+            ("exit code 0 of 10", "exit code 0 of 10"),
         ] {
             assert_eq!(s.hide(said), hidden);
         }
+    }
+
+    #[test]
+    fn a_password_is_hidden_however_its_connection_string_is_written() {
+        for dsn in [
+            "host=h user=u password=hush-hush sslmode=verify-full",
+            "host=h user=u sslrootcert=/x password = 'hush-hush'",
+            "postgres://u@h/d?password=hush-hush&sslmode=verify-full",
+            "Server=h;Database=d;User Id=u;Password=hush-hush;",
+            "https://u:hush-hush@h/path",
+            "redis://:hush-hush@h:6379/0",
+            "amqp://u:hush%2Dhush@h",
+        ] {
+            let s = secrets(&[("A", dsn)]);
+            assert_eq!(s.hide("it is hush-hush."), "it is ***.", "{dsn}");
+        }
+        assert_eq!(secrets(&[("A", "postgres://u:ha/lf@h/d")]).hide("ha/lf"), "***");
+    }
+
+    #[test]
+    fn headers_are_filled_with_variables() {
+        let s = secrets(&[("TOKEN", "hush-hush")]);
+        assert_eq!(s.fill("Bearer $TOKEN"), Ok("Bearer hush-hush".into()));
+        assert_eq!(s.fill("plain"), Ok("plain".into()));
+        assert!(s.fill("$NONE").is_err());
     }
 
     #[test]

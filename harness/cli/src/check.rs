@@ -31,6 +31,13 @@ impl Check {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let (mut mistakes, mut wrong) = (0, 0);
         for input in &inputs {
+            if harness::own::is_stack(&input.bytes) {
+                if let Err(found) = crate::own::check_stack(input) {
+                    (mistakes, wrong) = (mistakes + found.count, wrong + 1);
+                    say::err(&format!("{}\n", found.text));
+                }
+                continue;
+            }
             if crate::own::is_own(input) {
                 match crate::own::load(input, &[]) {
                     Ok(own) => names

@@ -122,6 +122,11 @@ fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The mistakes of a stack's file.
+pub(crate) fn check_stack(input: &Input) -> Result<(), Mistakes> {
+    own::stack(&input.bytes).map(drop).map_err(|found| text(&input.path, &input.bytes, &found))
+}
+
 /// Reads a stack's file by itself.
 pub(crate) fn read_stack(path: &Path) -> Result<Stack, Failure> {
     let bytes = bytes_of(path).map_err(|e| {

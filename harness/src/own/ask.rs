@@ -54,7 +54,7 @@ pub struct Http {
     /// The method.
     #[serde(default = "default_method")]
     pub method: String,
-    /// Headers; a value `$NAME` stands for the variable NAME, and is a secret.
+    /// Headers; `$NAME` in a value stands for the variable NAME, and is a secret: `"Bearer $TOKEN"`.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub headers: std::collections::BTreeMap<String, String>,
     /// The body.

@@ -54,13 +54,11 @@ pub(super) fn stack(s: &Stack) -> Problems {
         let path = format!("component.{id}");
         name(&mut out, &path, id);
         component(&mut out, &path, c);
-        if c.same_server {
-            problem(
-                &mut out,
-                format!("{path}.same_server"),
-                "only a scratch place may say that",
-                "remove it here",
-            );
+        for (key, said) in [("same_server", c.same_server), ("started_by_restore", c.started_by_restore)] {
+            if said {
+                let at = format!("{path}.{key}");
+                problem(&mut out, at, "only a scratch place may say that", "remove it here");
+            }
         }
     }
     for (i, id) in s.allow.components.iter().enumerate() {
@@ -81,6 +79,7 @@ pub(super) fn stack(s: &Stack) -> Problems {
             canary(&mut out, &path, c, s.component[id].product);
         }
     }
+    told(&mut out, s);
     for (id, w) in &s.witness {
         let path = format!("witness.{id}");
         name(&mut out, &path, id);
@@ -90,6 +89,33 @@ pub(super) fn stack(s: &Stack) -> Problems {
         }
     }
     out
+}
+
+/// Commands that ask a place are told of that place by its variables: with those of a component they could ask the source
+/// when they are to ask the scratch place.
+fn told(out: &mut Problems, s: &Stack) {
+    let witnesses =
+        s.witness.iter().filter_map(|(id, w)| Some((format!("witness.{id}.command"), w.command.as_ref()?)));
+    let canaries = s.canary.iter().flat_map(|(id, c)| {
+        let all = [("plant", &c.plant), ("list", &c.list), ("remove", &c.remove)];
+        all.into_iter().filter_map(move |(key, c)| Some((format!("canary.{id}.{key}"), c.as_ref()?)))
+    });
+    for (path, c) in witnesses.chain(canaries) {
+        for (i, v) in c.env.iter().enumerate() {
+            let owner = s.component.iter().find(|(_, c)| c.secrets().contains(v)).map(|(id, _)| id);
+            if let Some(owner) = owner {
+                let hint = "leave it out: the command is given the variables of the place that it is to ask, which are \
+                            GAMEDAY_DSN for `postgres`, GAMEDAY_URL, GAMEDAY_BUCKET, GAMEDAY_ACCESS_KEY and GAMEDAY_SECRET_KEY \
+                            for `s3`, and those of `env` for `command`";
+                problem(
+                    out,
+                    format!("{path}.env.{i}"),
+                    format!("`{v}` always opens component `{owner}`"),
+                    hint,
+                );
+            }
+        }
+    }
 }
 
 fn known<'a>(
@@ -161,6 +187,16 @@ fn alarms(out: &mut Problems, s: &Stack) {
             known(out, path, "service", id, s.service.keys());
         }
     }
+    if let Some(end) = ends
+        && let Some(service) = s.service.get(&end.probe)
+        && service.probe.every.us().saturating_mul(2) > end.bad_for.us()
+    {
+        let hint = format!(
+            "ask it at least every half of `bad_for`, or say a longer `bad_for` than {}",
+            end.bad_for
+        );
+        problem(out, "alarm.end_run.bad_for", "the service is asked too rarely to see that", hint);
+    }
     if s.level == Level::Production && (s.alarm.forbid_start.is_none() || ends.is_none()) {
         let hint = "add to [alarm] both `forbid_start = \"SERVICE\"` and `end_run = { probe = \"SERVICE\", bad_for = \"30s\" }`";
         problem(out, "level", "in production nothing is begun without two alarms", hint);
@@ -185,6 +221,15 @@ fn probe(out: &mut Problems, path: &str, p: &Probe, s: &Stack) {
     if let Some(http) = &p.http {
         let path = format!("{path}.http");
         url(out, &format!("{path}.url"), &http.url);
+        for (name, value) in &http.headers {
+            let secret = ["authorization", "cookie", "proxy-authorization"]
+                .contains(&name.to_lowercase().as_str())
+                || ["key", "token", "secret"].iter().any(|w| name.to_lowercase().contains(w));
+            if secret && !value.contains('$') {
+                let hint = "write `$NAME` for the variable that holds it: this file is no place for secrets";
+                problem(out, format!("{path}.headers.{name}"), "a secret stands in this header", hint);
+            }
+        }
         if !http.one_of.is_empty() && http.json.is_none() {
             let hint = "add `json = \"/hits/0/id\"`, or look for a `text`";
             problem(out, format!("{path}.one_of"), "nobody says where in the answer this stands", hint);

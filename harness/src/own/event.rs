@@ -107,10 +107,10 @@ pub enum Stage {
     Restart,
     /// What is still there is read.
     VerifyAgain,
-    /// The source is read once more.
-    After,
     /// The scratch place is emptied, and what is ours removed.
     Cleanup,
+    /// The source is read once more: last of all, so that no command of the drill comes after it.
+    After,
 }
 
 impl std::fmt::Display for Stage {
@@ -250,6 +250,8 @@ impl std::fmt::Display for Task {
 pub enum Pass {
     /// Of the source, before.
     Before,
+    /// Of the scratch place while it is empty: what reads there as in the source proves nothing later.
+    Empty,
     /// Of what was restored.
     Restored,
     /// Of what is there after the restart.
@@ -262,6 +264,7 @@ impl std::fmt::Display for Pass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Pass::Before => "in the source before",
+            Pass::Empty => "in the empty scratch place",
             Pass::Restored => "after the restore",
             Pass::Restarted => "after the restart",
             Pass::After => "in the source after",

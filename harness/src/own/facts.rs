@@ -16,6 +16,9 @@ use super::{
 };
 use crate::journal::{Ending, JournalError};
 
+/// A command begins within this once its stage has.
+const LATE_US: u64 = 1_000_000;
+
 /// The name of the reading of what the source consists of beside its records.
 pub const INVENTORY: &str = "(inventory)";
 
@@ -132,9 +135,7 @@ impl Facts {
         let (at_us, seq) = (event.at_us, event.seq);
         self.events += 1;
         self.end_us = self.end_us.max(at_us);
-        if let Some(wanted) = home(&event.kind)
-            && self.stage() != Some(wanted)
-        {
+        if !home(&event.kind, self.stage()) {
             self.breach(format!("event {seq} does not belong where it stands"));
         }
         match event.kind {
@@ -145,17 +146,28 @@ impl Facts {
                 }
                 self.stages.push((stage, at_us));
             }
+            // A name goes into questions to stores: nothing but those that a player makes may.
+            RestoreEvent::Intended(debt) if !debt.is_plain() => {
+                self.breach(format!("event {seq}: no record of ours has this name"));
+            }
             RestoreEvent::Intended(debt) => self.debts.push(debt),
             RestoreEvent::Paid(debt) => match self.debts.iter().position(|d| *d == debt) {
                 Some(i) => drop(self.debts.remove(i)),
                 None => self.breach(format!("event {seq}: nobody intended this")),
             },
             RestoreEvent::Identified(is) => self.identified.push(At { is, at_us, seq }),
-            RestoreEvent::Nonce(is) => self.nonces.push(At { is, at_us, seq }),
+            RestoreEvent::Nonce(is) => {
+                if !self.debts.iter().any(|d| d.place == is.written) {
+                    self.breach(format!("event {seq}: nothing was about to be written there"));
+                }
+                self.nonces.push(At { is, at_us, seq });
+            }
             RestoreEvent::Holds(is) => self.holds.push(At { is, at_us, seq }),
             RestoreEvent::Ran(is) => {
-                let early = self.stages.last().is_none_or(|(_, entered)| is.began_us < *entered);
-                if early || is.began_us > at_us || self.ran.contains_key(&is.what) {
+                let entered = self.stages.last().map_or(u64::MAX, |(_, entered)| *entered);
+                let restores = matches!(is.what, Task::Restore | Task::Restart);
+                let late = restores && is.began_us > entered.saturating_add(LATE_US);
+                if is.began_us < entered || late || is.began_us > at_us || self.ran.contains_key(&is.what) {
                     self.breach(format!("event {seq}: this command cannot have run then"));
                 }
                 self.ran.insert(is.what, At { is, at_us, seq });
@@ -188,16 +200,16 @@ impl Facts {
 
     fn close(&mut self) {
         if self.ending == Some(Ending::Complete)
-            && self.stage() != Some(Stage::Cleanup)
+            && self.stage() != Some(Stage::After)
             && !self.began.rehearsed
         {
-            self.breach("it ended as complete without having cleaned up".into());
+            self.breach("it ended as complete without having looked at the source again".into());
         }
     }
 
-    /// When the command that restores was started: where the RTO begins.
+    /// When restoring began: where the RTO begins.
     pub fn restore_began_us(&self) -> Option<u64> {
-        self.ran.get(&Task::Restore).map(|r| r.is.began_us)
+        self.stages.iter().find(|(stage, _)| *stage == Stage::Restore).map(|(_, at)| *at)
     }
 
     /// The reading of a witness.
@@ -221,17 +233,19 @@ impl Facts {
     }
 }
 
-/// The only stage in which an event may stand.
-fn home(event: &RestoreEvent) -> Option<Stage> {
-    let place = |after: bool| if after { Stage::Verify } else { Stage::Prepare };
+/// Whether an event may stand in this stage.
+fn home(event: &RestoreEvent, stage: Option<Stage>) -> bool {
     let pass = |pass: Pass| match pass {
-        Pass::Before => Stage::Before,
+        Pass::Before | Pass::Empty => Stage::Before,
         Pass::Restored => Stage::Verify,
         Pass::Restarted => Stage::VerifyAgain,
         Pass::After => Stage::After,
     };
-    Some(match event {
-        RestoreEvent::Nonce(n) => place(n.after),
+    let wanted = match event {
+        RestoreEvent::Nonce(n) if n.after => {
+            return [Some(Stage::Verify), Some(Stage::Cleanup)].contains(&stage);
+        }
+        RestoreEvent::Nonce(_) => Stage::Prepare,
         RestoreEvent::Holds(h) if h.after => Stage::Cleanup,
         RestoreEvent::Holds(_) => Stage::Prepare,
         RestoreEvent::Ran(r) => match r.what {
@@ -242,8 +256,17 @@ fn home(event: &RestoreEvent) -> Option<Stage> {
         },
         RestoreEvent::Canaries(c) => pass(c.pass),
         RestoreEvent::Witnessed(w) => pass(w.pass),
-        _ => return None,
-    })
+        _ => return true,
+    };
+    stage == Some(wanted)
+}
+
+impl Debt {
+    /// Whether it has a name that a player gives.
+    pub fn is_plain(&self) -> bool {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        (1..=16).contains(&self.id.len()) && self.id.bytes().all(plain)
+    }
 }
 
 fn canaries_are_whole(c: &Canaries) -> bool {
@@ -280,6 +303,12 @@ impl Sum {
                 n(&mine).abs_diff(n(&theirs)).max(1)
             })
             .sum()
+    }
+
+    /// Whether nothing of another reading is gone from this one: each of its groups is the same here, or has more lines.
+    pub fn only_adds_to(&self, other: &Sum) -> bool {
+        let mine: BTreeMap<u16, (u64, &String)> = self.groups.iter().map(|(g, n, s)| (*g, (*n, s))).collect();
+        other.groups.iter().all(|(g, n, s)| mine.get(g).is_some_and(|(m, t)| m > n || (m, *t) == (n, s)))
     }
 
     /// Lines in groups that are the same in both.

@@ -44,33 +44,62 @@ fn subject(f: &Facts) -> &str {
 fn conduct(f: &Facts) -> Finding {
     let finding = Finding::new("conduct", "drill", "played to its end");
     if let Some(breach) = &f.breach {
-        return finding.because(Unknown, format!("the journal is none that a drill writes: {breach}"));
+        return finding.measured("not played by gameday").because(Unknown, breach.as_str());
     }
     if let Some(why) = &f.aborted {
-        return finding.measured("given up").because(Unknown, format!("the drill was given up: {why}"));
+        return finding.measured("given up").because(Unknown, why.as_str());
     }
     match f.ending {
         Some(Ending::Complete) => finding.measured("complete").because(Good, ""),
-        Some(Ending::Aborted) => finding.measured("given up").because(Unknown, "the drill was given up"),
-        Some(Ending::Environment) => finding.because(Unknown, "the environment failed"),
-        None => finding.because(Unknown, "the journal breaks off: the harness died"),
+        Some(Ending::Aborted) => finding.measured("given up").because(Unknown, "nobody wrote down why"),
+        Some(Ending::Environment) => {
+            finding.measured("not played").because(Unknown, "the environment failed")
+        }
+        None => finding.measured("cut short").because(Unknown, "the journal breaks off: the harness died"),
     }
 }
 
 /// A drill that began although its alarm was bad, or went on although it had to end, is none.
-fn alarms(f: &Facts) -> Option<Finding> {
+fn alarms(f: &Facts) -> Vec<Finding> {
     let alarm = &f.began.stack.alarm;
-    let id = alarm.forbid_start.as_ref()?;
-    let finding = Finding::new("steady", id, "good before anything happens");
     let before = f.stages.get(1).map_or(f.end_us, |(_, at)| *at);
-    let asked: Vec<_> = f.asked.iter().filter(|a| a.is.service == *id && a.at_us <= before).collect();
-    let bad = asked.iter().rev().find_map(|a| a.is.bad.as_ref().map(|why| (why, a.seq)));
-    let finding = finding.measured(format!("{} answers", asked.len()));
-    Some(match (asked.is_empty(), bad) {
-        (true, _) => finding.because(Unknown, "it was never asked"),
-        (false, Some((why, seq))) => finding.evidence([seq]).because(Unknown, format!("it was bad: {why}")),
-        (false, None) => finding.because(Good, ""),
-    })
+    let of = |id: &str| f.asked.iter().filter(|a| a.is.service == id).collect::<Vec<_>>();
+    let start = alarm.forbid_start.as_ref().map(|id| {
+        let finding = Finding::new("steady", id, "good before anything happens");
+        let asked: Vec<_> = of(id).into_iter().filter(|a| a.at_us <= before).collect();
+        let bad = asked.iter().rev().find_map(|a| a.is.bad.as_ref().map(|why| (why, a.seq)));
+        let finding = finding.measured(format!("{} answers", asked.len()));
+        match (asked.is_empty(), bad) {
+            (true, _) => finding.because(Unknown, "it was never asked"),
+            (false, Some((why, seq))) => {
+                finding.evidence([seq]).because(Unknown, format!("it was bad: {why}"))
+            }
+            (false, None) => finding.because(Good, ""),
+        }
+    });
+    let end = alarm.end_run.as_ref().map(|end| {
+        let finding = Finding::new("alarm", &end.probe, format!("never bad for {}", end.bad_for));
+        let asked = of(&end.probe);
+        let (mut since, mut longest): (Option<u64>, u64) = (None, 0);
+        for a in &asked {
+            since = a.is.bad.as_ref().map(|_| since.unwrap_or(a.is.sent_us));
+            longest = longest.max(since.map_or(0, |at| a.at_us.saturating_sub(at)));
+        }
+        longest = longest.max(since.map_or(0, |at| f.end_us.saturating_sub(at)));
+        let finding = finding.measured(format!(
+            "{} answers, bad for {} at the longest",
+            asked.len(),
+            human_us(longest)
+        ));
+        if asked.is_empty() {
+            finding.because(Unknown, "it was never asked")
+        } else if longest >= end.bad_for.us() {
+            finding.because(Unknown, "it was bad for longer than the run may go on")
+        } else {
+            finding.because(Good, "")
+        }
+    });
+    start.into_iter().chain(end).collect()
 }
 
 fn command(f: &Facts) -> Finding {
@@ -126,6 +155,10 @@ fn compared(f: &Facts, witness: &str, pass: Pass) -> (Same, Vec<u64>) {
     };
     let seqs = vec![before.seq, now.seq];
     let Some(is) = &now.is.sum else {
+        if pass == Pass::After {
+            let why = now.is.none.clone().unwrap_or_default();
+            return (Same::Nobody(format!("it could not be read again: {why}")), seqs);
+        }
         return (
             Same::No(format!("it could not be read: {}", now.is.none.clone().unwrap_or_default())),
             seqs,
@@ -133,6 +166,10 @@ fn compared(f: &Facts, witness: &str, pass: Pass) -> (Same, Vec<u64>) {
     };
     if is == was {
         return (Same::Yes(format!("{} rows, each as before", is.rows)), seqs);
+    }
+    // Tables come and go by night; a table that came is nobody's loss.
+    if witness == INVENTORY && is.only_adds_to(was) {
+        return (Same::Yes(format!("{} rows as before, and {} more", was.rows, is.rows - was.rows)), seqs);
     }
     let text = format!(
         "{} rows before, {} {pass}; at least {} of them differ",
@@ -147,6 +184,11 @@ fn data(f: &Facts, witness: &str) -> Finding {
     let finding = Finding::new("data", witness, "the same rows as in the source");
     let (same, seqs) = compared(f, witness, Pass::Restored);
     let finding = finding.evidence(seqs);
+    let sum = |pass| f.sum(pass, witness).and_then(|w| w.is.sum.as_ref());
+    if sum(Pass::Before).is_some() && sum(Pass::Before) == sum(Pass::Empty) {
+        let why = "it read the same in the empty scratch place before: it proves nothing about a restore";
+        return finding.because(Unknown, why);
+    }
     match same {
         Same::Yes(what) => finding.measured(what).because(Good, ""),
         Same::No(what) if f.ran.get(&Task::Restore).is_some_and(|r| r.is.code == Some(0)) => {
@@ -175,7 +217,7 @@ pub(super) fn verified_us(f: &Facts) -> Option<u64> {
 fn rto(f: &Facts) -> Finding {
     let rto = f.began.drill.objectives.rto;
     let finding = Finding::new("rto", subject(f), format!("at most {rto}"));
-    let Some(ran) = f.ran.get(&Task::Restore) else {
+    let Some((ran, began_us)) = f.ran.get(&Task::Restore).zip(f.restore_began_us()) else {
         return finding.because(Unknown, "nothing was restored");
     };
     let finding = finding.evidence([ran.seq]);
@@ -186,7 +228,7 @@ fn rto(f: &Facts) -> Finding {
         let verdict = if (doubts && ran.is.code == Some(0)) || given_up { Unknown } else { Fail };
         return finding.measured("never").because(verdict, "what was restored never passed every check");
     };
-    let took = verified.saturating_sub(ran.is.began_us);
+    let took = verified.saturating_sub(began_us);
     let command = human_us(ran.at_us.saturating_sub(ran.is.began_us));
     let finding = finding.measured(format!("{} (the command took {command})", human_us(took)));
     if took <= rto.us() {

@@ -49,6 +49,14 @@ pub fn is_restore(bytes: &[u8]) -> bool {
     table.get_ref().contains_key("kind")
 }
 
+/// Whether a file says that it is a stack.
+pub fn is_stack(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let (table, _) = DeTable::parse_recoverable(text);
+    let table = table.get_ref();
+    table.contains_key("component") && !table.contains_key("kind")
+}
+
 /// Reads a stack file.
 ///
 /// # Errors

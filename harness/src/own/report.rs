@@ -148,6 +148,11 @@ fn proves_little(drill: &Drill) -> Vec<String> {
     if !drill.restore.objectives.durable {
         all.push("what was restored was not restarted: add `durable = true`".into());
     }
+    if drill.restore.scratch.started_by_restore {
+        all.push(
+            "nobody answered at the scratch place before: that it was empty is the clean-up's word".into(),
+        );
+    }
     if drill.source().product == Product::Command {
         all.push("what was read came through commands of the user's own, and is as true as they are".into());
     }
@@ -178,7 +183,7 @@ fn restore(f: &Facts) -> RestoreReport {
         source_is: identity(Place::Source, false),
         scratch_is: identity(Place::Scratch, true),
         command_us: ran.map(|r| r.at_us.saturating_sub(r.is.began_us)),
-        rto_us: judge::verified_us(f).zip(ran).map(|(at, r)| at.saturating_sub(r.is.began_us)),
+        rto_us: judge::verified_us(f).zip(f.restore_began_us()).map(|(at, began)| at.saturating_sub(began)),
         age_us: count.age_us,
         canaries: count.planted,
         canaries_back: count.back,

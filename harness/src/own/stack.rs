@@ -130,6 +130,10 @@ pub struct Component {
     /// `postgres`, for a scratch: it may be another database of the source's own server. Refused at level `production`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub same_server: bool,
+    /// For a scratch: the restore command starts it, so that nobody answers there before. Without it a place that does not
+    /// answer is refused: whoever answers later could be anybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub started_by_restore: bool,
 }
 
 /// What a component is.

@@ -19,6 +19,7 @@ fn spec<'a>(
         run,
         log: Some(dir.join("log")),
         secrets,
+        sweeps: true,
     }
 }
 
@@ -66,6 +67,23 @@ async fn it_has_a_clean_environment_and_its_output_has_no_secrets() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn both_outputs_have_lines_of_their_own() {
+    let script = "printf 'half hush-'; sleep 0.2; echo x >&2; sleep 0.2; printf 'hush whole\\n'";
+    let (ended, log) = play(script, 5000).await;
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(log, "x\nhalf *** whole\n");
+}
+
+#[tokio::test]
+async fn much_output_is_no_burden() {
+    let began = std::time::Instant::now();
+    let (ended, log) = play("yes | head -c 30000000; echo the end", 30_000).await;
+    assert_eq!((ended.code, ended.printed), (Some(0), 30_000_008));
+    assert!(log.len() as u64 <= LOG_MAX + 100);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -18,9 +18,18 @@ impl Player<'_> {
         self.record(RestoreEvent::Entered(Stage::Before))?;
         self.read_source(Pass::Before).await?;
         if self.before.keys().all(|id| id == INVENTORY) {
-            return Err(Halt::Abort(
-                "no witness could be read in the source: nothing could be proved".into(),
-            ));
+            let why = "no witness could be read in the source: nothing could be proved";
+            return Err(Halt::Abort(why.into()));
+        }
+        Ok(())
+    }
+
+    /// What reads in the empty scratch place as it does in the source would prove nothing later.
+    pub(super) async fn read_empty(&mut self) -> Result<(), Halt> {
+        for (id, w) in self.witnesses.clone() {
+            let mut newer = self.newer.get(&id).cloned().unwrap_or_default();
+            let read = self.scratch.witness(&w, self.t0_unix_us, &mut newer).await;
+            self.reading(&id, Pass::Empty, read).await?;
         }
         Ok(())
     }

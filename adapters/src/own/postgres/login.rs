@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
 use super::LIMIT;
 use crate::own::place::Unread;
+
+/// A server that is starting is asked again after this.
+const STARTING: Duration = Duration::from_millis(200);
 
 /// How to get in.
 #[derive(Debug, Clone)]
@@ -44,8 +47,10 @@ impl Login {
             let why = e.source().map_or_else(|| e.to_string(), ToString::to_string);
             format!("it is no connection string that gameday understands: {why}")
         })?;
-        if config.get_hosts().is_empty() {
-            return Err("the connection string names no host".into());
+        if config.get_hosts().len() != 1 {
+            return Err(
+                "the connection string must name one host: of several, nobody knows which one answers".into(),
+            );
         }
         config.connect_timeout(LIMIT).application_name("gameday").keepalives_idle(Duration::from_secs(30));
         let tls = match (config.get_ssl_mode(), ca_file) {
@@ -64,8 +69,8 @@ impl Login {
     }
 
     pub(super) async fn connect(&self) -> Result<Session, Unread> {
-        let open = async {
-            Ok(match &self.tls {
+        let open = async || {
+            Ok::<_, Error>(match &self.tls {
                 Some(tls) => {
                     let tls = tokio_postgres_rustls::MakeRustlsConnect::new((**tls).clone());
                     let (client, connection) = self.config.connect(tls).await?;
@@ -77,6 +82,14 @@ impl Login {
                 }
             })
         };
+        let open = async {
+            loop {
+                match open().await {
+                    Err(e) if e.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => sleep(STARTING).await,
+                    other => return other,
+                }
+            }
+        };
         match timeout(LIMIT, open).await {
             Ok(session) => session.map_err(|e: Error| unread(&e)),
             Err(_) => Err(Unread::Failed(format!("no connection within {LIMIT:?}"))),
@@ -87,12 +100,8 @@ impl Login {
 /// What an error says, with the server's own words.
 pub(super) fn unread(e: &Error) -> Unread {
     if let Some(db) = e.as_db_error() {
-        let detail = db.detail().map(|d| format!(" ({d})")).unwrap_or_default();
-        let text = format!("{}{detail}", db.message());
-        return match *db.code() {
-            SqlState::INVALID_CATALOG_NAME => Unread::Nobody(text),
-            _ => Unread::Failed(text),
-        };
+        // Details quote rows of users.
+        return Unread::Failed(db.message().to_owned());
     }
     let mut text = e.to_string();
     let mut source = e.source();

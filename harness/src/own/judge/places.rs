@@ -4,8 +4,8 @@ use super::{Same, compared};
 use crate::{
     judge::Finding,
     own::{
-        event::{Identified, Pass, Place, Task},
-        facts::{Facts, INVENTORY},
+        event::{Identified, Nonce, Pass, Place, Task},
+        facts::{At, Facts, INVENTORY},
     },
     verdict::Verdict::{Fail, Pass as Good, Unknown},
 };
@@ -53,7 +53,8 @@ fn same(f: &Facts, after: bool) -> Option<(String, Vec<u64>)> {
 /// Why two places are one, or too near to each other, by what they say of themselves.
 fn one_server(f: &Facts, a: &Identified, b: &Identified) -> Option<String> {
     let equal = |key: &str| a.facts.get(key).is_some_and(|v| b.facts.get(key) == Some(v));
-    let server = equal("system_identifier") && equal("started");
+    // To the microsecond; an identifier may be denied to a role.
+    let server = equal("started");
     if server && equal("database_oid") {
         return Some("both are one database of one server".into());
     }
@@ -70,9 +71,27 @@ fn proof(f: &Facts, after: bool) -> Result<String, String> {
             "the scratch place follows another server, or has not ended its recovery: promote it".into()
         );
     }
+    let count =
+        |p: Place, key: &str| f.identity(p, after).and_then(|i| i.is.facts.get(key)?.parse::<u64>().ok());
+    let more = |key: &str| count(Place::Scratch, key).unwrap_or(0) > count(Place::Source, key).unwrap_or(0);
+    if after && more("subscriptions") {
+        return Err("the scratch place subscribes to another server: what it holds was not restored".into());
+    }
+    if after && more("foreign_tables") {
+        return Err("the scratch place reads tables of another server: what it shows was not restored".into());
+    }
+    let known = |p: Place| f.identity(p, after).is_some_and(|i| i.is.facts.contains_key("started"));
+    if f.is_postgres() && after && !(known(Place::Source) && known(Place::Scratch)) {
+        return Err("nobody knows which servers they are".into());
+    }
     let unanswered = f.holds.iter().any(|h| !h.is.after && h.is.unreachable.is_some());
     if !after && unanswered {
         return Ok("nobody answered at the scratch place, and the source did".into());
+    }
+    let of_source = |n: &&At<Nonce>| n.is.after == after && n.is.written == Place::Source;
+    if f.drill.canary().is_some() && !f.nonces.iter().filter(of_source).any(|n| n.is.seen == Some(false)) {
+        let why = f.nonces.iter().find(of_source).map_or("nobody tried", |n| &n.is.why);
+        return Err(format!("no record of the run was written in the source: {why}"));
     }
     let asked: Vec<_> = f.nonces.iter().filter(|n| n.is.after == after).collect();
     if let Some(n) = asked.iter().find(|n| n.is.seen == Some(false)) {
@@ -136,7 +155,11 @@ pub(super) fn cleanup(f: &Facts) -> Finding {
         return finding.measured(left.join(", ")).because(Fail, why);
     }
     let Some(ran) = f.ran.get(&Task::CleanupAfter) else {
-        return finding.because(Unknown, "it was never run");
+        let why = match f.restore_began_us() {
+            Some(_) => "it was not run: what was restored may still lie there",
+            None => "nothing was restored",
+        };
+        return finding.because(Unknown, why);
     };
     let finding = finding.measured(ran.is.how.clone()).evidence([ran.seq]);
     if ran.is.code != Some(0) {

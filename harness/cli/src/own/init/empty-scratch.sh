@@ -1,8 +1,15 @@
 #!/bin/sh
-# Empties the scratch database: everything in it, and nothing outside of it.
+# Empties the scratch database: every schema in it, and nothing outside of it.
 set -eu
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname="$SCRATCH_DSN" <<'SQL'
 set client_min_messages = warning;
-drop schema public cascade;
+do $$
+declare name text;
+begin
+    for name in select nspname from pg_namespace where nspname not like 'pg\_%' and nspname <> 'information_schema' loop
+        execute format('drop schema %I cascade', name);
+    end loop;
+end $$;
 create schema public;
+select count(lo_unlink(oid)) from pg_largeobject_metadata;
 SQL
