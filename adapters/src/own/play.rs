@@ -495,10 +495,31 @@ impl Player<'_> {
             self.record(RestoreEvent::Noted(note.into()))?;
             return Ok(true);
         }
+        let marked = if told.apart { self.mark_copy().await? } else { None };
         let cleanup = self.c.drill.restore.cleanup.clone();
         self.run(Task::CleanupAfter, &cleanup).await?;
+        if marked.is_some() {
+            self.pay_all().await?;
+        }
         let holds = self.holds(true).await?;
         Ok(holds.unreachable.is_none() && self.c.drill.source().product != Product::Command)
+    }
+
+    /// Marks the copy that is about to be removed: a clean-up that only stops its server, and a restore that only starts it again,
+    /// would pass for ever. A copy that bears a mark was there before.
+    async fn mark_copy(&mut self) -> Result<Option<Debt>, Halt> {
+        if self.c.drill.source().product != Product::Postgres {
+            return Ok(None);
+        }
+        self.marks += 1;
+        let word: String = self.c.run.chars().rev().filter(char::is_ascii_alphanumeric).take(8).collect();
+        let id = format!("{}{}", word.to_lowercase(), self.marks);
+        let debt = Debt { id: id.clone(), place: Side::Scratch, what: "marker".into() };
+        self.record(RestoreEvent::Intended(debt.clone()))?;
+        self.debts.push(debt.clone());
+        // A copy that is read only cannot be marked, and is gone all the same.
+        let _ = self.scratch.mark(&id).await;
+        Ok(Some(debt))
     }
 
     /// Ends whatever carries the run's mark.

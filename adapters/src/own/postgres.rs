@@ -228,10 +228,10 @@ impl Place for PostgresPlace {
              and has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')";
         let row = within(LIMIT, s.client.query_one(writes, &[])).await?;
         facts.insert("tables_that_this_role_may_write".into(), row.get::<_, i64>(0).to_string());
-        let ask =
-            "select (select count(subname) from pg_subscription), (select count(*) from pg_foreign_table)";
+        let ask = "select (select count(subname) from pg_subscription), (select count(*) from pg_foreign_table), \
+             (select count(*) from pg_class where relname like 'gameday\\_marker\\_%')";
         let row = within(LIMIT, s.client.query_one(ask, &[])).await?;
-        for (i, name) in ["subscriptions", "foreign_tables"].into_iter().enumerate() {
+        for (i, name) in ["subscriptions", "foreign_tables", "markers"].into_iter().enumerate() {
             facts.insert(name.into(), row.get::<_, i64>(i).to_string());
         }
         facts.insert("clock_ahead_us".into(), clock_ahead_us(&s).await?.to_string());

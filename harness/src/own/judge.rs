@@ -295,7 +295,7 @@ fn not_restarted(f: &Facts) -> Option<String> {
         .filter_map(|i| i.is.facts.get("started"))
         .collect();
     match starts.as_slice() {
-        [.., before, after] if before != after => None,
+        [before, after, ..] if before != after => None,
         [_, _, ..] => Some("the server says that it has not been restarted".into()),
         _ => Some("nobody knows whether the server was restarted".into()),
     }

@@ -80,7 +80,7 @@ fn the_manual_has_a_page_for_each_command_with_its_options_and_its_notes() {
 fn a_page_of_nothing_is_refused() {
     let desk = Desk::new();
     for (line, part) in [
-        ("man evidence forge", "name keygen, verify, review, amend, bundle"),
+        ("man evidence forge", "name keygen, pem, verify, review, amend, bundle"),
         ("man help", "name run, check"),
         ("man check more", "`check` has no commands of its own"),
         ("man --out pages run", "cannot be used with"),

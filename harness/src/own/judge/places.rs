@@ -106,6 +106,11 @@ fn proof(f: &Facts, after: bool) -> Result<String, String> {
 
 pub(super) fn empty(f: &Facts) -> Finding {
     let finding = Finding::new("empty", "scratch", "nothing there before the restore");
+    let mut restored = f.identified.iter().filter(|i| i.is.place == Place::Scratch && i.is.after);
+    if let Some(i) = restored.find(|i| i.is.facts.get("markers").is_some_and(|n| n != "0")) {
+        let why = "it bears the mark of an earlier drill: this copy was there before, and was not restored";
+        return finding.measured("an earlier copy").evidence([i.seq]).because(Fail, why);
+    }
     let Some(h) = f.holds.iter().rfind(|h| !h.is.after) else {
         return finding.because(Unknown, "nobody looked");
     };
