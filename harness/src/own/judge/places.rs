@@ -156,8 +156,12 @@ pub(super) fn cleanup(f: &Facts) -> Finding {
     if !f.debts.is_empty() {
         let left: Vec<String> =
             f.debts.iter().map(|d| format!("{} {} in the {}", d.what, d.id, d.place)).collect();
-        let why = "it is still there: `gameday heal RUN` removes it";
-        return finding.measured(left.join(", ")).because(Fail, why);
+        // Given up because a place went away, nobody can say what is left in it.
+        let (verdict, why) = match f.aborted {
+            Some(_) => (Unknown, "it may still be there: `gameday heal RUN` removes it"),
+            None => (Fail, "it is still there: `gameday heal RUN` removes it"),
+        };
+        return finding.measured(left.join(", ")).because(verdict, why);
     }
     let Some(ran) = f.ran.get(&Task::CleanupAfter) else {
         let why = match f.restore_began_us() {
