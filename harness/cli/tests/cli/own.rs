@@ -417,3 +417,54 @@ fn all_mistakes_of_both_files_are_shown_at_once() {
     let checked = gameday(&desk, "check drill.toml");
     assert!(checked.code == 2 && checked.stderr.contains("a command cannot be run"), "{}", checked.stderr);
 }
+
+/// The quarter that this is, such as 2026Q4.
+fn quarter() -> String {
+    let date = Command::new("date").args(["-u", "+%Y %-m"]).output().expect("there is a clock");
+    let text = String::from_utf8(date.stdout).expect("a date is text");
+    let (year, month) = text.trim().split_once(' ').expect("two words");
+    format!("{year}Q{}", (month.parse::<u32>().expect("a month") - 1) / 3 + 1)
+}
+
+#[test]
+fn a_quarter_of_restore_drills_complies_where_its_level_is_accepted() {
+    let desk = shelf();
+    desk.write(
+        "drill.toml",
+        &DRILL.replace("source = \"files\"", "priority = \"critical\"\nsource = \"files\""),
+    );
+    for identity in ["ops@example.org", "audit@example.org --reviewer --key keys/reviewer.key"] {
+        assert_eq!(gameday(&desk, &format!("evidence keygen --identity {identity}")).code, 0);
+    }
+    for _ in 0..3 {
+        let answer = gameday(&desk, "run drill.toml --stack shelf --evidence evidence --quiet");
+        assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
+    }
+    let folders = fs::read_dir(desk.path("evidence")).unwrap().flatten().filter(|e| e.path().is_dir());
+    let runs: Vec<String> = folders.map(|e| e.file_name().into_string().unwrap()).collect();
+    assert_eq!(runs.len(), 3);
+    for run in &runs {
+        let record = format!("evidence/{run}/record.toml");
+        desk.write(&record, &desk.read(&record).replace("REQUIRES-OPERATOR-INPUT", "as it was played"));
+        let review =
+            ["evidence", "review", "evidence", run, "--key", "keys/reviewer.key", "--statement", "compared"];
+        let reviewed = gameday(&desk, &review.join(" "));
+        assert_eq!(reviewed.code, 0, "{}", reviewed.stderr);
+    }
+    let quarter = quarter();
+    desk.write(
+        "costs.toml",
+        &format!("period = \"{quarter}\"\ncurrency = \"EUR\"\ninfrastructure = 1000.0\nrecovery = 100.0\ndrills = 20.0\nasserted_by = \"cfo@example.org\"\n"),
+    );
+    let ask = format!("compliance evidence --quarter {quarter} --costs costs.toml");
+    let accepted = gameday(&desk, &format!("{ask} --accept staging"));
+    assert_eq!(accepted.code, 0, "{}{}", accepted.stdout, accepted.stderr);
+    assert!(accepted.stdout.starts_with("COMPLIES: all 8 figures"), "{}", accepted.stdout);
+    let strict = gameday(&desk, &ask);
+    assert_eq!(strict.code, 1, "{}{}", strict.stdout, strict.stderr);
+    assert!(strict.stdout.contains("its level is staging"), "{}", strict.stdout);
+    // The level stands in the stack's file, which is signed: raised afterwards, nothing verifies any more.
+    let stack = format!("evidence/{}/stack.toml", runs[0]);
+    desk.write(&stack, &desk.read(&stack).replace("staging", "production"));
+    assert_eq!(gameday(&desk, &format!("{ask} --accept staging")).code, 5);
+}
