@@ -83,6 +83,9 @@ fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
     let subject = &finding.subject;
     let store = || report.ledger.iter().find(|s| report.name_of(s) == *subject);
     match finding.objective.as_str() {
+        "rto" if report.restore.is_some() && finding.measured == "never" => {
+            Some(format!("{subject} never passed every check"))
+        }
         "rto" if report.restore.is_some() => Some(format!(
             "{subject} was back after {}, {}",
             finding.measured,

@@ -19,7 +19,9 @@ pub(crate) fn headline(report: &Report, r: &RestoreReport) -> String {
     said.extend(
         r.age_us.map(|age| format!("its backup was {}{}", old(age), allowed(limits.and_then(|o| o.rpo_us)))),
     );
-    said.push(format!("{} rows as in the source", count(r.witnesses.iter().filter_map(|w| w.same).sum())));
+    let (rows, witnesses) = (r.witnesses.iter().filter_map(|w| w.same).sum(), r.witnesses.len());
+    let noun = if witnesses == 1 { "witness" } else { "witnesses" };
+    said.push(format!("{} rows of {witnesses} {noun} as in the source", count(rows)));
     said.join("; ")
 }
 

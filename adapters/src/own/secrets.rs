@@ -7,15 +7,12 @@ use harness::own::{
     stack::{Canary, Command, Component, Stack},
 };
 
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
-
 /// Values by the names of their variables.
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// Whatever must not be written, the longest first.
-    hidden: Vec<String>,
+    /// Whatever must not be written, the longest first, with the variable that it comes from.
+    hidden: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -89,9 +86,13 @@ impl Secrets {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let mut hidden: Vec<String> = values.values().flat_map(|v| parts(v)).collect();
-        hidden.sort_by_key(|v| (std::cmp::Reverse(v.len()), v.clone()));
-        hidden.dedup();
+        let of = |(name, value): (&String, &String)| {
+            let name = format!("${name}");
+            parts(value).into_iter().map(move |part| (part, name.clone())).collect::<Vec<_>>()
+        };
+        let mut hidden: Vec<(String, String)> = values.iter().flat_map(of).collect();
+        hidden.sort_by_key(|(value, name)| (std::cmp::Reverse(value.len()), value.clone(), name.clone()));
+        hidden.dedup_by(|a, b| a.0 == b.0);
         Ok(Secrets { values, hidden })
     }
 
@@ -113,15 +114,15 @@ impl Secrets {
         Ok(filled)
     }
 
-    /// A text without any of them.
+    /// A text with the names of variables in the place of their values.
     pub fn hide(&self, text: &str) -> String {
-        let hidden = self.hidden.iter().filter(|s| text.contains(s.as_str()));
-        hidden.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+        let hidden = self.hidden.iter().filter(|(secret, _)| text.contains(secret.as_str()));
+        hidden.fold(text.to_owned(), |text, (secret, name)| text.replace(secret.as_str(), name))
     }
 
     /// The length of the longest of them, in bytes.
     pub(super) fn longest(&self) -> usize {
-        self.hidden.first().map_or(0, String::len)
+        self.hidden.first().map_or(0, |(secret, _)| secret.len())
     }
 }
 
@@ -205,10 +206,10 @@ mod tests {
         let s =
             secrets(&[("A", "postgres://u:p%40ss@h:5432/d"), ("B", "host=h user=u password='other word'")]);
         for (said, hidden) in [
-            ("connects to postgres://u:p%40ss@h:5432/d now", "connects to *** now"),
-            ("password p%40ss", "password ***"),
-            ("password p@ss", "password ***"),
-            ("it is other word.", "it is ***."),
+            ("connects to postgres://u:p%40ss@h:5432/d now", "connects to $A now"),
+            ("password p%40ss", "password $A"),
+            ("password p@ss", "password $A"),
+            ("it is other word.", "it is $B."),
             ("nothing", "nothing"),
             ("exit code 0 of 10", "exit code 0 of 10"),
         ] {
@@ -228,9 +229,9 @@ mod tests {
             "amqp://u:hush%2Dhush@h",
         ] {
             let s = secrets(&[("A", dsn)]);
-            assert_eq!(s.hide("it is hush-hush."), "it is ***.", "{dsn}");
+            assert_eq!(s.hide("it is hush-hush."), "it is $A.", "{dsn}");
         }
-        assert_eq!(secrets(&[("A", "postgres://u:ha/lf@h/d")]).hide("ha/lf"), "***");
+        assert_eq!(secrets(&[("A", "postgres://u:ha/lf@h/d")]).hide("ha/lf"), "$A");
     }
 
     #[test]

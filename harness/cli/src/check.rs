@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use adapters::own::secrets::Secrets;
 use clap::Args;
 
 use crate::{
@@ -40,10 +41,18 @@ impl Check {
             }
             if crate::own::is_own(input) {
                 match crate::own::load(input, &[]) {
-                    Ok(own) => names
-                        .entry(own.drill.restore.name)
-                        .or_default()
-                        .push(input.path.display().to_string()),
+                    Ok(own) => {
+                        if let Err(missing) = Secrets::of_drill(&own.drill, crate::own::value_of) {
+                            let (file, missing) = (input.path.display(), missing.join(", "));
+                            say::err(&format!(
+                                "note: {file}: not set here, and needed to run it: {missing}\n"
+                            ));
+                        }
+                        names
+                            .entry(own.drill.restore.name)
+                            .or_default()
+                            .push(input.path.display().to_string());
+                    }
                     Err(found) => {
                         (mistakes, wrong) = (mistakes + found.count, wrong + 1);
                         say::err(&format!("{}\n", found.text));

@@ -112,7 +112,10 @@ fn command(f: &Facts) -> Finding {
         Some(0) => finding.because(Good, ""),
         // Ended by us, because somebody asked.
         None if f.aborted.is_some() => finding.because(Unknown, "the drill was given up while it ran"),
-        _ => finding.because(Fail, "the restore command did not end well"),
+        _ => {
+            let why = format!("the restore command did not end well: {}", ran.is.how);
+            finding.because(Fail, why)
+        }
     }
 }
 

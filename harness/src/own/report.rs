@@ -148,6 +148,10 @@ fn proves_little(drill: &Drill) -> Vec<String> {
     if !drill.restore.objectives.durable {
         all.push("what was restored was not restarted: add `durable = true`".into());
     }
+    let counts = |sql: &String| sql.to_ascii_lowercase().replace(' ', "").contains("count(");
+    for (id, _) in drill.witnesses().filter(|(_, w)| w.sql.as_ref().is_some_and(counts)) {
+        all.push(format!("witness `{id}` counts rows: it does not see what stands in them"));
+    }
     if drill.restore.scratch.started_by_restore {
         all.push(
             "nobody answered at the scratch place before: that it was empty is the clean-up's word".into(),

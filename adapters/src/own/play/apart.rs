@@ -93,7 +93,7 @@ impl Pair<'_> {
         self.compare(&told.source, &scratch, after)?;
         told.apart = self.nonces(after, debts, marks).await?;
         if !told.apart && !after {
-            let why = "nobody could tell the scratch place from the source: nothing was run";
+            let why = "nobody could tell the scratch place from the source, and nothing was run: see the findings on `apart`";
             return Err(Halt::Abort(why.into()));
         }
         Ok(told)

@@ -80,9 +80,15 @@ impl Canary {
         if failed.is_empty() {
             return Ok(Exit::Pass);
         }
-        Err(Failure::environment(
-            failed.join("; "),
-            "the others are done; see that the store answers and that the role may write there",
-        ))
+        let text = failed.join("; ");
+        let remedy = if text.contains("permission denied") {
+            "give [canary] a role that may make the table (`dsn_env`), or make it once as its owner: create table gameday_canary \
+             (id text primary key, planted_us bigint not null, stored timestamptz not null default clock_timestamp(), value \
+             text not null); comment on table gameday_canary is 'canaries of gameday'; grant select, insert, delete on \
+             gameday_canary to the role that plants, and select to those that read and back up"
+        } else {
+            "see that the store answers, and that the variable holds its address"
+        };
+        Err(Failure::environment(text, remedy))
     }
 }

@@ -27,8 +27,8 @@ Examples:
 Asks nothing and touches nothing but files that are not there yet. Then: set the variables that the files name, and
   gameday check drills/ && gameday rehearse drills/restore_db.toml")]
 pub(crate) struct Init {
-    /// For a stack that is known by its addresses alone
-    #[arg(long, required = true)]
+    /// For a stack that is known by its addresses alone: the only kind so far
+    #[arg(long)]
     endpoints: bool,
     /// The folder to write to
     #[arg(long = "in", value_name = "FOLDER", default_value = ".")]
@@ -37,6 +37,8 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
+        // There is no other kind yet; the word stands for the day when there is.
+        let _ = self.endpoints;
         let there: Vec<&str> =
             FILES.iter().map(|f| f.0).filter(|name| self.folder.join(name).exists()).collect();
         if !there.is_empty() {
@@ -64,8 +66,9 @@ impl Init {
         let program = say::program();
         say::out(&format!(
             "\nNEXT\n  edit stack.toml and the two scripts; each line says what it is for\n  \
-             export DB_DSN=.. SCRATCH_DSN=.. BACKUP=..\n  {program} check drills/\n  \
+             export DB_DSN=.. SCRATCH_DSN=.. BACKUP=/whole/path\n  {program} check drills/\n  \
              {program} canary plant stack.toml                     from now on by cron\n  \
+             take a backup as you always do: it has to hold a canary\n  \
              {program} rehearse drills/restore_db.toml\n  {program} run drills/restore_db.toml --stack my-stack\n"
         ))?;
         Ok(Exit::Pass)

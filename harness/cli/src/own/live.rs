@@ -17,8 +17,11 @@ use crate::say;
 /// What the journal calls after each event.
 pub(super) fn observer(wanted: bool) -> Option<Observer<RestoreEvent>> {
     wanted.then(|| {
-        let observe: Observer<RestoreEvent> = Box::new(|event| {
-            if let Some(words) = words(&event.kind) {
+        let mut last = String::new();
+        let observe: Observer<RestoreEvent> = Box::new(move |event| {
+            // What is read again until it is right is told when it reads otherwise.
+            if let Some(words) = words(&event.kind).filter(|words| *words != last) {
+                last.clone_from(&words);
                 let at = event.at_us as f64 / 1e6;
                 say::err(&format!("{at:>11.3} s  {}\n", reports::clean(&words)));
             }

@@ -92,12 +92,23 @@ pub(super) fn canaries(f: &Facts, pass: Pass) -> Option<Finding> {
     if let Some(why) = unread {
         let gone = f.canaries.get(&pass).is_some_and(|c| c.is.none.is_some());
         let restored = f.ran.get(&Task::Restore).is_some_and(|r| r.is.code == Some(0));
-        return Some(finding.because(if gone && restored { Fail } else { Unknown }, why));
+        let hint = match pass {
+            Pass::Restored => {
+                "; a backup that is older than the first canary holds none: take one, and drill again"
+            }
+            _ => "",
+        };
+        return Some(finding.because(if gone && restored { Fail } else { Unknown }, why + hint));
     }
     let c = count(f, pass)?;
     let text = format!(
-        "{} of {} back, {} lost, {} changed, {} strange",
-        c.back, c.planted, c.lost, c.corrupt, c.strange
+        "{} of {} back, {} newer than the backup, {} lost, {} changed, {} that nobody planted",
+        c.back,
+        c.planted,
+        c.planted.saturating_sub(c.back + c.lost + c.corrupt),
+        c.lost,
+        c.corrupt,
+        c.strange
     );
     let finding = finding.measured(text);
     Some(if c.lost + c.corrupt + c.strange > 0 {

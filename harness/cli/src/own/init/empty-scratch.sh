@@ -9,7 +9,7 @@ begin
     for name in select nspname from pg_namespace where nspname not like 'pg\_%' and nspname <> 'information_schema' loop
         execute format('drop schema %I cascade', name);
     end loop;
+    perform lo_unlink(oid) from pg_largeobject_metadata;
 end $$;
 create schema public;
-select count(lo_unlink(oid)) from pg_largeobject_metadata;
 SQL
