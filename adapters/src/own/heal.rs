@@ -57,7 +57,7 @@ pub async fn heal(
         failed.push("records of gameday's are removed by a command of the drill's: --yes-run runs it".into());
         return (done, failed);
     }
-    let (source, scratch) = match super::play::places(&left.drill, secrets, stack_dir, &left.began.run) {
+    let (source, scratch) = match super::play::places(&left.drill, secrets, stack_dir, &own_mark(left)) {
         Ok(places) => places,
         Err(why) => return (done, vec![secrets.hide(&why)]),
     };
@@ -86,6 +86,11 @@ pub async fn heal(
     (done, failed)
 }
 
+/// The mark of commands that heal: the run's own watchdog may still be ending whatever bears the run's.
+fn own_mark(left: &Left) -> String {
+    format!("{}-heal", left.began.run)
+}
+
 /// Runs the clean-up command, if the scratch place is proved to be another one than the source, now.
 async fn clean(
     left: &Left,
@@ -101,14 +106,17 @@ async fn clean(
         Halt::Abort(why) => format!("the clean-up was not run: {why}"),
         Halt::Journal(e) => e.to_string(),
     })?;
-    let ours = told.nobody && left.drill.restore.scratch.started_by_restore;
-    if !told.apart && !ours {
+    if !told.apart {
         let who = if told.nobody {
             "nobody answers at the scratch place"
         } else {
             "nobody could tell it from the source"
         };
         return Err(format!("the clean-up was not run: {who}"));
+    }
+    let mark = own_mark(left);
+    if let Err(Halt::Abort(why)) = pair.still_apart().await {
+        return Err(format!("the clean-up was not run: {why}"));
     }
     let cleanup = &left.drill.restore.cleanup;
     let env = cleanup.env.iter().filter_map(|n| Some((n.clone(), secrets.get(n)?.to_owned())));
@@ -117,7 +125,7 @@ async fn clean(
         dir,
         env: env.collect(),
         limit: cleanup.limit.std(),
-        run: &left.began.run,
+        run: &mark,
         log: None,
         secrets,
         sweeps: true,

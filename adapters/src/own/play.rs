@@ -92,6 +92,8 @@ struct Player<'a> {
     marks: usize,
     /// The restore command was begun: something may lie in the scratch place.
     restored: bool,
+    /// Locks, until the drill is over.
+    held: Vec<std::fs::File>,
 }
 
 /// Plays a drill to its end; `stop` ends it early.
@@ -140,6 +142,7 @@ pub async fn play(
         debts: Vec::new(),
         marks: 0,
         restored: false,
+        held: Vec::new(),
     };
     let _alone = match player.alone().await {
         Ok(held) => held,
@@ -204,6 +207,18 @@ pub(super) fn places(drill: &Drill, secrets: &Arc<Secrets>, dir: &Path, run: &st
     Ok((open(false)?, open(true)?))
 }
 
+/// Holds the lock of a scratch place on this machine for as long as the answer lives.
+fn hold(name: &str) -> Result<std::fs::File, String> {
+    let uid = rustix::process::getuid().as_raw();
+    let digest = &harness::journal::digest(name.as_bytes())[..16];
+    let path = std::env::temp_dir().join(format!("gameday-{uid}-scratch-{digest}.lock"));
+    let wrong = |e: io::Error| format!("{}: {e}", path.display());
+    let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| "another drill is being played on the scratch place: nothing was run".to_owned())?;
+    Ok(file)
+}
+
 /// Refuses a scratch place, or a command, that is given what opens the source or another component: under whatever name.
 fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
     let value = |name: &String| secrets.get(name);
@@ -213,8 +228,6 @@ fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
     if same && place(source) == place(scratch) && !source.secrets().is_empty() {
         return Err("the scratch place has the source's address: nothing was run".into());
     }
-    // Keys of one account may open several buckets; an address with a password opens one thing.
-    let opens = |v: &&str| v.contains("://") || v.contains("host=") || v.contains("dbname=");
     let components = drill.stack.component.values().flat_map(Component::secrets);
     let canaries = drill.stack.canary.values().filter_map(|c| c.dsn_env.clone());
     let theirs: Vec<String> = components.chain(canaries).collect();
@@ -222,14 +235,24 @@ fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
     let commands = [Some(&r.restore), Some(&r.cleanup), r.restart.as_ref()].into_iter().flatten();
     let ours = scratch.secrets().into_iter().chain(commands.flat_map(|c| c.env.clone()));
     for name in ours {
-        let Some(mine) = value(&name).filter(opens) else { continue };
-        if let Some(owner) = theirs.iter().find(|n| value(n) == Some(mine)) {
+        let Some(mine) = value(&name).and_then(opens) else { continue };
+        if let Some(owner) = theirs.iter().find(|n| value(n).and_then(opens).as_ref() == Some(&mine)) {
             return Err(format!(
-                "{name}, which the drill's commands are given, holds the same as {owner}, which opens the stack: nothing was run"
+                "{name}, which the drill's commands are given, opens the same as {owner}, which opens the stack: nothing was run"
             ));
         }
     }
     Ok(())
+}
+
+/// What a connection string leads to, however it is written; keys of an account lead to nothing by themselves.
+fn opens(value: &str) -> Option<String> {
+    if let Ok(config) = value.parse::<tokio_postgres::Config>()
+        && !config.get_hosts().is_empty()
+    {
+        return Some(format!("{:?} {:?} {:?}", config.get_hosts(), config.get_ports(), config.get_dbname()));
+    }
+    value.contains("://").then(|| value.to_owned())
 }
 
 impl Player<'_> {
@@ -257,6 +280,29 @@ impl Player<'_> {
         pair.tell(after, (&mut self.debts, &mut self.marks)).await
     }
 
+    /// Asks once more, directly before a clean-up; see [`apart`].
+    async fn still_apart(&self) -> Result<(), Halt> {
+        let pair = Pair {
+            source: self.source.as_ref(),
+            scratch: self.scratch.as_ref(),
+            drill: &self.c.drill,
+            run: &self.c.run,
+            secrets: &self.c.secrets,
+            record: &|_| Ok(()),
+        };
+        pair.still_apart().await
+    }
+
+    /// Keeps others away from the scratch place by what it says of itself, however its address is written.
+    fn hold(&mut self, scratch: &BTreeMap<String, String>) -> Result<(), Halt> {
+        let said: Vec<&String> = ["started", "database_oid"].iter().filter_map(|k| scratch.get(*k)).collect();
+        if said.len() == 2 {
+            let held = hold(&format!("{} {}", said[0], said[1])).map_err(Halt::Abort)?;
+            self.held.push(held);
+        }
+        Ok(())
+    }
+
     async fn pay_all(&mut self) -> Result<(), Halt> {
         let journal = self.journal.clone();
         let record = move |event| journal.record(event);
@@ -281,12 +327,7 @@ impl Player<'_> {
         let scratch = &self.c.drill.restore.scratch;
         let values = scratch.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
         let address: Vec<String> = values.chain(scratch.url.clone()).chain(scratch.bucket.clone()).collect();
-        let name = &harness::journal::digest(address.join("\n").as_bytes())[..16];
-        let path = std::env::temp_dir().join(format!("gameday-scratch-{name}.lock"));
-        let wrong = |e: io::Error| format!("{}: {e}", path.display());
-        let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| "another drill is being played on the scratch place: nothing was run".to_owned())?;
+        let file = hold(&address.join("\n"))?;
         let held = self.source.lock().await.map_err(|e| format!("the source: {e}: nothing was run"))?;
         Ok((file, held))
     }
@@ -381,9 +422,12 @@ impl Player<'_> {
         // One moment for both places and all readings, by the earlier of the source's clock and ours: rows bear either's.
         let ahead = told.source.get("clock_ahead_us").and_then(|v| v.parse::<i64>().ok()).unwrap_or(0);
         self.t0_unix_us = self.t0_unix_us.map(|t0| t0.saturating_add_signed(ahead.min(0)));
-        if rehearsed {
+        self.hold(&told.scratch)?;
+        // Where nobody answers, whoever answers a moment later could be anybody: nothing is emptied blindly.
+        if rehearsed || told.nobody {
             return Ok(());
         }
+        self.still_apart().await?;
         let cleanup = self.c.drill.restore.cleanup.clone();
         if !self.run(Task::CleanupBefore, &cleanup).await? {
             return Err(Halt::Abort("the clean-up command did not end well: nothing was restored".into()));
@@ -489,13 +533,25 @@ impl Player<'_> {
             }
             Err(e) => return Err(e),
         };
-        let ours = told.nobody && self.c.drill.restore.scratch.started_by_restore;
-        if !told.apart && !ours {
-            let note = "the clean-up was not run: nobody could tell the scratch place from the source";
-            self.record(RestoreEvent::Noted(note.into()))?;
+        if !told.apart {
+            let who = if told.nobody {
+                "nobody answers at the scratch place"
+            } else {
+                "nobody could tell it from the source"
+            };
+            let command = self.c.drill.restore.cleanup.run.join(" ");
+            let note = format!(
+                "the clean-up was not run, {who}: see what is left there, and run `{command}` by hand"
+            );
+            self.record(RestoreEvent::Noted(self.hide(note)))?;
+            // A place where nobody is keeps nothing running.
+            return Ok(!told.nobody);
+        }
+        let marked = self.mark_copy().await?;
+        if let Err(Halt::Abort(why)) = self.still_apart().await {
+            self.record(RestoreEvent::Noted(self.hide(format!("the clean-up was not run: {why}"))))?;
             return Ok(true);
         }
-        let marked = if told.apart { self.mark_copy().await? } else { None };
         let cleanup = self.c.drill.restore.cleanup.clone();
         self.run(Task::CleanupAfter, &cleanup).await?;
         if marked.is_some() {

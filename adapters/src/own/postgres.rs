@@ -375,6 +375,7 @@ impl Place for PostgresPlace {
         if !is_there(&s, table).await? {
             return Ok(());
         }
+        self.is_ours(&s, table).await?;
         let remove = format!("delete from {table} where id = $1");
         within(LIMIT, s.client.execute(&remove, &[&format!("{OF_RUN}{id}")])).await.map(drop)
     }

@@ -188,6 +188,10 @@ fn data(f: &Facts, witness: &str) -> Finding {
     let (same, seqs) = compared(f, witness, Pass::Restored);
     let finding = finding.evidence(seqs);
     let sum = |pass| f.sum(pass, witness).and_then(|w| w.is.sum.as_ref());
+    let answered = f.holds.iter().rfind(|h| !h.is.after).is_some_and(|h| h.is.unreachable.is_none());
+    if answered && f.sum(Pass::Empty, witness).is_none() {
+        return finding.because(Unknown, "nobody looked how it reads in the empty scratch place");
+    }
     if sum(Pass::Before).is_some() && sum(Pass::Before) == sum(Pass::Empty) {
         let why = "it read the same in the empty scratch place before: it proves nothing about a restore";
         return finding.because(Unknown, why);

@@ -37,6 +37,8 @@ pub(in crate::own) struct Told {
     pub(in crate::own) nobody: bool,
     /// What the source says of itself.
     pub(in crate::own) source: BTreeMap<String, String>,
+    /// What the scratch place says of itself; nothing where nobody answers.
+    pub(in crate::own) scratch: BTreeMap<String, String>,
 }
 
 impl Pair<'_> {
@@ -75,7 +77,7 @@ impl Pair<'_> {
     ) -> Result<Told, Halt> {
         let source = self.identify(Side::Source, after).await?;
         let source = source.map_err(|e| Halt::Abort(format!("the source cannot be asked: {e}")))?;
-        let mut told = Told { apart: false, nobody: false, source };
+        let mut told = Told { apart: false, nobody: false, source, scratch: BTreeMap::new() };
         let scratch = match self.identify(Side::Scratch, after).await? {
             Ok(facts) => facts,
             Err(Unread::Nobody(why)) => {
@@ -92,11 +94,24 @@ impl Pair<'_> {
         };
         self.compare(&told.source, &scratch, after)?;
         told.apart = self.nonces(after, debts, marks).await?;
+        told.scratch = scratch;
         if !told.apart && !after {
             let why = "nobody could tell the scratch place from the source, and nothing was run: see the findings on `apart`";
             return Err(Halt::Abort(why.into()));
         }
         Ok(told)
+    }
+
+    /// Asks once more, as the last thing before a clean-up, who answers at both places: an address may lead elsewhere by now.
+    ///
+    /// # Errors
+    /// If they are one, or either cannot be asked.
+    pub(in crate::own) async fn still_apart(&self) -> Result<(), Halt> {
+        let source = self.source.identify().await;
+        let source = source.map_err(|e| Halt::Abort(format!("the source cannot be asked: {e}")))?;
+        let scratch = self.scratch.identify().await;
+        let scratch = scratch.map_err(|e| Halt::Abort(format!("the scratch place cannot be asked: {e}")))?;
+        self.compare(&source, &scratch, true)
     }
 
     /// A place where nobody answers could be anybody's a moment later, unless the drill itself starts it.
@@ -124,11 +139,17 @@ impl Pair<'_> {
     ) -> Result<(), Halt> {
         let equal = |key: &str| source.get(key).is_some_and(|v| scratch.get(key) == Some(v));
         let follows = |of: &BTreeMap<String, String>| of.get("in_recovery").is_some_and(|v| v == "true");
+        let both = |key: &str| source.contains_key(key) && scratch.contains_key(key);
+        // Behind a standby, what is written in its primary is not seen for as long as it lags.
+        let kin = equal("system_identifier") || (both("started") && !both("system_identifier"));
+        let canary = self.drill.canary().is_some();
         let why = if equal("started") && equal("database_oid") {
             "is the source itself"
         } else if equal("started") && !self.drill.restore.scratch.same_server {
             "is a database of the source's own server; restore to another one, or say `same_server = true`"
-        } else if !after && equal("system_identifier") && (follows(source) || follows(scratch)) {
+        } else if (!after && equal("system_identifier") && (follows(source) || follows(scratch)))
+            || (!canary && kin && follows(source))
+        {
             "and the source are copies of which one follows the other"
         } else {
             return Ok(());

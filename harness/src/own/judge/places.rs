@@ -111,13 +111,25 @@ pub(super) fn empty(f: &Facts) -> Finding {
         let why = "it bears the mark of an earlier drill: this copy was there before, and was not restored";
         return finding.measured("an earlier copy").evidence([i.seq]).because(Fail, why);
     }
+    let marked = |n: &At<Nonce>| n.is.after && n.is.written == Place::Scratch && n.is.seen.is_some();
+    if f.is_postgres()
+        && f.ran.get(&Task::Restore).is_some_and(|r| r.is.code == Some(0))
+        && !f.nonces.iter().any(marked)
+    {
+        let why =
+            "what was restored takes no writes: nobody could mark it, and so tell it from an earlier copy";
+        return finding.because(Unknown, why);
+    }
     let Some(h) = f.holds.iter().rfind(|h| !h.is.after) else {
         return finding.because(Unknown, "nobody looked");
     };
     let finding = finding.evidence([h.seq]);
     match (&h.is.unreachable, h.is.count) {
         (Some(_), _) => finding.measured("nobody answered there").because(Good, ""),
-        (None, Some(0)) => finding.measured("nothing").because(Good, ""),
+        (None, Some(0)) if f.ran.contains_key(&Task::CleanupBefore) => {
+            finding.measured("nothing").because(Good, "")
+        }
+        (None, Some(0)) => finding.because(Unknown, "it was never emptied"),
         (None, Some(n)) => {
             let what = format!("{n} things, such as {}", h.is.things.join(", "));
             finding
