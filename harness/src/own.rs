@@ -1,6 +1,6 @@
 //! World `own`: a stack that gameday did not launch, and what a person writes about it.
 //!
-//! `stack.toml` ([`stack`]) says once what there is: components with their addresses, services with their probes, records
+//! `stack.toml` ([`mod@stack`]) says once what there is: components with their addresses, services with their probes, records
 //! of gameday's own (canaries), and the user's data that must come back (witnesses). A restore drill ([`restore`]) restores
 //! the user's own backup into a scratch place with the user's own command, and asks whether the data is there. It needs
 //! no engine and breaks nothing.

@@ -1,7 +1,7 @@
 //! What the events of a restore drill say, and whether they could have been written by one.
 //!
 //! The last reading of a pass counts: what is not right at once is read again. A journal whose events stand where no drill
-//! writes them is read to its end and never a pass ([`Facts::breach`]).
+//! writes them is read to its end and never a pass (the field `breach`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
