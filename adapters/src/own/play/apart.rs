@@ -199,15 +199,18 @@ impl Pair<'_> {
         debts.push(debt.clone());
         let other = if written == Side::Source { Side::Scratch } else { Side::Source };
         let made = self.at(written).mark(&id).await;
+        let unseen =
+            |side: Side, e: &Unread| (None, format!("the {side} could not be looked into: {}", self.hide(e)));
         let (seen, why) = match &made {
             Err(e) => (None, format!("nothing could be written in the {written}: {}", self.hide(e))),
-            // A store that swallows records would prove anything.
-            Ok(()) if !matches!(self.at(written).marked(&id).await, Ok(true)) => {
-                (None, format!("what was written in the {written} is not seen there itself"))
-            }
-            Ok(()) => match self.seen(other, &id).await {
-                Ok(seen) => (Some(seen), format!("looked for in the {other}")),
-                Err(e) => (None, format!("the {other} could not be looked into: {}", self.hide(e))),
+            // A store that swallows records would prove anything, so it is looked for where it was written as well.
+            Ok(()) => match self.at(written).marked(&id).await {
+                Err(e) => unseen(written, &e),
+                Ok(false) => (None, format!("what was written in the {written} is not seen there itself")),
+                Ok(true) => match self.seen(other, &id).await {
+                    Ok(seen) => (Some(seen), format!("looked for in the {other}")),
+                    Err(e) => unseen(other, &e),
+                },
             },
         };
         (self.record)(RestoreEvent::Nonce(Nonce { written, after, seen, why }))?;
