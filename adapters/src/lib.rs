@@ -1,4 +1,5 @@
-//! The outside world of gameday: where nodes run (`local`, `docker`), and the systems that play a role.
+//! The outside world of gameday: where nodes run (`local`, `docker`), the systems that play a role, and stacks that gameday did
+//! not launch (`own`).
 //!
 //! A new system is one module here and one word in the catalogue of the worlds that offer it.
 

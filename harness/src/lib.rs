@@ -5,6 +5,8 @@
 //!      --drill(plan, host, journal)--> events --Facts::of--> Facts --judge--> Findings --> Report
 //! ```
 //!
+//! [`own`] is the same line for stacks that gameday did not launch: other files, other events, the same report.
+//!
 //! Everything but [`drill`], and the [`clock`], [`journal`] and [`urgency`] of its threads, is pure: no clock, no files,
 //! no network. The outside world is behind [`ports`].
 
