@@ -4,6 +4,7 @@ pub(crate) mod canary;
 pub(crate) mod heal;
 pub(crate) mod init;
 mod live;
+pub(crate) mod plan;
 pub(crate) mod rehearse;
 pub(crate) mod run;
 

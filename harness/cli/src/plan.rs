@@ -10,7 +10,7 @@ use clap::Args;
 use crate::{
     exit::{Exit, Failure},
     inputs::{self, Changes},
-    say,
+    own, say,
 };
 
 /// Show what a drill would do, when, to what, and how it would be undone
@@ -19,6 +19,7 @@ use crate::{
 Examples:
   gameday plan scenarios/vector_index_corruption.toml
   gameday plan --json scenarios/ | jq '.[].timetable'
+  gameday plan drills/restore_db.toml            what a drill of your own stack would run and empty
   gameday plan --set fault.0.at=20s scenarios/vector_index_corruption.toml
 
 Nothing is started and nothing is touched.")]
@@ -36,8 +37,29 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let mut plans = Vec::new();
+        let mut own_text = Vec::new();
         let mut wrong = false;
         for input in inputs::read(&self.scenarios)? {
+            if input.from_folder && harness::own::is_stack(&input.bytes) {
+                continue;
+            }
+            if own::is_own(&input) {
+                match own::load(&input, &self.changes.pairs()) {
+                    Ok(_) if self.json => {
+                        let what = format!("`{}` has no plan in JSON", input.path.display());
+                        return Err(Failure::usage(
+                            what,
+                            "leave out --json: its steps are always the same ones",
+                        ));
+                    }
+                    Ok(loaded) => own_text.push(own::plan::text(&loaded)),
+                    Err(mistakes) => {
+                        wrong = true;
+                        say::err(&mistakes.text);
+                    }
+                }
+                continue;
+            }
             match input.load(&self.changes.pairs()) {
                 Ok(loaded) => plans.push(loaded.plan),
                 Err(mistakes) => {
@@ -54,7 +76,7 @@ impl Plan {
             let json = if all.len() == 1 { all.remove(0) } else { all.into() };
             format!("{json:#}\n")
         } else {
-            plans.iter().map(text::of).collect::<Vec<_>>().join("\n\n")
+            plans.iter().map(text::of).chain(own_text).collect::<Vec<_>>().join("\n\n")
         };
         say::out(&text)?;
         Ok(Exit::Pass)

@@ -153,6 +153,23 @@ fn a_backup_that_is_whole_passes_and_nothing_is_left() {
 }
 
 #[test]
+fn a_plan_names_what_would_be_run_and_touches_nothing() {
+    let desk = shelf();
+    let plan = gameday(&desk, "plan drill.toml");
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    for words in [
+        "restore_files on stack shelf (staging)",
+        "./clean.sh with SCRATCH_DIR, at most",
+        "./restore.sh with",
+        "$SOURCE_DIR",
+    ] {
+        assert!(plan.stdout.contains(words), "{words}: {}", plan.stdout);
+    }
+    assert!(!desk.path("runs").exists());
+    assert_eq!(gameday(&desk, "plan --json drill.toml").code, 2);
+}
+
+#[test]
 fn each_runbook_that_does_not_restore_is_found_out() {
     type Break = fn(&Desk);
     let table: [(&str, Break, &str, &[&str]); 10] = [

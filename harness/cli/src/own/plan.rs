@@ -1,0 +1,62 @@
+//! `gameday plan` of a restore drill: what would be asked, run and emptied, in which order, and with which variables.
+
+use harness::own::stack::{Command, Component, Product};
+
+use super::Loaded;
+
+/// For people.
+pub(crate) fn text(loaded: &Loaded) -> String {
+    let (r, stack) = (&loaded.drill.restore, &loaded.drill.stack);
+    let level = harness::ports::CountsAs::from(stack.level);
+    let mut text = format!("{} on stack {} ({level})\n", r.name, stack.name);
+    let mut line = |what: &str, how: String| text.push_str(&format!("  {what:<10} {how}\n"));
+    let canary = match loaded.drill.canary() {
+        Some(_) => "asked, and never written but for canaries of the run, each removed at once",
+        None => "asked, and never written",
+    };
+    line("source", format!("{} ({}): {canary}", r.source, place(loaded.drill.source())));
+    line("scratch", format!("{}: emptied, filled, read, emptied", place(&r.scratch)));
+    if let Some(service) = &stack.alarm.forbid_start {
+        line("alarm", format!("nothing begins unless {service} answers well for 5 s"));
+    }
+    if let Some(end) = &stack.alarm.end_run {
+        line("alarm", format!("the run is given up once {} was bad for {}", end.probe, end.bad_for));
+    }
+    let witnesses: Vec<&str> = loaded.drill.witnesses().map(|(id, _)| id.as_str()).collect();
+    let witnesses = witnesses.join(", ");
+    line("1 prove", "source and scratch are two places; else nothing more is done".into());
+    line("2 clean up", command(&r.cleanup));
+    line(
+        "3 read",
+        format!("of the source: {witnesses}; what reads the same in the empty scratch place proves nothing"),
+    );
+    line("4 restore", format!("{}; the RTO of {} begins", command(&r.restore), r.objectives.rto));
+    line(
+        "5 read",
+        format!("of the scratch place, until it is right or {} have passed: {witnesses}", r.settle),
+    );
+    if let Some(restart) = &r.restart {
+        line("6 restart", format!("{}; then all of it is read again", command(restart)));
+    }
+    line("7 prove", "once more, then a mark on the copy".into());
+    line("8 clean up", command(&r.cleanup));
+    line("9 read", format!("of the source, which has to be as it was: {witnesses}"));
+    text
+}
+
+fn command(c: &Command) -> String {
+    let with = match c.env.len() {
+        0 => String::new(),
+        _ => format!(" with {}", c.env.join(", ")),
+    };
+    format!("{}{with}, at most {}", c.run.join(" "), c.limit)
+}
+
+fn place(c: &Component) -> String {
+    let variables: Vec<String> = c.secrets().iter().map(|name| format!("${name}")).collect();
+    let at = match c.product {
+        Product::S3 => format!(" {}/{}", c.url.as_deref().unwrap_or(""), c.bucket.as_deref().unwrap_or("")),
+        Product::Postgres | Product::Command => String::new(),
+    };
+    format!("{}{at}, {}", c.product.word(), variables.join(" "))
+}
