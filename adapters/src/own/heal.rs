@@ -57,7 +57,8 @@ pub async fn heal(
         failed.push("records of gameday's are removed by a command of the drill's: --yes-run runs it".into());
         return (done, failed);
     }
-    let (source, scratch) = match super::play::places(&left.drill, secrets, stack_dir, &own_mark(left)) {
+    let (source, scratch) = match super::play::guard::places(&left.drill, secrets, stack_dir, &own_mark(left))
+    {
         Ok(places) => places,
         Err(why) => return (done, vec![secrets.hide(&why)]),
     };

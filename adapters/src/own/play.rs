@@ -5,34 +5,31 @@
 //! commands left running is ended.
 
 pub(super) mod apart;
+mod clean;
+pub(super) mod guard;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use harness::clock::Clock;
 use harness::drill::Stop;
 use harness::journal::{Ending, Journal};
 use harness::own::Drill;
 use harness::own::event::{
-    Debt, Holds, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task,
+    Debt, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task,
 };
-use harness::own::stack::{Command, Component, Level, Product, Witness};
+use harness::own::stack::{Command, Level, Witness};
 
 use super::command::{Show, Spec, run};
-use super::place::{self, Place, Sited, Unread};
+use super::place::Place;
 use super::probe::{Asker, STEADY};
 use super::secrets::Secrets;
-use crate::local::sweep::sweep;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
-use apart::{Pair, Told};
-
-/// How long paying a debt, or asking once more at the end, may take in all.
-const LAST: Duration = Duration::from_secs(60);
+use apart::{Pair, Record, Told};
 
 /// What a drill is played with.
 #[derive(Clone)]
@@ -112,13 +109,14 @@ pub async fn play(
     let t0_unix_us = rpo_us.map(|rpo| began.started_unix_us.saturating_sub(rpo));
     journal.record(RestoreEvent::RestoreBegan(Box::new(began)))?;
     let end = |ending| journal.record(RestoreEvent::Ended(ending)).map(|()| ending);
-    let (source, scratch) = match places(&config.drill, &config.secrets, &config.stack_dir, &config.run) {
-        Ok(places) => places,
-        Err(why) => {
-            journal.record(RestoreEvent::Aborted(config.secrets.hide(&why)))?;
-            return end(Ending::Aborted);
-        }
-    };
+    let (source, scratch) =
+        match guard::places(&config.drill, &config.secrets, &config.stack_dir, &config.run) {
+            Ok(places) => places,
+            Err(why) => {
+                journal.record(RestoreEvent::Aborted(config.secrets.hide(&why)))?;
+                return end(Ending::Aborted);
+            }
+        };
     let watchdog = Watchdog::start(&config.exe, &watchdog_args(&config.run, &config.folder)).await;
     let watchdog = match watchdog {
         Ok(watchdog) => watchdog,
@@ -193,66 +191,13 @@ pub async fn play(
     end(ending)
 }
 
-type Places = (Arc<dyn Place>, Arc<dyn Place>);
-
-/// Both places of a drill.
-pub(super) fn places(drill: &Drill, secrets: &Arc<Secrets>, dir: &Path, run: &str) -> Result<Places, String> {
-    foreign(drill, secrets)?;
-    let open = |scratch: bool| {
-        let component = if scratch { &drill.restore.scratch } else { drill.source() };
-        let name = if scratch { "scratch place" } else { "source" };
-        let sited = Sited { component, canary: drill.canary(), secrets, scratch, dir, run };
-        place::open(sited).map_err(|why| format!("the {name}: {why}"))
-    };
-    Ok((open(false)?, open(true)?))
-}
-
-/// Holds the lock of a scratch place on this machine for as long as the answer lives.
-fn hold(name: &str) -> Result<std::fs::File, String> {
-    let uid = rustix::process::getuid().as_raw();
-    let digest = &harness::journal::digest(name.as_bytes())[..16];
-    let path = std::env::temp_dir().join(format!("gameday-{uid}-scratch-{digest}.lock"));
-    let wrong = |e: io::Error| format!("{}: {e}", path.display());
-    let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| "another drill is being played on the scratch place: nothing was run".to_owned())?;
-    Ok(file)
-}
-
-/// Refuses a scratch place, or a command, that is given what opens the source or another component: under whatever name.
-fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
-    let value = |name: &String| secrets.get(name);
-    let (source, scratch) = (drill.source(), &drill.restore.scratch);
-    let same = source.secrets().iter().zip(scratch.secrets().iter()).all(|(a, b)| value(a) == value(b));
-    let place = |of: &Component| (of.url.clone(), of.bucket.clone());
-    if same && place(source) == place(scratch) && !source.secrets().is_empty() {
-        return Err("the scratch place has the source's address: nothing was run".into());
-    }
-    let components = drill.stack.component.values().flat_map(Component::secrets);
-    let canaries = drill.stack.canary.values().filter_map(|c| c.dsn_env.clone());
-    let theirs: Vec<String> = components.chain(canaries).collect();
-    let r = &drill.restore;
-    let commands = [Some(&r.restore), Some(&r.cleanup), r.restart.as_ref()].into_iter().flatten();
-    let ours = scratch.secrets().into_iter().chain(commands.flat_map(|c| c.env.clone()));
-    for name in ours {
-        let Some(mine) = value(&name).and_then(opens) else { continue };
-        if let Some(owner) = theirs.iter().find(|n| value(n).and_then(opens).as_ref() == Some(&mine)) {
-            return Err(format!(
-                "{name}, which the drill's commands are given, opens the same as {owner}, which opens the stack: nothing was run"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// What a connection string leads to, however it is written; keys of an account lead to nothing by themselves.
-fn opens(value: &str) -> Option<String> {
-    if let Ok(config) = value.parse::<tokio_postgres::Config>()
-        && !config.get_hosts().is_empty()
-    {
-        return Some(format!("{:?} {:?} {:?}", config.get_hosts(), config.get_ports(), config.get_dbname()));
-    }
-    value.contains("://").then(|| value.to_owned())
+/// Both places of a drill that is played.
+fn pair<'a>(
+    c: &'a Config,
+    (source, scratch): (&'a dyn Place, &'a dyn Place),
+    record: &'a Record<'a>,
+) -> Pair<'a> {
+    Pair { source, scratch, drill: &c.drill, run: &c.run, secrets: &c.secrets, record }
 }
 
 impl Player<'_> {
@@ -266,70 +211,15 @@ impl Player<'_> {
 
     /// Proves, now, that both places are two; see [`apart`].
     async fn tell_apart(&mut self, after: bool) -> Result<Told, Halt> {
-        let journal = self.journal.clone();
-        let record = move |event| journal.record(event);
-        let (source, scratch) = (self.source.clone(), self.scratch.clone());
-        let pair = Pair {
-            source: source.as_ref(),
-            scratch: scratch.as_ref(),
-            drill: &self.c.drill,
-            run: &self.c.run,
-            secrets: &self.c.secrets,
-            record: &record,
-        };
+        let journal = self.journal;
+        let record = |event| journal.record(event);
+        let pair = pair(&self.c, (&*self.source, &*self.scratch), &record);
         pair.tell(after, (&mut self.debts, &mut self.marks)).await
     }
 
     /// Asks once more, directly before a clean-up; see [`apart`].
     async fn still_apart(&self) -> Result<(), Halt> {
-        let pair = Pair {
-            source: self.source.as_ref(),
-            scratch: self.scratch.as_ref(),
-            drill: &self.c.drill,
-            run: &self.c.run,
-            secrets: &self.c.secrets,
-            record: &|_| Ok(()),
-        };
-        pair.still_apart().await
-    }
-
-    /// Keeps others away from the scratch place by what it says of itself, however its address is written.
-    fn hold(&mut self, scratch: &BTreeMap<String, String>) -> Result<(), Halt> {
-        let said: Vec<&String> = ["started", "database_oid"].iter().filter_map(|k| scratch.get(*k)).collect();
-        if said.len() == 2 {
-            let held = hold(&format!("{} {}", said[0], said[1])).map_err(Halt::Abort)?;
-            self.held.push(held);
-        }
-        Ok(())
-    }
-
-    async fn pay_all(&mut self) -> Result<(), Halt> {
-        let journal = self.journal.clone();
-        let record = move |event| journal.record(event);
-        let (source, scratch) = (self.source.clone(), self.scratch.clone());
-        let pair = Pair {
-            source: source.as_ref(),
-            scratch: scratch.as_ref(),
-            drill: &self.c.drill,
-            run: &self.c.run,
-            secrets: &self.c.secrets,
-            record: &record,
-        };
-        for debt in self.debts.clone() {
-            let paid = tokio::time::timeout(LAST, pair.pay(&debt, &mut self.debts)).await;
-            paid.unwrap_or(Ok(()))?;
-        }
-        Ok(())
-    }
-
-    /// Keeps other drills away from both places until the answer is dropped.
-    async fn alone(&self) -> Result<impl Sized + use<>, String> {
-        let scratch = &self.c.drill.restore.scratch;
-        let values = scratch.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
-        let address: Vec<String> = values.chain(scratch.url.clone()).chain(scratch.bucket.clone()).collect();
-        let file = hold(&address.join("\n"))?;
-        let held = self.source.lock().await.map_err(|e| format!("the source: {e}: nothing was run"))?;
-        Ok((file, held))
+        pair(&self.c, (&*self.source, &*self.scratch), &|_| Ok(())).still_apart().await
     }
 
     /// Resolves when the alarm says that the run has to end; never without one.
@@ -480,117 +370,6 @@ impl Player<'_> {
             self.record(RestoreEvent::Noted(what.into()))?;
         }
         Ok(())
-    }
-
-    async fn holds(&self, after: bool) -> Result<Holds, Halt> {
-        let (things, count, unreachable) = match self.scratch.holds(&self.witnesses, self.t0_unix_us).await {
-            Ok((count, things)) => (things, Some(count), None),
-            Err(Unread::Nobody(why)) => (Vec::new(), None, Some(self.hide(why))),
-            Err(Unread::Failed(why)) => {
-                let note = format!("the scratch place could not be looked into: {}", self.hide(why));
-                self.record(RestoreEvent::Noted(note))?;
-                (Vec::new(), None, None)
-            }
-        };
-        let holds = Holds { after, things, count, unreachable };
-        self.record(RestoreEvent::Holds(holds.clone()))?;
-        Ok(holds)
-    }
-
-    /// Removes what is ours, has the scratch place emptied, and ends what is still running.
-    async fn end(&mut self, rehearsed: bool, halted: bool) -> io::Result<()> {
-        let journal = |halt: Halt| match halt {
-            Halt::Journal(e) => e,
-            Halt::Abort(why) => io::Error::other(why),
-        };
-        // What was cut short may still be at work: it must not restore beside its clean-up.
-        if halted {
-            self.sweep().await?;
-        }
-        if !rehearsed || !self.debts.is_empty() {
-            self.record(RestoreEvent::Entered(Stage::Cleanup))?;
-        }
-        self.pay_all().await.map_err(journal)?;
-        let mut answers = false;
-        if self.restored {
-            answers = self.clean().await.map_err(journal)?;
-        }
-        // A server that the restore started, and that still answers, is its owner's.
-        if !answers {
-            self.sweep().await?;
-        }
-        Ok(())
-    }
-
-    /// Has the scratch place emptied, if at this moment it is proved to be another one than the source. Answers whether anybody
-    /// answers there afterwards.
-    async fn clean(&mut self) -> Result<bool, Halt> {
-        let told = match self.tell_apart(true).await {
-            Ok(told) => told,
-            Err(Halt::Abort(why)) => {
-                self.record(RestoreEvent::Noted(self.hide(format!("the clean-up was not run: {why}"))))?;
-                return Ok(true);
-            }
-            Err(e) => return Err(e),
-        };
-        if !told.apart {
-            let who = if told.nobody {
-                "nobody answers at the scratch place"
-            } else {
-                "nobody could tell it from the source"
-            };
-            let command = self.c.drill.restore.cleanup.run.join(" ");
-            let note = format!(
-                "the clean-up was not run, {who}: see what is left there, and run `{command}` by hand"
-            );
-            self.record(RestoreEvent::Noted(self.hide(note)))?;
-            // A place where nobody is keeps nothing running.
-            return Ok(!told.nobody);
-        }
-        let marked = self.mark_copy().await?;
-        if let Err(Halt::Abort(why)) = self.still_apart().await {
-            self.record(RestoreEvent::Noted(self.hide(format!("the clean-up was not run: {why}"))))?;
-            return Ok(true);
-        }
-        let cleanup = self.c.drill.restore.cleanup.clone();
-        self.run(Task::CleanupAfter, &cleanup).await?;
-        if marked.is_some() {
-            self.pay_all().await?;
-        }
-        let holds = self.holds(true).await?;
-        Ok(holds.unreachable.is_none() && self.c.drill.source().product != Product::Command)
-    }
-
-    /// Marks the copy that is about to be removed: a clean-up that only stops its server, and a restore that only starts it again,
-    /// would pass for ever. A copy that bears a mark was there before.
-    async fn mark_copy(&mut self) -> Result<Option<Debt>, Halt> {
-        if self.c.drill.source().product != Product::Postgres {
-            return Ok(None);
-        }
-        self.marks += 1;
-        let word: String = self.c.run.chars().rev().filter(char::is_ascii_alphanumeric).take(8).collect();
-        let id = format!("{}{}", word.to_lowercase(), self.marks);
-        let debt = Debt { id: id.clone(), place: Side::Scratch, what: "marker".into() };
-        self.record(RestoreEvent::Intended(debt.clone()))?;
-        self.debts.push(debt.clone());
-        // A copy that is read only cannot be marked, and is gone all the same.
-        let _ = self.scratch.mark(&id).await;
-        Ok(Some(debt))
-    }
-
-    /// Ends whatever carries the run's mark.
-    async fn sweep(&self) -> io::Result<()> {
-        let run = self.c.run.clone();
-        let swept = tokio::task::spawn_blocking(move || sweep(&run)).await.map_err(io::Error::other)?;
-        let note = match swept {
-            Ok(killed) if killed.is_empty() => return Ok(()),
-            Ok(killed) => {
-                let names: BTreeSet<String> = killed.into_iter().map(|k| k.name).collect();
-                format!("still running, and ended: {}", names.into_iter().collect::<Vec<_>>().join(", "))
-            }
-            Err(e) => e.to_string(),
-        };
-        self.record(RestoreEvent::Noted(note))
     }
 }
 

@@ -18,6 +18,9 @@ use crate::own::secrets::Secrets;
 /// How far a place that follows another one may lag.
 const LAG: Duration = Duration::from_secs(1);
 
+/// Writes an event down.
+pub(in crate::own) type Record<'a> = dyn Fn(RestoreEvent) -> io::Result<()> + Send + Sync + 'a;
+
 /// Both places of a drill, and who writes down what they say.
 pub(in crate::own) struct Pair<'a> {
     pub(in crate::own) source: &'a dyn Place,
@@ -25,7 +28,7 @@ pub(in crate::own) struct Pair<'a> {
     pub(in crate::own) drill: &'a Drill,
     pub(in crate::own) run: &'a str,
     pub(in crate::own) secrets: &'a Secrets,
-    pub(in crate::own) record: &'a (dyn Fn(RestoreEvent) -> io::Result<()> + Send + Sync),
+    pub(in crate::own) record: &'a Record<'a>,
 }
 
 /// What came of asking.
