@@ -146,9 +146,11 @@ impl Outage {
             outage.evidence.extend(after.last().filter(|_| after.len() > 1).map(|p| p.seq));
         }
         let numbers = || after.iter().chain(&void).map(|p| p.n);
-        let span =
-            numbers().max().zip(numbers().min()).map_or(0, |(last, first)| (last - first).saturating_add(1));
-        outage.missing = span.saturating_sub(numbers().count() as u64);
+        // Who was asked first may have been answered last: what ended before t0 was asked all the same.
+        if let (Some(first), Some(last)) = (numbers().min(), numbers().max()) {
+            let there = probes.iter().filter(|p| (first..=last).contains(&p.n)).count() as u64;
+            outage.missing = (last - first).saturating_add(1).saturating_sub(there);
+        }
         outage.resolve(&after, back_us, asked);
         outage
     }

@@ -179,3 +179,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_question_that_was_answered_out_of_turn_is_not_missing() {
+    // The question of 10 is answered after t0 (25), that of 20 before it.
+    let mut probes: Vec<ProbeRecord> = (0..8).map(|n| record(n, n * 10, n * 10 + 1, true)).collect();
+    probes[1].done_us = 40;
+    probes[2].done_us = 24;
+    assert_eq!(Outage::of(&probes, &asked(25, 80, 20)).missing, 0);
+    probes.remove(5);
+    assert_eq!(Outage::of(&probes, &asked(25, 80, 20)).missing, 1);
+}
