@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `play` | a restore drill from its first question to the clean-up |
+//! | `fault` | a fault drill from its alarms to the undo |
 //! | `place` | source and scratch: what is asked of a store, whatever it is |
 //! | `postgres`, `bucket`, `by_command` | the stores |
 //! | `command` | the user's commands: a clean environment, limits, and nothing left running |
@@ -10,15 +11,19 @@
 //! | `sum` | many lines as one figure |
 //! | `canary` | planting and pruning, for cron |
 //! | `tls` | whose certificates are believed |
+//! | `alarm` | services that forbid the start, or end the run |
 //! | `probe` | questions on behalf of alarms |
 //!
 //! Invariants: the source is written by [`place::Place::mark`] alone, after the journal has said so; every question and
 //! command has a limit; what a command started does not outlive the drill.
 
+mod alarm;
 pub mod bucket;
 pub mod by_command;
 pub mod canary;
 pub mod command;
+pub mod config;
+pub mod fault;
 pub mod heal;
 pub mod place;
 pub mod play;

@@ -9,7 +9,6 @@
 mod backups;
 mod inventory;
 mod load;
-mod pulse;
 mod quality;
 mod readback;
 mod restart;
@@ -34,6 +33,7 @@ use crate::{
     journal::{Acted, Began, Ending, EventKind, Intent, Journal, Phase, When},
     plan::{Plan, StepKind},
     ports::{EnvironmentError, Host},
+    pulse::Pulse,
     scenario::WorldName,
     shortage::Own,
     time::Dur,
@@ -154,7 +154,12 @@ impl Stage {
         self.enter(Phase::Settle)?;
         let golden = self.baseline().await?;
         self.tell_urgency().await?;
-        let pulse = pulse::Pulse::start(&self.journal, self.clock);
+        let journal = self.journal.clone();
+        let stalled = move |from_us, to_us| {
+            // A journal that cannot be written ends the drill; see `Journal::failed`.
+            drop(journal.record(EventKind::Stalled { from_us, to_us }));
+        };
+        let pulse = Pulse::start(self.clock, Box::new(stalled));
         let mut watch = watch::Watch::start(self, &golden);
         let load = load::Load::start(self, &watch.tell);
         let backups = backups::Backups::start(self);

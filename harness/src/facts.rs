@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub use inventory::Listed;
+pub(crate) use outage::{Asked as OutageAsked, bad_before};
 pub use outage::{Outage, ProbeRecord, Window};
 pub use stores::{Copy, CopyFacts, Dangling, Readout};
 

@@ -19,6 +19,7 @@ use crate::{facts::Facts, verdict::Verdict};
 pub(crate) use data::actual_us as rpo_actual_us;
 pub use quality::{Ratio, recall};
 pub(crate) use quality::{ratios as quality_ratios, unsteady};
+pub(crate) use rto::{Case, Strikes};
 pub(crate) use users::had;
 
 /// One conclusion.

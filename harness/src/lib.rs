@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod own;
 pub mod plan;
 pub mod ports;
+pub mod pulse;
 pub mod remedy;
 pub mod report;
 pub mod router;

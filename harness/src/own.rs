@@ -3,7 +3,7 @@
 //! `stack.toml` ([`mod@stack`]) says once what there is: components with their addresses, services with their probes, records
 //! of gameday's own (canaries), and the user's data that must come back (witnesses). A restore drill ([`restore`]) restores
 //! the user's own backup into a scratch place with the user's own command, and asks whether the data is there. It needs
-//! no engine and breaks nothing.
+//! no engine and breaks nothing. A fault drill ([`fault`]) breaks a component by its owner's commands.
 //!
 //! ```text
 //! stack.toml, drill.toml --load--> Drill --(played by adapters::own)--> events --Facts::of--> Facts --judge--> Report
@@ -16,6 +16,7 @@ pub mod ask;
 mod check;
 pub mod event;
 pub mod facts;
+pub mod fault;
 mod judge;
 mod load;
 mod report;
@@ -24,8 +25,9 @@ pub mod stack;
 
 pub use event::{Event, RestoreEvent};
 pub use facts::Facts;
-pub use load::{Drill, drill, is_restore, is_stack, stack};
+pub use load::{Drill, drill, is_stack, kind, stack};
 pub use report::{RestoreReport, objectives};
+pub use restore::Kind;
 
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,9 @@ pub struct Report {
     /// What a restore drill restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<crate::own::RestoreReport>,
+    /// What a fault drill on somebody's own stack was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<crate::own::fault::FaultReport>,
     /// Indexes that recovery built, and by what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builds: Vec<Build>,
@@ -233,6 +236,12 @@ pub struct QualityReport {
 }
 
 impl Report {
+    /// SHA-256 of the file of the stack that gameday did not launch.
+    pub fn stack_sha256(&self) -> Option<&String> {
+        let fault = self.fault.as_ref().map(|f| &f.stack_sha256);
+        fault.or(self.restore.as_ref().map(|r| &r.stack_sha256))
+    }
+
     /// The name of a store's copy: the store's, and the region's where users of several regions read it.
     pub fn name_of(&self, store: &StoreReport) -> String {
         match self.ledger.iter().filter(|s| s.store == store.store).count() {
@@ -274,6 +283,7 @@ impl Report {
             ledger: facts.stores.iter().flat_map(|s| stores(facts, s)).collect(),
             quality: quality(facts),
             restore: None,
+            fault: None,
             builds: builds::builds(facts),
             findings,
             proves_little: weight::proves_little(facts),

@@ -160,6 +160,11 @@ pub struct Rate {
 pub const RATE_MAX: f64 = 50_000.0;
 
 impl Rate {
+    /// So many a second.
+    pub(crate) const fn of(per_sec: f64) -> Rate {
+        Rate { per_sec }
+    }
+
     /// Operations a second.
     pub fn per_sec(self) -> f64 {
         self.per_sec

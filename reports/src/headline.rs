@@ -52,6 +52,7 @@ fn passed(report: &Report) -> String {
         }
         _ => format!("{} never failed", s.service),
     }));
+    said.extend(report.fault.iter().flat_map(crate::faulted::headline));
     let writes = report.ledger.iter().filter_map(|s| Some((s, s.no_writes_us.filter(|us| *us > 0)?)));
     let services = report.services.iter().filter_map(|s| s.rto_us).max().unwrap_or(0);
     // The worse of the two is what a reader has to know.

@@ -54,6 +54,7 @@ pub fn render(report: &Report) -> String {
                     (top(report, &headline))
                     (verdicts::section(report))
                     (crate::restored::page(report))
+                    (crate::faulted::page(report))
                     (timeline::section(report))
                     (latency::section(report))
                     (data::quality(report))
@@ -84,7 +85,7 @@ fn top(r: &Report, headline: &str) -> Markup {
                 div { dt { "Scenario" } dd { (text(&r.scenario)) } }
                 div { dt { "Started" } dd { (text(&r.started)) } }
                 div { dt { "Took" } dd { (human_us(r.took_us)) } }
-                @if r.restore.is_none() { div { dt { "Seed" } dd { (r.seed) } } }
+                @if r.world.rehearses() { div { dt { "Seed" } dd { (r.seed) } } }
                 div { dt { "Evidence" } dd { (count(r.events)) " journal lines" } }
             }
         }

@@ -9,6 +9,7 @@
 pub mod compliance;
 pub mod controls;
 pub mod evidence;
+mod faulted;
 mod headline;
 pub mod html;
 pub mod json;

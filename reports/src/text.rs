@@ -23,6 +23,9 @@ pub fn render(report: &Report) -> String {
     let mut page = Page::default();
     top(&mut page, report);
     findings(&mut page, report);
+    if let Some(fault) = &report.fault {
+        crate::faulted::text(&mut page, fault);
+    }
     if let Some(restore) = &report.restore {
         crate::restored::text(&mut page, restore);
     }
@@ -59,7 +62,7 @@ fn top(page: &mut Page, r: &Report) {
     page.section(&r.title);
     page.item("  scenario   ", &r.scenario);
     page.item("  world      ", &format!("{} ({})", r.world, counts_as(r)));
-    if r.restore.is_none() {
+    if r.world.rehearses() {
         page.item("  seed       ", &r.seed.to_string());
     }
     page.item("  run        ", &r.run);

@@ -177,6 +177,7 @@ fn pass() -> Report {
             ratio_stored: Some((1.0, 1.0)),
         }),
         restore: None,
+        fault: None,
         builds: vec![Build {
             step: "mend".into(),
             node: NodeId::new("east", Role::Vector),

@@ -56,7 +56,7 @@ pub fn heal(folder: &Path) -> Result<HealReport, EnvironmentError> {
         remedy: format!("a run's folder holds `{FILE}` or `journal.jsonl`"),
     })?;
     let guarded = Guarded { run: run.clone(), state: state_of(&folder), run_dir: folder };
-    let healed = watchdog::heal(&guarded, "asked for").map_err(|e| match e {
+    let healed = watchdog::heal(&guarded).map_err(|e| match e {
         WatchdogError::Engine(error) => error,
         other => EnvironmentError {
             what: other.to_string(),

@@ -26,6 +26,8 @@ use super::sweep::{Killed, MARK, SweepError, check_run, remove_state, sweep};
 pub(crate) const ENGINE: &str = "engine.json";
 /// What the watchdog says once it is on guard.
 const READY: &str = "gameday watchdog ready";
+/// How long is waited for somebody else who cleans up the same run.
+const WAIT: Duration = Duration::from_secs(60);
 /// How long it may take to get on guard, or to leave.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,9 @@ pub enum WatchdogError {
     /// What the run made in a container engine is still there.
     #[error(transparent)]
     Engine(EnvironmentError),
+    /// A fault on somebody's own stack is still there.
+    #[error("a fault may still be there: {0}")]
+    Undo(String),
     /// The clean-up could not be recorded.
     #[error("cannot write {path}: {source}")]
     Record {
@@ -72,11 +77,23 @@ pub enum WatchdogError {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Entry<'a> {
-    Began { run: &'a str, why: &'a str },
+    Began {
+        run: &'a str,
+        why: &'a str,
+    },
     Killed(&'a Killed),
-    Removed { path: &'a Path, was_there: bool },
-    RemovedFromEngine { what: &'a str },
-    Failed { why: String },
+    Removed {
+        path: &'a Path,
+        was_there: bool,
+    },
+    RemovedFromEngine {
+        what: &'a str,
+    },
+    #[cfg(feature = "own")]
+    Undone(&'a crate::own::fault::heal::Undone),
+    Failed {
+        why: String,
+    },
     Done,
 }
 
@@ -111,7 +128,7 @@ pub fn watch(guarded: &Guarded) -> Result<Option<Healed>, WatchdogError> {
     if harness_was_done() {
         return Ok(None);
     }
-    heal_in(guarded, engine, "the harness died").map(Some)
+    heal_in(guarded, engine, Why::Died).map(Some)
 }
 
 /// Signals whose default would end the watchdog are caught, and nobody listens.
@@ -142,8 +159,17 @@ fn harness_was_done() -> bool {
 ///
 /// # Errors
 /// If something would not go; and if what was done could not be recorded, which keeps nothing from being done.
-pub fn heal(guarded: &Guarded, why: &str) -> Result<Healed, WatchdogError> {
-    heal_in(guarded, marker(&guarded.run_dir), why)
+pub fn heal(guarded: &Guarded) -> Result<Healed, WatchdogError> {
+    heal_in(guarded, marker(&guarded.run_dir), Why::Asked)
+}
+
+/// Why a run is cleaned up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Its harness died, and this is its own watchdog: commands of its journal are its own.
+    Died,
+    /// Somebody asked for it. The journal could be anybody's: no command of it is run here.
+    Asked,
 }
 
 /// What the run wrote down of the container engine that it uses; `None` if it uses none.
@@ -151,10 +177,18 @@ fn marker(run_dir: &Path) -> Option<Vec<u8>> {
     std::fs::read(run_dir.join(ENGINE)).ok()
 }
 
-fn heal_in(guarded: &Guarded, engine: Option<Vec<u8>>, why: &str) -> Result<Healed, WatchdogError> {
+fn heal_in(guarded: &Guarded, engine: Option<Vec<u8>>, why: Why) -> Result<Healed, WatchdogError> {
     let mut record = Record::open(&guarded.run_dir);
-    record.write(&Entry::Began { run: &guarded.run, why });
-    let healed = clean(guarded, engine, &mut record);
+    let words = if why == Why::Died { "the harness died" } else { "asked for" };
+    record.write(&Entry::Began { run: &guarded.run, why: words });
+    let mut healed = clean(guarded, engine, &mut record);
+    // Even where something would not go: what is broken is worse than what is left.
+    #[cfg(feature = "own")]
+    if why == Why::Died
+        && let Err(e) = undo(guarded, &mut record)
+    {
+        healed = healed.and(Err(e));
+    }
     match &healed {
         Ok(_) => record.write(&Entry::Done),
         Err(e) => record.write(&Entry::Failed { why: e.to_string() }),
@@ -178,6 +212,25 @@ fn clean(guarded: &Guarded, engine: Option<Vec<u8>>, record: &mut Record) -> Res
     Ok(Healed { killed, removed, from_engine })
 }
 
+/// Undoes what a drill on somebody's own stack left broken.
+#[cfg(feature = "own")]
+fn undo(guarded: &Guarded, record: &mut Record) -> Result<(), WatchdogError> {
+    use crate::own::fault::heal;
+    let failed = |why: String| WatchdogError::Undo(why);
+    let Ok(places) = std::fs::read(guarded.run_dir.join(heal::PLACES)) else { return Ok(()) };
+    let places = serde_json::from_slice(&places).map_err(|e| failed(e.to_string()))?;
+    let Some(left) = heal::left(&guarded.run_dir).map_err(|e| failed(e.to_string()))? else { return Ok(()) };
+    let secrets = crate::own::secrets::Secrets::of_fault(&left.drill, |name| std::env::var(name).ok());
+    let secrets = secrets.map_err(|missing| failed(format!("not set: {}", missing.join(", "))))?;
+    let undone = heal::undo(&left, &places, &secrets, None).map_err(|e| failed(e.to_string()))?;
+    for one in &undone {
+        record.write(&Entry::Undone(one));
+    }
+    let open: Vec<String> =
+        undone.iter().filter(|u| !u.gone).map(|u| format!("{}: {}", u.fault, u.how)).collect();
+    if open.is_empty() { Ok(()) } else { Err(failed(open.join("; "))) }
+}
+
 /// Removes what the run made in the container engine that it wrote down.
 #[cfg_attr(
     not(feature = "docker"),
@@ -197,6 +250,15 @@ fn sweep_engine(guarded: &Guarded, marker: &[u8]) -> Result<Vec<String>, Watchdo
     }))
 }
 
+/// Waits until nobody else cleans up the same run: its watchdog may be at it. Who never gets there does it all the same.
+fn alone(file: &std::fs::File) {
+    let began = std::time::Instant::now();
+    let lock = || rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    while lock().is_err_and(|e| e == rustix::io::Errno::WOULDBLOCK) && began.elapsed() < WAIT {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// What is done is written down as far as it can be: a full disk must not keep a fault alive.
 struct Record {
     path: PathBuf,
@@ -207,6 +269,9 @@ impl Record {
     fn open(run_dir: &Path) -> Self {
         let path = run_dir.join("heal.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
+        if let Ok(file) = &file {
+            alone(file);
+        }
         Self { path, file }
     }
 

@@ -9,7 +9,7 @@ use harness::own::stack::Product;
 use harness::own::{Drill, Facts};
 
 use super::command::{Show, Spec, run};
-use super::play::Halt;
+use super::config::Halt;
 use super::play::apart::Pair;
 use super::secrets::Secrets;
 

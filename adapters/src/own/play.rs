@@ -11,7 +11,7 @@ mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use harness::clock::Clock;
@@ -23,55 +23,13 @@ use harness::own::event::{
 };
 use harness::own::stack::{Command, Level, Witness};
 
-use super::command::{Show, Spec, run};
+use super::alarm::Alarms;
+use super::command::{Spec, run};
+use super::config::{Config, Halt};
 use super::place::Place;
-use super::probe::{Asker, STEADY};
-use super::secrets::Secrets;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
 use apart::{Pair, Record, Told};
-
-/// What a drill is played with.
-#[derive(Clone)]
-pub struct Config {
-    /// Drill and stack.
-    pub drill: Drill,
-    /// The folder of the drill's file: its commands run there.
-    pub dir: PathBuf,
-    /// The folder of the stack's file: commands of witnesses and canaries run there.
-    pub stack_dir: PathBuf,
-    /// The run's id.
-    pub run: String,
-    /// The run's folder; absolute.
-    pub folder: PathBuf,
-    /// This program.
-    pub exe: PathBuf,
-    /// Values of variables.
-    pub secrets: Arc<Secrets>,
-    /// Sees what commands print.
-    pub show: Option<Show>,
-}
-
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config").field("run", &self.run).finish_non_exhaustive()
-    }
-}
-
-/// Why a drill goes no further.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// It must not, or cannot.
-    Abort(String),
-    /// The journal cannot be written.
-    Journal(io::Error),
-}
-
-impl From<io::Error> for Halt {
-    fn from(e: io::Error) -> Halt {
-        Halt::Journal(e)
-    }
-}
 
 /// One drill being played.
 struct Player<'a> {
@@ -150,7 +108,8 @@ pub async fn play(
             return end(Ending::Aborted);
         }
     };
-    let alarm = player.alarm();
+    let asked = journal.clone();
+    let alarm = player.alarms().must_end(move |a| drop(asked.record(RestoreEvent::Asked(a))));
     let halted = tokio::select! {
         done = player.stages(rehearsed) => done.err(),
         why = stop.asked() => Some(Halt::Abort(why)),
@@ -222,25 +181,9 @@ impl Player<'_> {
         pair(&self.c, (&*self.source, &*self.scratch), &|_| Ok(())).still_apart().await
     }
 
-    /// Resolves when the alarm says that the run has to end; never without one.
-    fn alarm(&self) -> impl Future<Output = String> + 'static {
-        let end = self.c.drill.stack.alarm.end_run.clone();
-        let asker = end.as_ref().map(|e| self.asker(&e.probe));
-        let (journal, clock) = (self.journal.clone(), self.clock);
-        async move {
-            match (end, asker) {
-                (Some(end), Some(Ok(asker))) => {
-                    asker.watch(&journal, clock, |bad_us, _| bad_us >= end.bad_for.us().max(1)).await;
-                    format!("{} was bad for {}", end.probe, end.bad_for)
-                }
-                (Some(end), Some(Err(why))) => format!("{} cannot be asked: {why}", end.probe),
-                _ => std::future::pending().await,
-            }
-        }
-    }
-
-    fn asker(&self, service: &str) -> Result<Asker, String> {
-        Asker::new(&self.c.drill.stack, service, &self.c.secrets, &self.c.stack_dir, &self.c.run)
+    fn alarms(&self) -> Alarms<'_> {
+        let Config { drill, secrets, stack_dir, run, .. } = &self.c;
+        Alarms { stack: &drill.stack, secrets, dir: stack_dir, run, clock: self.clock }
     }
 
     async fn stages(&mut self, rehearsed: bool) -> Result<(), Halt> {
@@ -291,22 +234,10 @@ impl Player<'_> {
     /// Alarms and targets; then, and only then, the scratch place is emptied.
     async fn prepare(&mut self, rehearsed: bool) -> Result<(), Halt> {
         self.record(RestoreEvent::Entered(Stage::Prepare))?;
-        if let Some(service) = self.c.drill.stack.alarm.forbid_start.clone() {
-            let asker = self
-                .asker(&service)
-                .map_err(|why| Halt::Abort(format!("{service} cannot be asked: {why}")))?;
-            let steady_us = STEADY.as_micros() as u64;
-            let mut worst_us = 0;
-            asker
-                .watch(self.journal, self.clock, |bad_us, asked_us| {
-                    worst_us = worst_us.max(bad_us);
-                    worst_us > 0 || asked_us >= steady_us
-                })
-                .await;
-            if worst_us > 0 {
-                return Err(Halt::Abort(format!("{service} was not well before the drill: nothing was run")));
-            }
-        }
+        let journal = self.journal.clone();
+        // A journal that cannot be written ends the drill elsewhere.
+        let record = |asked| drop(journal.record(RestoreEvent::Asked(asked)));
+        self.alarms().may_begin(record).await.map_err(Halt::Abort)?;
         let told = self.tell_apart(false).await?;
         self.checks_rights(&told.source)?;
         // One moment for both places and all readings, by the earlier of the source's clock and ours: rows bear either's.

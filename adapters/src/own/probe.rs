@@ -6,12 +6,10 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use harness::clock::Clock;
-use harness::journal::Journal;
 use harness::own::ask::{Http, Probe, PromQl};
-use harness::own::event::{Asked, RestoreEvent};
+use harness::own::event::Asked;
 use harness::own::stack::Stack;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -37,7 +35,6 @@ pub struct Asker {
 
 #[derive(Debug)]
 struct Inner {
-    service: String,
     probe: Probe,
     http: Option<reqwest::Client>,
     stack: Stack,
@@ -61,9 +58,9 @@ impl Asker {
         let probe = stack.service.get(service).ok_or("there is no such service")?.probe.clone();
         let prom = probe.promql.as_ref().map(|q| Http { ca_file: q.ca_file.clone(), ..Http::plain(&q.url) });
         let http = probe.http.as_ref().or(prom.as_ref()).map(|h| client(h, dir)).transpose()?;
-        let (service, stack, secrets) = (service.to_owned(), stack.clone(), secrets.clone());
+        let (stack, secrets) = (stack.clone(), secrets.clone());
         let (dir, run) = (dir.to_owned(), run.to_owned());
-        Ok(Asker { inner: Arc::new(Inner { service, probe, http, stack, secrets, dir, run }) })
+        Ok(Asker { inner: Arc::new(Inner { probe, http, stack, secrets, dir, run }) })
     }
 
     /// Asks once; the error says why the answer is a bad one.
@@ -78,52 +75,77 @@ impl Asker {
         }
     }
 
-    /// Asks again and again, and writes each answer down, until `enough` says so: it sees how long the service has been bad
-    /// (0 while it is good) and for how long it was asked.
+    /// Asks again and again, and hands each answer on, until `enough` says so: it sees how long the service has been bad (0
+    /// while it is good) and for how long it was asked. Answers with the questions that are still open: dropping them ends them.
     pub async fn watch(
         &self,
-        journal: &Journal<RestoreEvent>,
         clock: Clock,
+        mut take: impl FnMut(Answer),
         mut enough: impl FnMut(u64, u64) -> bool,
-    ) {
+    ) -> JoinSet<Answer> {
         let mut metronome = clock.metronome(self.inner.probe.every.std());
-        let mut open: JoinSet<Asked> = JoinSet::new();
+        let mut open: JoinSet<Answer> = JoinSet::new();
         let mut bad_since: Option<u64> = None;
         let began_us = clock.now_us();
-        let mut answered: VecDeque<Asked> = VecDeque::new();
+        let mut answered: VecDeque<Answer> = VecDeque::new();
         loop {
             tokio::select! {
                 tick = metronome.tick() => {
-                    let service = self.inner.service.clone();
                     let sent_us = clock.now_us().max(tick.due_us);
+                    let unanswered =
+                        Answer { n: tick.n, due_us: tick.due_us, sent_us, done_us: sent_us, bad: None };
                     if open.len() >= OPEN_MAX {
                         let bad = Some("not asked: 64 questions before it are still open".into());
-                        answered.push_back(Asked { service, due_us: tick.due_us, sent_us, done_us: sent_us, bad });
+                        answered.push_back(Answer { bad, ..unanswered });
                     } else {
                         let asker = self.clone();
                         open.spawn(async move {
                             let bad = asker.ask().await.err();
-                            Asked { service, due_us: tick.due_us, sent_us, done_us: clock.now_us().max(sent_us), bad }
+                            Answer { bad, done_us: clock.now_us().max(sent_us), ..unanswered }
                         });
                     }
                 }
-                Some(Ok(asked)) = open.join_next(), if !open.is_empty() => answered.push_back(asked),
+                Some(Ok(answer)) = open.join_next(), if !open.is_empty() => answered.push_back(answer),
                 // Time alone may be enough.
                 () = clock.until(clock.now_us() + LOOK_US) => {}
             }
-            while let Some(asked) = answered.pop_front() {
-                match asked.bad {
-                    Some(_) => bad_since = Some(bad_since.map_or(asked.sent_us, |at| at.min(asked.sent_us))),
+            while let Some(answer) = answered.pop_front() {
+                match answer.bad {
+                    Some(_) => {
+                        bad_since = Some(bad_since.map_or(answer.sent_us, |at| at.min(answer.sent_us)))
+                    }
                     None => bad_since = None,
                 }
-                // A journal that cannot be written ends the drill elsewhere.
-                let _ = journal.record(RestoreEvent::Asked(asked));
+                take(answer);
             }
             let now = clock.now_us();
             if enough(bad_since.map_or(0, |at| now.saturating_sub(at)), now.saturating_sub(began_us)) {
-                return;
+                return open;
             }
         }
+    }
+}
+
+/// One answer, or the lack of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The question's number on its schedule.
+    pub n: u64,
+    /// When it was to be asked.
+    pub due_us: u64,
+    /// When it was asked.
+    pub sent_us: u64,
+    /// When it was answered, or given up.
+    pub done_us: u64,
+    /// Why the answer was a bad one; `None` if it was good.
+    pub bad: Option<String>,
+}
+
+impl Answer {
+    /// As it is written down on behalf of an alarm.
+    pub fn asked(self, service: &str) -> Asked {
+        let Answer { due_us, sent_us, done_us, bad, .. } = self;
+        Asked { service: service.to_owned(), due_us, sent_us, done_us, bad }
     }
 }
 
@@ -296,9 +318,6 @@ fn one_of(found: Option<&str>, wanted: &[String]) -> Result<(), String> {
         Some(_) => Err(format!("it is not {}", wanted.join(" or "))),
     }
 }
-
-/// How long a service must answer well before a drill begins.
-pub const STEADY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

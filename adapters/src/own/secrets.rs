@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness::own::{
-    Drill,
-    stack::{Canary, Command, Component, Stack},
+    Drill, fault,
+    stack::{Canary, Command, Component, Service, Stack},
 };
 
 /// Values by the names of their variables.
@@ -24,14 +24,17 @@ impl std::fmt::Debug for Secrets {
 /// All variables that a stack's file names.
 fn of_stack(s: &Stack) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = s.component.values().flat_map(Component::secrets).collect();
-    for service in s.service.values() {
-        names.extend(service.probe.command.iter().flat_map(|c| c.env.clone()));
-        let headers = service.probe.http.iter().flat_map(|h| h.headers.values());
-        names.extend(headers.flat_map(|v| variables(v)));
-    }
+    names.extend(s.service.values().flat_map(of_probe));
     names.extend(s.canary.values().flat_map(of_canary));
     names.extend(s.witness.values().filter_map(|w| w.command.as_ref()).flat_map(|c| c.env.clone()));
     names
+}
+
+/// The variables of a service's probe.
+fn of_probe(service: &Service) -> Vec<String> {
+    let headers = service.probe.http.iter().flat_map(|h| h.headers.values());
+    let command = service.probe.command.iter().flat_map(|c| c.env.clone());
+    command.chain(headers.flat_map(|v| variables(v))).collect()
 }
 
 /// The variables of a component's canaries.
@@ -55,6 +58,33 @@ impl Secrets {
         needed.extend(drill.witnesses().filter_map(|(_, w)| w.command.as_ref()).flat_map(|c| c.env.clone()));
         let mut wanted = of_stack(&drill.stack);
         wanted.extend(needed.iter().cloned());
+        Secrets::read(&wanted, &needed, env)
+    }
+
+    /// Those of a stack and a fault drill.
+    ///
+    /// # Errors
+    /// The names that have no value and are needed for this drill, all at once.
+    pub fn of_fault(
+        drill: &fault::Drill,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secrets, Vec<String>> {
+        let stack = &drill.stack;
+        let mut needed: BTreeSet<String> =
+            super::fault::heal::commands(drill).into_iter().flat_map(|c| c.env.clone()).collect();
+        let mut asked: BTreeSet<&String> = drill.planted().into_iter().collect();
+        needed.extend(asked.iter().filter_map(|id| stack.canary.get(*id)).flat_map(of_canary));
+        for (_, w) in drill.witnesses() {
+            asked.insert(&w.component);
+            needed.extend(w.command.iter().flat_map(|c| c.env.clone()));
+        }
+        for (_, service) in drill.services() {
+            needed.extend(of_probe(service));
+            asked.extend(service.probe.sql.as_ref().map(|q| &q.component));
+            asked.extend(service.probe.s3.as_ref().map(|q| &q.component));
+        }
+        needed.extend(asked.iter().filter_map(|id| stack.component.get(*id)).flat_map(Component::secrets));
+        let wanted = of_stack(stack).union(&needed).cloned().collect();
         Secrets::read(&wanted, &needed, env)
     }
 

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use adapters::own::secrets::Secrets;
 use clap::Args;
 
 use crate::{
@@ -42,14 +41,14 @@ impl Check {
             if crate::own::is_own(input) {
                 match crate::own::load(input, &[]) {
                     Ok(own) => {
-                        if let Err(missing) = Secrets::of_drill(&own.drill, crate::own::value_of) {
+                        if let Err(missing) = own.drill.secrets() {
                             let (file, missing) = (input.path.display(), missing.join(", "));
                             say::err(&format!(
                                 "note: {file}: not set here, and needed to run it: {missing}\n"
                             ));
                         }
                         names
-                            .entry(own.drill.restore.name)
+                            .entry(own.drill.name().to_owned())
                             .or_default()
                             .push(input.path.display().to_string());
                     }

@@ -19,7 +19,8 @@ use std::{
 use adapters::own::{play, secrets::Secrets};
 use harness::{
     diagnose::{self, Diagnostic, FILE_MAX},
-    own::{self, Drill, stack::Stack},
+    own::{self, Drill, fault, stack::Stack},
+    report::ObjectiveReport,
 };
 
 use crate::{
@@ -28,11 +29,54 @@ use crate::{
     say,
 };
 
-/// A restore drill with its files.
+/// A drill of any kind on a stack that gameday did not launch.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum AnyDrill {
+    /// A backup is restored.
+    Restore(Box<Drill>),
+    /// A component is broken.
+    Fault(Box<fault::Drill>),
+}
+
+impl AnyDrill {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            AnyDrill::Restore(d) => &d.restore.name,
+            AnyDrill::Fault(d) => &d.fault.name,
+        }
+    }
+
+    /// What it is about.
+    pub(crate) fn stack(&self) -> &Stack {
+        match self {
+            AnyDrill::Restore(d) => &d.stack,
+            AnyDrill::Fault(d) => &d.stack,
+        }
+    }
+
+    /// What has to hold.
+    pub(crate) fn objectives(&self) -> Vec<ObjectiveReport> {
+        match self {
+            AnyDrill::Restore(d) => own::objectives(&d.restore),
+            AnyDrill::Fault(d) => fault::objectives(&d.fault, &d.stack),
+        }
+    }
+
+    /// The values of the variables that it needs, or the names of those that have none.
+    pub(crate) fn secrets(&self) -> Result<Secrets, Vec<String>> {
+        match self {
+            AnyDrill::Restore(d) => Secrets::of_drill(d, value_of),
+            AnyDrill::Fault(d) => Secrets::of_fault(d, value_of),
+        }
+    }
+}
+
+/// A drill with its files.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// Drill and stack.
-    pub(crate) drill: Drill,
+    pub(crate) drill: AnyDrill,
     /// The drill's file.
     pub(crate) path: PathBuf,
     /// Its content.
@@ -49,7 +93,7 @@ pub(crate) struct Loaded {
 
 /// Whether a file is a drill on somebody's own stack.
 pub(crate) fn is_own(input: &Input) -> bool {
-    own::is_restore(&input.bytes)
+    own::kind(&input.bytes).is_some()
 }
 
 /// The folder that a file lies in, absolute.
@@ -82,7 +126,13 @@ pub(crate) fn load(input: &Input, changes: &[(String, String)]) -> Result<Loaded
         *stack_of.borrow_mut() = (path, bytes);
         Ok(stack)
     };
-    let drill = own::drill(&input.bytes, changes, stack).map_err(|found| {
+    let read = match own::kind(&input.bytes) {
+        Some(own::Kind::Fault) => {
+            fault::drill(&input.bytes, changes, stack).map(|d| AnyDrill::Fault(Box::new(d)))
+        }
+        _ => own::drill(&input.bytes, changes, stack).map(|d| AnyDrill::Restore(Box::new(d))),
+    };
+    let drill = read.map_err(|found| {
         let mut mistakes = text(&input.path, &input.bytes, &found);
         if let Some(other) = beside.take() {
             mistakes.count += other.count - 1;
@@ -92,7 +142,10 @@ pub(crate) fn load(input: &Input, changes: &[(String, String)]) -> Result<Loaded
     })?;
     let (stack_path, stack_bytes) = stack_of.into_inner();
     let stack_dir = folder_of(&stack_path);
-    let missing = play::programs(&drill, &dir, &stack_dir);
+    let missing = match &drill {
+        AnyDrill::Restore(drill) => play::programs(drill, &dir, &stack_dir),
+        AnyDrill::Fault(drill) => adapters::own::fault::programs(drill, &dir, &stack_dir),
+    };
     if !missing.is_empty() {
         let whole = |message: &String| Diagnostic {
             message: format!("a command cannot be run: {message}"),
@@ -143,7 +196,7 @@ pub(crate) fn read_stack(path: &Path) -> Result<Stack, Failure> {
 
 /// The values of all variables that a drill needs.
 pub(crate) fn secrets_of(loaded: &Loaded) -> Result<Arc<Secrets>, Failure> {
-    Secrets::of_drill(&loaded.drill, value_of).map(Arc::new).map_err(|missing| unset(&missing))
+    loaded.drill.secrets().map(Arc::new).map_err(|missing| unset(&missing))
 }
 
 /// The value of a variable of gameday's own environment.

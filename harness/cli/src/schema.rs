@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use harness::{
-    own::{restore::Restore, stack::Stack},
+    own::{fault::Fault, restore::Restore, stack::Stack},
     scenario::Scenario,
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -12,13 +12,14 @@ use crate::{
     say,
 };
 
-/// Print the JSON Schema of scenarios, stack files or restore drills
+/// Print the JSON Schema of scenarios, stack files, restore drills or fault drills
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   gameday schema > scenarios/gameday.schema.json
   gameday schema stack > stack.schema.json
   gameday schema restore > drills/restore.schema.json
+  gameday schema fault > drills/fault.schema.json
 
 Editors with a TOML language server complete and check a scenario that begins with
   #:schema ./gameday.schema.json")]
@@ -37,6 +38,8 @@ enum What {
     Stack,
     /// A restore drill
     Restore,
+    /// A fault drill on a stack of your own
+    Fault,
 }
 
 impl Schema {
@@ -45,6 +48,7 @@ impl Schema {
             What::Scenario => text::<Scenario>("A drill of gameday"),
             What::Stack => text::<Stack>("A stack that gameday did not launch"),
             What::Restore => text::<Restore>("A restore drill of gameday"),
+            What::Fault => text::<Fault>("A fault drill of gameday on a stack of your own"),
         })?;
         Ok(Exit::Pass)
     }

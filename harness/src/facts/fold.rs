@@ -1,6 +1,10 @@
 //! The fold: what each event adds to the facts, and what can be said once all are there.
 
-use super::{Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts, fresh::Answer, outage::Asked};
+use super::{
+    Facts, Listed, Outage, ProbeRecord, StepFacts, StoreFacts,
+    fresh::Answer,
+    outage::{Asked, bad_before},
+};
 use crate::{
     journal::{Acked, Acted, Breach, Event, EventKind, Phase, Probed, ReadBack},
     scenario::WorldName,
@@ -180,18 +184,8 @@ impl Facts {
         for (s, plan) in self.services.iter_mut().zip(&self.plan.services) {
             s.probes.sort_by_key(|p| p.n);
             let Some(t0_us) = t0_us else { continue };
-            // A probe that was still under way at t0 is the fault's doing only if a good one could have been, too.
-            let usual = |p: &&ProbeRecord| p.good && p.done_us < t0_us;
-            let usual_us = s.probes.iter().filter(usual).map(|p| p.done_us.saturating_sub(p.due_us)).max();
-            let grace_us = usual_us.unwrap_or(0).saturating_add(2 * plan.probe.every.us());
-            let (stalls, timeout_us) = (&self.stalls, plan.probe.timeout.us());
-            let before = |p: &&ProbeRecord| {
-                !p.good
-                    && !p.void(timeout_us, stalls)
-                    && p.due_us >= storm_us
-                    && (p.done_us < t0_us || p.due_us.saturating_add(grace_us) < t0_us)
-            };
-            s.bad_before = s.probes.iter().filter(before).count() as u64;
+            let asking = (plan.probe.every.us(), plan.probe.timeout.us());
+            s.bad_before = bad_before(&s.probes, (storm_us, t0_us), asking, &self.stalls);
             let asked = Asked {
                 t0_us,
                 struck_us: struck_us.unwrap_or(u64::MAX),

@@ -61,21 +61,21 @@ pub struct Window {
 
 /// What is asked of the probes of one service.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// The first fault was issued.
-    pub(super) t0_us: u64,
+    pub(crate) t0_us: u64,
     /// The last fault had struck.
-    pub(super) struck_us: u64,
+    pub(crate) struck_us: u64,
     /// Watching stopped.
-    pub(super) watched_us: u64,
+    pub(crate) watched_us: u64,
     /// How long it must stay good.
-    pub(super) stable_us: u64,
+    pub(crate) stable_us: u64,
     /// How long an answer is waited for.
-    pub(super) timeout_us: u64,
+    pub(crate) timeout_us: u64,
     /// When watching had stopped, answers were waited for so long.
-    pub(super) drain_us: u64,
+    pub(crate) drain_us: u64,
     /// When the harness stood still: from, to.
-    pub(super) stalls: &'a [(u64, u64)],
+    pub(crate) stalls: &'a [(u64, u64)],
 }
 
 /// What the probes of one service show about the time after the first fault.
@@ -115,7 +115,7 @@ pub struct Outage {
 
 impl Outage {
     /// From probes in the order of their numbers.
-    pub(super) fn of(probes: &[ProbeRecord], asked: &Asked<'_>) -> Outage {
+    pub(crate) fn of(probes: &[ProbeRecord], asked: &Asked<'_>) -> Outage {
         let Asked { t0_us, watched_us, timeout_us, stalls, .. } = *asked;
         let counts = |p: &&ProbeRecord| p.done_us >= t0_us && p.due_us <= watched_us;
         let (void, after): (Vec<ProbeRecord>, Vec<ProbeRecord>) =
@@ -214,6 +214,26 @@ impl Outage {
     pub fn stalled_at(stalls: &[(u64, u64)], at_us: u64) -> Option<(u64, u64)> {
         stalls.iter().copied().find(|(from, to)| *from <= at_us && *to >= at_us)
     }
+}
+
+/// Bad probes before the first fault, once the stack had been seen to be well. One that was still under way at t0 is the
+/// fault's doing only if a good one could have been, too.
+pub(crate) fn bad_before(
+    probes: &[ProbeRecord],
+    (storm_us, t0_us): (u64, u64),
+    (every_us, timeout_us): (u64, u64),
+    stalls: &[(u64, u64)],
+) -> u64 {
+    let usual = probes.iter().filter(|p| p.good && p.done_us < t0_us);
+    let usual_us = usual.map(|p| p.done_us.saturating_sub(p.due_us)).max();
+    let grace_us = usual_us.unwrap_or(0).saturating_add(every_us.saturating_mul(2));
+    let before = |p: &&ProbeRecord| {
+        !p.good
+            && !p.void(timeout_us, stalls)
+            && p.due_us >= storm_us
+            && (p.done_us < t0_us || p.due_us.saturating_add(grace_us) < t0_us)
+    };
+    probes.iter().filter(before).count() as u64
 }
 
 fn period(probes: &[ProbeRecord]) -> u64 {

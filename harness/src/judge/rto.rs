@@ -14,30 +14,62 @@ use crate::{
 };
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let strikes = strikes(facts);
     let judged = facts.plan.services.iter().zip(&facts.services);
-    let services = judged.filter_map(|(plan, service)| service_finding(facts, plan, service));
-    services.chain(facts.stores.iter().filter_map(|store| writes_finding(facts, store))).collect()
+    let services = judged.filter_map(|(plan, service)| service_finding(facts, &strikes, plan, service));
+    services.chain(facts.stores.iter().filter_map(|store| writes_finding(facts, &strikes, store))).collect()
+}
+
+/// The faults of a drill, as far as an outage is judged by them.
+#[derive(Clone, Debug)]
+pub(crate) struct Strikes {
+    /// Every fault of the drill has struck.
+    pub(crate) all: bool,
+    /// Each was seen to take effect.
+    pub(crate) observed: bool,
+    /// The last one had struck.
+    pub(crate) last_us: u64,
+    /// When the drill itself lifted one while users were still watched.
+    pub(crate) lifted_us: Vec<u64>,
+}
+
+fn strikes(facts: &Facts) -> Strikes {
+    let planned = facts.plan.cues.iter().filter(|c| c.kind == crate::plan::StepKind::Fault).count();
+    Strikes {
+        all: facts.faults().filter(|f| f.ended_us.is_some()).count() >= planned,
+        observed: facts.faults().all(|f| f.observed()),
+        last_us: facts.faults().filter_map(|f| f.ended_us).max().unwrap_or(0),
+        lifted_us: facts.faults().filter_map(|f| f.lifted_us).collect(),
+    }
 }
 
 /// What is judged: the probes of a service, or the writes to a store.
 #[derive(Clone, Copy, Debug)]
-struct Case<'a> {
-    facts: &'a Facts,
-    outage: &'a Outage,
-    t0_us: u64,
-    limit: Dur,
-    stable_for: Dur,
+pub(crate) struct Case<'a> {
+    pub(crate) outage: &'a Outage,
+    pub(crate) strikes: &'a Strikes,
+    /// When the harness stood still: from, to.
+    pub(crate) stalls: &'a [(u64, u64)],
+    pub(crate) t0_us: u64,
+    pub(crate) limit: Dur,
+    pub(crate) stable_for: Dur,
     /// `service`, or `store`.
-    noun: &'static str,
+    pub(crate) noun: &'static str,
     /// `probe`, or `write`.
-    question: &'static str,
+    pub(crate) question: &'static str,
 }
 
-fn service_finding(facts: &Facts, plan: &ServicePlan, service: &ServiceFacts) -> Option<Finding> {
+fn service_finding(
+    facts: &Facts,
+    strikes: &Strikes,
+    plan: &ServicePlan,
+    service: &ServiceFacts,
+) -> Option<Finding> {
     let limit = plan.objectives.rto?;
     let (t0_us, outage) = (facts.t0_us()?, service.outage.as_ref()?);
     let stable_for = plan.objectives.stable_for;
-    let case = Case { facts, outage, t0_us, limit, stable_for, noun: "service", question: "probe" };
+    let (noun, question, stalls) = ("service", "probe", &facts.stalls);
+    let case = Case { outage, strikes, stalls, t0_us, limit, stable_for, noun, question };
     let finding = Finding::new("rto", &service.name, format!("at most {limit}"));
     let finding = case.judge(finding);
     Some(match plan.objectives.rto_ends {
@@ -46,26 +78,27 @@ fn service_finding(facts: &Facts, plan: &ServicePlan, service: &ServiceFacts) ->
     })
 }
 
-fn writes_finding(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
+fn writes_finding(facts: &Facts, strikes: &Strikes, store: &StoreFacts) -> Option<Finding> {
     let role = store.store;
     facts.plan.scenario.load.of(role)?;
     let limit = facts.plan.rto_of(role)?;
     let (t0_us, outage) = (facts.t0_us()?, store.outage.as_ref()?);
     let stable_for = facts.plan.writes_stable_for(role)?;
-    let case = Case { facts, outage, t0_us, limit, stable_for, noun: "store", question: "write" };
+    let (noun, question, stalls) = ("store", "write", &facts.stalls);
+    let case = Case { outage, strikes, stalls, t0_us, limit, stable_for, noun, question };
     let finding = Finding::new("rto_writes", role.word(), format!("writes again within {limit}"));
     Some(case.judge(finding))
 }
 
 impl Case<'_> {
-    fn judge(&self, finding: Finding) -> Finding {
-        let Case { facts, outage, .. } = *self;
+    pub(crate) fn judge(&self, finding: Finding) -> Finding {
+        let Case { outage, strikes, .. } = *self;
         let finding = finding.evidence(outage.evidence.iter().copied()).measured(self.words());
         if outage.asked == 0 {
             let why = format!("no {} after the fault says anything{}", self.question, self.blame());
             return finding.because(Unknown, why);
         }
-        if !all_struck(facts) {
+        if !strikes.all {
             return finding.because(Unknown, "not every fault has struck");
         }
         match outage.bad {
@@ -79,7 +112,7 @@ impl Case<'_> {
         let (noun, question) = (self.noun, self.question);
         let deadline_us = t0_us.saturating_add(limit.us());
         if let Some(window) = outage.recovered {
-            let lifted = self.facts.faults().filter_map(|f| f.lifted_us).any(|at| at <= window.late_us);
+            let lifted = self.strikes.lifted_us.iter().any(|at| *at <= window.late_us);
             let after = if lifted { " once the fault was lifted" } else { "" };
             let how = format!("{noun} came back{after}");
             if window.late_us <= deadline_us {
@@ -119,16 +152,15 @@ impl Case<'_> {
     }
 
     fn absorbed(&self, finding: Finding) -> Finding {
-        let Case { facts, outage, .. } = *self;
-        let struck = facts.faults().filter_map(|f| f.ended_us).max().unwrap_or(0);
+        let Case { outage, strikes, .. } = *self;
         let watched_us = outage.watched_until_us.saturating_add(outage.period_us);
-        if watched_us < struck.saturating_add(self.stable_for.us()) {
+        if watched_us < strikes.last_us.saturating_add(self.stable_for.us()) {
             return finding.because(
                 Unknown,
                 "watching stopped too soon after the fault to say that it was absorbed; play the drill to its end",
             );
         }
-        if !facts.faults().all(|f| f.observed()) {
+        if !strikes.observed {
             return finding.because(
                 Unknown,
                 format!("no {} failed, but a fault was not seen to take effect", self.question),
@@ -164,7 +196,7 @@ impl Case<'_> {
     }
 
     fn stalled_across(&self, deadline_us: u64) -> Option<String> {
-        let (from, to) = Outage::stalled_at(&self.facts.stalls, deadline_us)?;
+        let (from, to) = Outage::stalled_at(self.stalls, deadline_us)?;
         Some(format!(
             "the harness itself stood still for {} when the limit was reached, and cannot tell; give it a quieter \
              machine or more processors, and play the drill again",
@@ -173,7 +205,7 @@ impl Case<'_> {
     }
 
     fn blame(&self) -> String {
-        let longest = self.facts.stalls.iter().map(|(from, to)| to - from).max();
+        let longest = self.stalls.iter().map(|(from, to)| to - from).max();
         match longest {
             Some(us) => format!(
                 "; the harness itself stood still for up to {}: give it a quieter machine or more processors, and play \
@@ -202,11 +234,6 @@ impl Case<'_> {
             (None, None) => format!("no bad {question} of {} ({every})", outage.asked),
         }
     }
-}
-
-fn all_struck(facts: &Facts) -> bool {
-    let planned = facts.plan.cues.iter().filter(|c| c.kind == crate::plan::StepKind::Fault).count();
-    facts.faults().filter(|f| f.ended_us.is_some()).count() >= planned
 }
 
 fn verified_end(facts: &Facts, plan: &ServicePlan, t0_us: u64, by_service: Finding) -> Finding {

@@ -13,14 +13,19 @@ use crate::{diagnose::Problem, time::Dur};
 /// A service of which more is asked could not be told from an attack.
 const EVERY_LEAST: Dur = Dur::from_millis(1);
 
-type Problems = Vec<Problem>;
+pub(super) type Problems = Vec<Problem>;
 
-fn problem(out: &mut Problems, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+pub(super) fn problem(
+    out: &mut Problems,
+    path: impl Into<String>,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) {
     out.push(Problem { path: path.into(), message: message.into(), hint: Some(hint.into()) });
 }
 
 /// Names that are safe in folders, labels and variables.
-fn name(out: &mut Problems, path: &str, name: &str) {
+pub(super) fn name(out: &mut Problems, path: &str, name: &str) {
     let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(ok);
     if !plain || name.len() > 64 {
@@ -118,7 +123,7 @@ fn told(out: &mut Problems, s: &Stack) {
     }
 }
 
-fn known<'a>(
+pub(super) fn known<'a>(
     out: &mut Problems,
     path: &str,
     what: &str,
@@ -286,7 +291,7 @@ fn program(out: &mut Problems, path: &str, run: &[String]) {
     }
 }
 
-fn command(out: &mut Problems, path: &str, c: &Command) {
+pub(super) fn command(out: &mut Problems, path: &str, c: &Command) {
     program(out, &format!("{path}.run"), &c.run);
     c.env.iter().for_each(|v| variable(out, &format!("{path}.env"), v));
     if c.limit.us() == 0 {

@@ -1,6 +1,7 @@
 //! From the facts of a restore drill to findings. What could not be judged is `unknown`, never left out.
 
 mod canaries;
+pub(super) mod conduct;
 mod places;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     facts::{At, Facts, INVENTORY},
 };
 use crate::{
-    journal::Ending,
     judge::Finding,
     time::human_us,
     verdict::Verdict::{Fail, Pass as Good, Unknown},
@@ -18,8 +18,9 @@ pub(super) use canaries::count;
 
 /// Judges everything.
 pub(super) fn findings(f: &Facts) -> Vec<Finding> {
-    let mut all = vec![conduct(f)];
-    all.extend(alarms(f));
+    let mut all = vec![conduct::conduct(f.breach.as_deref(), f.aborted.as_deref(), f.ending)];
+    let before_us = f.stages.get(1).map_or(f.end_us, |(_, at)| *at);
+    all.extend(conduct::alarms(&f.began.stack.alarm, &f.asked, before_us, f.end_us));
     all.push(places::apart(f));
     if f.began.rehearsed {
         all.extend(f.witnesses().iter().map(|w| taken(f, w)));
@@ -39,67 +40,6 @@ pub(super) fn findings(f: &Facts) -> Vec<Finding> {
 
 fn subject(f: &Facts) -> &str {
     &f.began.drill.source
-}
-
-fn conduct(f: &Facts) -> Finding {
-    let finding = Finding::new("conduct", "drill", "played to its end");
-    if let Some(breach) = &f.breach {
-        return finding.measured("not played by gameday").because(Unknown, breach.as_str());
-    }
-    if let Some(why) = &f.aborted {
-        return finding.measured("given up").because(Unknown, why.as_str());
-    }
-    match f.ending {
-        Some(Ending::Complete) => finding.measured("complete").because(Good, ""),
-        Some(Ending::Aborted) => finding.measured("given up").because(Unknown, "nobody wrote down why"),
-        Some(Ending::Environment) => {
-            finding.measured("not played").because(Unknown, "the environment failed")
-        }
-        None => finding.measured("cut short").because(Unknown, "the journal breaks off: the harness died"),
-    }
-}
-
-/// A drill that began although its alarm was bad, or went on although it had to end, is none.
-fn alarms(f: &Facts) -> Vec<Finding> {
-    let alarm = &f.began.stack.alarm;
-    let before = f.stages.get(1).map_or(f.end_us, |(_, at)| *at);
-    let of = |id: &str| f.asked.iter().filter(|a| a.is.service == id).collect::<Vec<_>>();
-    let start = alarm.forbid_start.as_ref().map(|id| {
-        let finding = Finding::new("steady", id, "good before anything happens");
-        let asked: Vec<_> = of(id).into_iter().filter(|a| a.at_us <= before).collect();
-        let bad = asked.iter().rev().find_map(|a| a.is.bad.as_ref().map(|why| (why, a.seq)));
-        let finding = finding.measured(format!("{} answers", asked.len()));
-        match (asked.is_empty(), bad) {
-            (true, _) => finding.because(Unknown, "it was never asked"),
-            (false, Some((why, seq))) => {
-                finding.evidence([seq]).because(Unknown, format!("it was bad: {why}"))
-            }
-            (false, None) => finding.because(Good, ""),
-        }
-    });
-    let end = alarm.end_run.as_ref().map(|end| {
-        let finding = Finding::new("alarm", &end.probe, format!("never bad for {}", end.bad_for));
-        let asked = of(&end.probe);
-        let (mut since, mut longest): (Option<u64>, u64) = (None, 0);
-        for a in &asked {
-            since = a.is.bad.as_ref().map(|_| since.unwrap_or(a.is.sent_us));
-            longest = longest.max(since.map_or(0, |at| a.at_us.saturating_sub(at)));
-        }
-        longest = longest.max(since.map_or(0, |at| f.end_us.saturating_sub(at)));
-        let finding = finding.measured(format!(
-            "{} answers, bad for {} at the longest",
-            asked.len(),
-            human_us(longest)
-        ));
-        if asked.is_empty() {
-            finding.because(Unknown, "it was never asked")
-        } else if longest >= end.bad_for.us() {
-            finding.because(Unknown, "it was bad for longer than the run may go on")
-        } else {
-            finding.because(Good, "")
-        }
-    });
-    start.into_iter().chain(end).collect()
 }
 
 fn command(f: &Facts) -> Finding {

@@ -1,10 +1,11 @@
 //! From files to a drill that may be played: all mistakes at once.
 
+use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 use super::{
     check,
-    restore::Restore,
+    restore::{Kind, Restore},
     stack::{Canary, Component, Stack, Witness},
 };
 use crate::diagnose::{self, Diagnostic, Problem};
@@ -42,11 +43,13 @@ impl Drill {
     }
 }
 
-/// Whether a file says that it is a drill on somebody's own stack.
-pub fn is_restore(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+/// Which kind of drill on somebody's own stack a file says that it is; `None` if it says nothing of it. What is no kind at
+/// all is taken for a restore drill, whose reader says what there is.
+pub fn kind(bytes: &[u8]) -> Option<Kind> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let (table, _) = DeTable::parse_recoverable(text);
-    table.get_ref().contains_key("kind")
+    let said = table.get_ref().get("kind")?;
+    Some(if said.get_ref().as_str() == Some("fault") { Kind::Fault } else { Kind::Restore })
 }
 
 /// Whether a file says that it is a stack.
@@ -66,6 +69,54 @@ pub fn stack(bytes: &[u8]) -> Result<Stack, Vec<Diagnostic>> {
     Ok(stack)
 }
 
+/// A kind of drill on somebody's own stack: its file, and the stack that it names.
+pub(super) trait Written: Sized {
+    /// What a person writes.
+    type File: DeserializeOwned;
+
+    /// The stack file that it names.
+    fn stack_file(file: &Self::File) -> &str;
+
+    /// Both.
+    fn of(file: Self::File, stack: Stack) -> Self;
+
+    /// What types cannot see.
+    fn mistakes(file: &Self::File, stack: &Stack) -> Vec<Problem>;
+
+    /// Reads the file. `stack` is asked for the stack file that it names, and answers with why it cannot be had.
+    fn read(
+        bytes: &[u8],
+        overrides: &[(String, String)],
+        stack: impl Fn(&str) -> Result<Stack, String>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let compile = |file: &Self::File| {
+            let stack = stack(Self::stack_file(file)).map_err(|why| {
+                let hint = "write its place as seen from this file, such as \"../stack.toml\"".to_owned();
+                vec![Problem { path: "stack_file".into(), message: why, hint: Some(hint) }]
+            })?;
+            none(Self::mistakes(file, &stack)).map(|()| stack)
+        };
+        let (file, stack) = diagnose::read(bytes, overrides, compile)?;
+        Ok(Self::of(file, stack))
+    }
+}
+
+impl Written for Drill {
+    type File = Restore;
+
+    fn stack_file(file: &Restore) -> &str {
+        &file.stack_file
+    }
+
+    fn of(restore: Restore, stack: Stack) -> Drill {
+        Drill { restore, stack }
+    }
+
+    fn mistakes(file: &Restore, stack: &Stack) -> Vec<Problem> {
+        check::restore(file, stack)
+    }
+}
+
 /// Reads a restore drill. `stack` is asked for the stack file that it names, and answers with why it cannot be had.
 ///
 /// # Errors
@@ -75,15 +126,7 @@ pub fn drill(
     overrides: &[(String, String)],
     stack: impl Fn(&str) -> Result<Stack, String>,
 ) -> Result<Drill, Vec<Diagnostic>> {
-    let compile = |r: &Restore| {
-        let stack = stack(&r.stack_file).map_err(|why| {
-            let hint = "write its place as seen from this file, such as \"../stack.toml\"".to_owned();
-            vec![Problem { path: "stack_file".into(), message: why, hint: Some(hint) }]
-        })?;
-        none(check::restore(r, &stack)).map(|()| stack)
-    };
-    let (restore, stack) = diagnose::read(bytes, overrides, compile)?;
-    Ok(Drill { restore, stack })
+    Drill::read(bytes, overrides, stack)
 }
 
 fn none(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {

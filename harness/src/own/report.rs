@@ -127,6 +127,7 @@ impl Report {
             ledger: Vec::new(),
             quality: None,
             restore: Some(restore(f)),
+            fault: None,
             builds: Vec::new(),
             findings,
             proves_little: proves_little(&f.drill),

@@ -56,6 +56,8 @@ fn default_settle() -> Dur {
 pub enum Kind {
     /// A backup is restored into a scratch place.
     Restore,
+    /// A component is broken.
+    Fault,
 }
 
 /// What must hold.

@@ -9,7 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::Probe;
-use crate::{ports::CountsAs, scenario::Priority, time::Dur};
+use crate::{
+    ports::CountsAs,
+    scenario::Priority,
+    time::{Dur, Rate},
+};
 
 /// A stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -73,12 +77,28 @@ pub enum Engine {
 }
 
 /// What a drill may touch. Whatever is not here is never touched.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Allow {
     /// Components.
     #[serde(default)]
     pub components: Vec<String>,
+    /// So many components may be broken by one drill.
+    #[serde(default = "default_most")]
+    pub most: u32,
+    /// At level `production`: the faults that may be injected, by their names. Others are refused there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Allow { components: Vec::new(), most: default_most(), faults: Vec::new() }
+    }
+}
+
+fn default_most() -> u32 {
+    1
 }
 
 /// Services whose probes decide whether a drill may begin, and whether it may go on.
@@ -203,9 +223,16 @@ pub struct Canary {
     /// `command`: removes the record GAMEDAY_CANARY_ID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<Command>,
+    /// While a fault drill runs, so many are planted. They stay, as all canaries do, until they are pruned.
+    #[serde(default = "default_rate")]
+    pub rate: Rate,
     /// `gameday canary prune` removes what is older.
     #[serde(default = "default_keep")]
     pub keep: Dur,
+}
+
+fn default_rate() -> Rate {
+    Rate::of(2.0)
 }
 
 fn default_keep() -> Dur {

@@ -6,7 +6,7 @@
 
 use crate::{
     act::Outcome,
-    facts::{Facts, ProbeRecord, ServiceFacts, StepFacts},
+    facts::{Facts, Outage, ProbeRecord, ServiceFacts, StepFacts},
     journal::Phase,
     plan::{ServicePlan, StepKind},
 };
@@ -142,7 +142,7 @@ pub(super) fn drawing(facts: &Facts) -> Drawing {
         to_us,
         t0_us: facts.t0_us(),
         phases: phases.collect(),
-        lanes: services.map(|(plan, s)| lane(facts, plan, s, from_us, to_us)).collect(),
+        lanes: services.map(|(plan, s)| lane(&watched(facts, plan, s), from_us, to_us)).collect(),
         steps: steps.map(step).collect(),
         skipped: skipped(facts),
         cited: Vec::new(),
@@ -168,16 +168,36 @@ fn step(s: &StepFacts) -> Step {
     }
 }
 
-fn lane(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts, from_us: u64, to_us: u64) -> Lane {
-    let t0_us = facts.t0_us().unwrap_or(u64::MAX);
-    let limit_us = plan.objectives.latency_p99.map(|d| d.us());
+/// A service as its lane is drawn.
+pub(crate) struct Watched<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) every_us: u64,
+    /// An answer that took longer is slow, by an objective.
+    pub(crate) limit_us: Option<u64>,
+    pub(crate) probes: &'a [ProbeRecord],
+    pub(crate) outage: Option<&'a Outage>,
+    pub(crate) t0_us: Option<u64>,
+}
+
+fn watched<'a>(facts: &Facts, plan: &'a ServicePlan, s: &'a ServiceFacts) -> Watched<'a> {
+    Watched {
+        name: &s.name,
+        every_us: plan.probe.every.us(),
+        limit_us: plan.objectives.latency_p99.map(|d| d.us()),
+        probes: &s.probes,
+        outage: s.outage.as_ref(),
+        t0_us: facts.t0_us(),
+    }
+}
+
+pub(crate) fn lane(s: &Watched<'_>, from_us: u64, to_us: u64) -> Lane {
+    let t0_us = s.t0_us.unwrap_or(u64::MAX);
     let before = Point::of(s.probes.iter().filter(|p| p.due_us < t0_us), from_us, t0_us.min(to_us));
     let usual_us = before.quantiles_us.map_or(0, |[_, _, p99, _]| p99);
-    let slow_us = limit_us.unwrap_or(usual_us.saturating_mul(SLOWER).max(NOTICED_US));
+    let slow_us = s.limit_us.unwrap_or(usual_us.saturating_mul(SLOWER).max(NOTICED_US));
     let mut spans = vec![("before the fault", before)];
     if t0_us <= to_us {
-        let stable_us =
-            s.outage.as_ref().filter(|o| o.bad > 0).map(|o| o.recovered.map_or(to_us, |w| w.late_us));
+        let stable_us = s.outage.filter(|o| o.bad > 0).map(|o| o.recovered.map_or(to_us, |w| w.late_us));
         let within = |a: u64, b: u64| Point::of(s.probes.iter().filter(|p| (a..b).contains(&p.due_us)), a, b);
         spans.extend(stable_us.map(|t5| ("t0 until stable", within(t0_us, t5))));
         let since = stable_us.unwrap_or(t0_us);
@@ -185,13 +205,13 @@ fn lane(facts: &Facts, plan: &ServicePlan, s: &ServiceFacts, from_us: u64, to_us
             spans.push(("afterwards", within(since, to_us)));
         }
     }
-    let column_us = (to_us - from_us).div_ceil(POINTS).max(plan.probe.every.us()).max(1);
+    let column_us = (to_us - from_us).div_ceil(POINTS).max(s.every_us).max(1);
     Lane {
-        service: s.name.clone(),
+        service: s.name.to_owned(),
         slow_us,
-        slow_is_objective: limit_us.is_some(),
-        bands: bands(&s.probes, slow_us, plan.probe.every.us(), from_us, to_us),
-        latency: points(&s.probes, from_us, column_us),
+        slow_is_objective: s.limit_us.is_some(),
+        bands: bands(s.probes, slow_us, s.every_us, from_us, to_us),
+        latency: points(s.probes, from_us, column_us),
         spans,
     }
 }

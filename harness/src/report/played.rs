@@ -19,6 +19,8 @@ pub enum Played {
     Drill(Box<Facts>),
     /// A restore drill on somebody's own stack.
     Restore(Box<own::Facts>),
+    /// A fault drill on somebody's own stack.
+    Fault(Box<own::fault::Facts>),
 }
 
 impl Played {
@@ -28,12 +30,18 @@ impl Played {
     /// If the journal cannot be read, was altered, or holds no drill.
     pub fn read(mut journal: impl BufRead) -> Result<Played, JournalError> {
         let head = journal.fill_buf()?;
-        let head = &head[..head.len().min(HEAD)];
-        let own = b"\"kind\":{\"restore_began\":";
-        Ok(match head.windows(own.len()).any(|w| w == own) {
-            true => Played::Restore(Box::new(own::Facts::of(Reader::new(journal))?)),
-            false => Played::Drill(Box::new(Facts::of(Reader::new(journal))?)),
+        let (restore, fault) = (Played::begins(head, "restore_began"), Played::begins(head, "fault_began"));
+        Ok(match (restore, fault) {
+            (true, _) => Played::Restore(Box::new(own::Facts::of(Reader::new(journal))?)),
+            (_, true) => Played::Fault(Box::new(own::fault::Facts::of(Reader::new(journal))?)),
+            _ => Played::Drill(Box::new(Facts::of(Reader::new(journal))?)),
         })
+    }
+
+    /// Whether a journal that begins with these bytes begins with an event of this name.
+    pub fn begins(head: &[u8], event: &str) -> bool {
+        let first = format!("\"kind\":{{\"{event}\":");
+        head[..head.len().min(HEAD)].windows(first.len()).any(|w| w == first.as_bytes())
     }
 
     /// The conclusions.
@@ -41,6 +49,7 @@ impl Played {
         match self {
             Played::Drill(facts) => Report::of(facts),
             Played::Restore(facts) => Report::of_restore(facts),
+            Played::Fault(facts) => Report::of_fault(facts),
         }
     }
 
@@ -49,6 +58,7 @@ impl Played {
         match self {
             Played::Drill(facts) => facts.ending,
             Played::Restore(facts) => facts.ending,
+            Played::Fault(facts) => facts.ending,
         }
     }
 }

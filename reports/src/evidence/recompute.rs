@@ -10,7 +10,8 @@ use std::{
 };
 
 use harness::{
-    diagnose, own,
+    diagnose,
+    own::{self, stack::Stack},
     ports::CountsAs,
     report::{Played, Report},
     scenario::{Priority, Scenario, WorldName},
@@ -87,7 +88,17 @@ pub fn recompute(
     }
     let another = match &played {
         Played::Drill(facts) => another_scenario(folder, declared, &facts.began.scenario),
-        Played::Restore(facts) => another_restore(folder, declared, facts),
+        Played::Restore(facts) => {
+            let read =
+                |drill: &[u8], pairs: &[_], stack: &Stack| own::drill(drill, pairs, |_| Ok(stack.clone()));
+            another_own(folder, declared, &facts.drill, read)
+        }
+        Played::Fault(facts) => {
+            let read = |drill: &[u8], pairs: &[_], stack: &Stack| {
+                own::fault::drill(drill, pairs, |_| Ok(stack.clone()))
+            };
+            another_own(folder, declared, &facts.drill, read)
+        }
     };
     if let Some(why) = another {
         say(SCENARIO, why);
@@ -141,8 +152,7 @@ fn contradictions(report: &Report, declared: &Declared) -> Vec<String> {
     same("version of gameday", report.gameday == declared.gameday);
     // A simulation is named by its seed: equal runs have equal journals.
     same("name", report.world == WorldName::Sim || report.run == declared.run);
-    let stack = report.restore.as_ref().map(|r| &r.stack_sha256);
-    same("stack file", stack == declared.stack_sha256.as_ref());
+    same("stack file", report.stack_sha256() == declared.stack_sha256.as_ref());
     all.extend(impossible(report.world, report.counts_as));
     all
 }
@@ -166,15 +176,22 @@ fn pairs(declared: &Declared) -> Vec<(String, String)> {
     declared.overrides.iter().map(pair).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// Whether the sealed files of a restore drill are another drill than the one that was played.
-fn another_restore(folder: &Path, declared: &Declared, facts: &own::Facts) -> Option<String> {
+/// Whether the sealed files of a drill on somebody's own stack are another drill than the one that was played.
+fn another_own<D: PartialEq, E>(
+    folder: &Path,
+    declared: &Declared,
+    played: &D,
+    drill: impl Fn(&[u8], &[(String, String)], &Stack) -> Result<D, E>,
+) -> Option<String> {
     let read = |name: &str| plain::read(&folder.join(name), Links::Refused, plain::SMALL).ok();
-    let (drill, stack) = read(SCENARIO).zip(read(STACK))?;
-    let stack = own::stack(&stack).map_err(|_| "its stack is none that this gameday understands".to_owned());
-    let Ok(written) = own::drill(&drill, &pairs(declared), |_| stack.clone()) else {
-        return Some("it is not a drill that this gameday understands".into());
-    };
-    (written != facts.drill).then(|| "it is not the drill that the journal says was played".into())
+    let (written, stack) = read(SCENARIO).zip(read(STACK))?;
+    let written = own::stack(&stack).ok().and_then(|stack| drill(&written, &pairs(declared), &stack).ok());
+    match written {
+        None => Some("it is not a drill that this gameday understands".into()),
+        Some(written) => {
+            (written != *played).then(|| "it is not the drill that the journal says was played".into())
+        }
+    }
 }
 
 /// Whether the sealed scenario file, with the declared overrides, is another drill than the one that was played.

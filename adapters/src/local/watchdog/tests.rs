@@ -184,10 +184,10 @@ async fn what_is_no_watchdog_is_noticed() {
 fn healing_twice_is_fine_and_refusals_are_recorded() {
     let dir = run_folder();
     let mut guarded = guarded(dir.path());
-    assert!(heal(&guarded, "by hand").unwrap().removed);
-    assert!(!heal(&guarded, "by hand").unwrap().removed);
+    assert!(heal(&guarded).unwrap().removed);
+    assert!(!heal(&guarded).unwrap().removed);
     guarded.state = "/".into();
-    assert!(heal(&guarded, "by hand").is_err());
+    assert!(heal(&guarded).is_err());
     assert!(record(dir.path()).contains("\"failed\""));
 }
 
@@ -197,7 +197,7 @@ fn what_cannot_be_recorded_is_done_all_the_same() {
     std::fs::create_dir(dir.path().join("heal.jsonl")).unwrap();
     let guarded = guarded(dir.path());
     let mut left = Command::new("sleep").arg("1000").env(MARK, &guarded.run).spawn().unwrap();
-    let error = heal(&guarded, "by hand").unwrap_err();
+    let error = heal(&guarded).unwrap_err();
     left.wait().unwrap();
     assert!(matches!(error, WatchdogError::Record { .. }), "{error}");
     assert!(find(&guarded.run).unwrap().is_empty() && !guarded.state.exists());

@@ -11,7 +11,7 @@ use harness::own::Drill;
 use harness::own::event::{Debt, Holds, Identified, Nonce, Place as Side, RestoreEvent};
 use tokio::time::sleep;
 
-use super::Halt;
+use crate::own::config::Halt;
 use crate::own::place::{Place, Unread};
 use crate::own::secrets::Secrets;
 

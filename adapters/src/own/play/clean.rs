@@ -8,8 +8,9 @@ use std::time::Duration;
 use harness::own::event::{Debt, Holds, Place as Side, RestoreEvent, Stage, Task};
 use harness::own::stack::Product;
 
-use super::{Halt, Player, pair};
+use super::{Player, pair};
 use crate::local::sweep::sweep;
+use crate::own::config::Halt;
 use crate::own::place::Unread;
 
 /// How long paying a debt, or asking once more at the end, may take in all.

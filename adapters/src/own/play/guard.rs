@@ -8,7 +8,8 @@ use std::sync::Arc;
 use harness::own::Drill;
 use harness::own::stack::Component;
 
-use super::{Halt, Player};
+use super::Player;
+use crate::own::config::Halt;
 use crate::own::place::{self, Place, Sited};
 use crate::own::secrets::Secrets;
 
@@ -32,15 +33,15 @@ pub(in crate::own) fn places(
     Ok((open(false)?, open(true)?))
 }
 
-/// Holds the lock of a scratch place on this machine for as long as the answer lives.
-fn hold(name: &str) -> Result<std::fs::File, String> {
+/// Holds the lock of a scratch place, or of a stack, on this machine for as long as the answer lives.
+pub(in crate::own) fn hold(name: &str) -> Result<std::fs::File, String> {
     let uid = rustix::process::getuid().as_raw();
     let digest = &harness::journal::digest(name.as_bytes())[..16];
-    let path = std::env::temp_dir().join(format!("gameday-{uid}-scratch-{digest}.lock"));
+    let path = std::env::temp_dir().join(format!("gameday-{uid}-{digest}.lock"));
     let wrong = |e: io::Error| format!("{}: {e}", path.display());
     let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| "another drill is being played on the scratch place: nothing was run".to_owned())?;
+        .map_err(|_| "another drill is being played there: nothing was run".to_owned())?;
     Ok(file)
 }
 

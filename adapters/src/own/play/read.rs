@@ -8,7 +8,8 @@ use harness::own::facts::INVENTORY;
 use harness::own::stack::Witness;
 use tokio::time::sleep;
 
-use super::{Halt, Player};
+use super::Player;
+use crate::own::config::Halt;
 use crate::own::place::{Listed, Unread};
 
 /// How long what was not right is left alone before it is asked again.

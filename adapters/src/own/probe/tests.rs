@@ -1,9 +1,8 @@
 //! Probes against servers that answer well, badly, without end, or not at all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::journal::Event;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -186,17 +185,8 @@ async fn a_schedule_waits_for_no_answer() {
         "{{ every = \"20ms\", timeout = \"300ms\", http = {{ url = \"http://{silent}/\" }} }}"
     ));
     let clock = Clock::real();
-    let journal: Journal<RestoreEvent> = Journal::in_memory(clock, None);
-    asker.watch(&journal, clock, |bad_us, _| bad_us >= 1_000_000).await;
-    let bytes = journal.bytes();
-    let asked: Vec<Asked> = bytes
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| match serde_json::from_slice::<Event<RestoreEvent>>(line).unwrap().kind {
-            RestoreEvent::Asked(asked) => asked,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let mut asked: Vec<Answer> = Vec::new();
+    drop(asker.watch(clock, |answer| asked.push(answer), |bad_us, _| bad_us >= 1_000_000).await);
     assert!(asked.len() >= 25, "{} questions in a second and more", asked.len());
     assert!(asked.iter().all(|a| a.bad.is_some() && a.done_us - a.sent_us < 2_000_000));
     let mut due: Vec<u64> = asked.iter().map(|a| a.due_us).collect();

@@ -2,14 +2,14 @@
 
 use std::{fs::File, io::BufReader, path::Path};
 
-use adapters::own::{heal, secrets::Secrets};
+use adapters::own::{
+    fault::heal::{self as fault, PLACES, Places},
+    heal,
+    secrets::Secrets,
+};
 use harness::{journal::Reader, own::RestoreEvent};
 
-use super::{
-    live,
-    run::{PLACES, Places},
-    unset, value_of,
-};
+use super::{live, unset, value_of};
 use crate::{exit::Failure, say};
 
 /// Removes what a run left in the stores; answers with what was done, in lines. Nothing for a run of another kind.
@@ -25,12 +25,15 @@ pub(crate) fn stores(folder: &Path, yes_run: bool) -> Result<Vec<String>, Failur
     if file.metadata().map_err(|e| wrong(&e))?.len() == 0 {
         return Ok(Vec::new());
     }
+    let places: Places = serde_json::from_slice(&places).map_err(|e| wrong(&e))?;
+    if let Some(left) = fault::left(folder).map_err(|e| wrong(&e))? {
+        return broken(folder, &left, &places, yes_run);
+    }
     let events = Reader::<_, RestoreEvent>::new(BufReader::new(file));
     let left = heal::left(events).map_err(|e| wrong(&e))?;
     if left.debts.is_empty() && !left.uncleaned {
         return Ok(Vec::new());
     }
-    let places: Places = serde_json::from_slice(&places).map_err(|e| wrong(&e))?;
     let secrets = Secrets::of_drill(&left.drill, value_of).map_err(|missing| unset(&missing))?.into();
     if left.uncleaned && !yes_run {
         say::err(&format!(
@@ -60,4 +63,43 @@ pub(crate) fn stores(folder: &Path, yes_run: bool) -> Result<Vec<String>, Failur
         ));
     }
     Ok(done)
+}
+
+/// Undoes what a fault drill left broken, if its user says so: the commands are those of a journal.
+fn broken(folder: &Path, left: &fault::Left, places: &Places, yes_run: bool) -> Result<Vec<String>, Failure> {
+    if left.faults.is_empty() {
+        return Ok(Vec::new());
+    }
+    let steps: Vec<_> = left.faults.iter().map(|n| &left.drill.fault.fault[*n]).collect();
+    if !yes_run {
+        let undo = |f: &&harness::own::fault::FaultStep| {
+            let run = f.undo.as_ref().map_or(String::new(), |c| c.run.join(" "));
+            format!("  {} of {}: {run}\n", f.name, f.component)
+        };
+        let lines: String = steps.iter().map(undo).collect();
+        say::err(&format!(
+            "faults of stack {} may still be there. Their undo, in {}:\n{lines}  --yes-run runs it\n",
+            left.drill.stack.name,
+            places.dir.display(),
+        ));
+        return Err(Failure::environment(
+            "what was broken was not undone",
+            "undo it by hand, or let gameday run the commands above with --yes-run",
+        ));
+    }
+    let secrets = Secrets::of_fault(&left.drill, value_of).map_err(|missing| unset(&missing))?;
+    let undone = fault::undo(left, places, &secrets, live::show(true).as_ref());
+    let undone = undone.map_err(|e| Failure::environment(e.to_string(), "see `gameday doctor`"))?;
+    fault::remember(folder, &undone)
+        .map_err(|e| Failure::environment(format!("heal.jsonl: {e}"), "free the disk"))?;
+    let words = |u: &fault::Undone| format!("{}: {}", u.fault, u.how);
+    let failed: Vec<String> = undone.iter().filter(|u| !u.gone).map(words).collect();
+    let done: Vec<String> = undone.iter().filter(|u| u.gone).map(words).collect();
+    for what in &done {
+        say::out(&format!("  undone   {}\n", reports::clean(what)))?;
+    }
+    if failed.is_empty() {
+        return Ok(done);
+    }
+    Err(Failure::environment(failed.join("; "), "see why, mend it, and heal once more"))
 }

@@ -75,7 +75,7 @@ impl Rehearse {
                 let name = &report.scenario;
                 let text = format!(
                     "{word}: {name} on {}, looked at for {}\n{lines}{against}{notes}",
-                    loaded.drill.stack.name,
+                    loaded.drill.stack().name,
                     human_us(report.took_us)
                 );
                 say::out(&text.lines().map(|l| reports::clean(l) + "\n").collect::<String>())?;

@@ -1,16 +1,30 @@
 //! `gameday run` and `gameday rehearse` for drills on somebody's own stack.
 
-use std::{fs, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use adapters::own::{play, secrets::Secrets};
+use adapters::own::{
+    command::Show,
+    config::Config,
+    fault::heal::{PLACES, Places},
+    play,
+    secrets::Secrets,
+};
 use harness::{
     clock::Clock,
     drill::stop,
-    journal::{Journal, digest},
-    own::event::{FORMAT, RestoreBegan},
+    journal::{Ending, Journal, digest},
+    own::{
+        event::{self, RestoreBegan},
+        fault::{self, event::FaultBegan},
+    },
 };
 
-use super::{Loaded, live};
+use super::{AnyDrill, Loaded, live};
 use crate::{
     exit::Failure,
     machine,
@@ -21,21 +35,9 @@ use crate::{
     },
 };
 
-/// The file in a run's folder that says where its files lie; `gameday heal` needs them.
-pub(super) const PLACES: &str = "files.json";
-
-/// Where the files of a run lie.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Places {
-    /// The folder of the drill's file.
-    pub(super) dir: std::path::PathBuf,
-    /// The folder of the stack's file.
-    pub(super) stack_dir: std::path::PathBuf,
-}
-
 /// Refuses to touch a stack that the command line does not name.
 pub(crate) fn allowed(loaded: &Loaded, named: Option<&str>) -> Result<(), Failure> {
-    let stack = &loaded.drill.stack.name;
+    let stack = &loaded.drill.stack().name;
     match named {
         Some(name) if name == stack => Ok(()),
         Some(name) => Err(Failure::usage(
@@ -61,43 +63,72 @@ pub(crate) fn play(
     prepare(loaded, folder).map_err(wrong)?;
     let now = SystemTime::now();
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let began = RestoreBegan {
-        format: FORMAT,
-        run: folder.run().to_owned(),
-        started: folder.started().to_owned(),
-        started_unix_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
-        gameday: env!("CARGO_PKG_VERSION").into(),
-        drill_sha256: digest(&loaded.bytes),
-        stack_sha256: digest(&loaded.stack_bytes),
-        drill: loaded.drill.restore.clone(),
-        stack: loaded.drill.stack.clone(),
-        overrides: loaded.overrides.clone(),
-        machine: machine::words(),
-        rehearsed,
-    };
-    let config = play::Config {
-        drill: loaded.drill.clone(),
-        dir: loaded.dir.clone(),
-        stack_dir: loaded.stack_dir.clone(),
-        run: folder.run().to_owned(),
-        folder: folder.path().canonicalize().map_err(wrong)?,
-        exe: std::env::current_exe().map_err(|e| {
-            Failure::environment(format!("this program's own file is unknown: {e}"), "mount /proc")
-        })?,
-        secrets: secrets.clone(),
-        show: live::show(shown),
-    };
+    let started_unix_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+    let exe = std::env::current_exe().map_err(|e| {
+        Failure::environment(format!("this program's own file is unknown: {e}"), "mount /proc")
+    })?;
+    let absolute = folder.path().canonicalize().map_err(wrong)?;
     let runtime = runtime().map_err(|e| {
         Failure::environment(format!("no thread can be started: {e}"), "see `gameday doctor`")
     })?;
-    let played = runtime.block_on(async {
-        let clock = Clock::real();
-        let journal = Journal::create(&folder.journal(), clock, live::observer(shown)).map_err(wrong)?;
+    let show = live::show(shown);
+    let (stopper, stop) = stop();
+    let begin = || {
         folder.begin();
-        let (stopper, stop) = stop();
         signals.arm(stopper, folder.path());
-        let ended = play::play(config, began, &journal, clock, stop).await;
-        signals.disarm();
+    };
+    let ended = match &loaded.drill {
+        AnyDrill::Restore(drill) => {
+            let began = RestoreBegan {
+                format: event::FORMAT,
+                run: folder.run().to_owned(),
+                started: folder.started().to_owned(),
+                started_unix_us,
+                gameday: env!("CARGO_PKG_VERSION").into(),
+                drill_sha256: digest(&loaded.bytes),
+                stack_sha256: digest(&loaded.stack_bytes),
+                drill: drill.restore.clone(),
+                stack: drill.stack.clone(),
+                overrides: loaded.overrides.clone(),
+                machine: machine::words(),
+                rehearsed,
+            };
+            let config = config(loaded, drill.as_ref().clone(), folder, (absolute, exe), (secrets, show));
+            runtime.block_on(async {
+                let clock = Clock::real();
+                let observer = live::observer(shown, live::restore);
+                let journal = Journal::create(&folder.journal(), clock, observer).map_err(wrong)?;
+                begin();
+                Ok(play::play(config, began, &journal, clock, stop).await)
+            })
+        }
+        AnyDrill::Fault(drill) => {
+            let began = FaultBegan {
+                format: fault::event::FORMAT,
+                run: folder.run().to_owned(),
+                started: folder.started().to_owned(),
+                started_unix_us,
+                gameday: env!("CARGO_PKG_VERSION").into(),
+                drill_sha256: digest(&loaded.bytes),
+                stack_sha256: digest(&loaded.stack_bytes),
+                drill: drill.fault.clone(),
+                stack: drill.stack.clone(),
+                overrides: loaded.overrides.clone(),
+                machine: machine::words(),
+                rehearsed,
+            };
+            let config = config(loaded, drill.as_ref().clone(), folder, (absolute, exe), (secrets, show));
+            runtime.block_on(async {
+                let clock = Clock::real();
+                let observer = live::observer(shown, live::fault());
+                let journal = Journal::create(&folder.journal(), clock, observer).map_err(wrong)?;
+                begin();
+                Ok(adapters::own::fault::play(config, began, &journal, clock, stop).await)
+            })
+        }
+    };
+    signals.disarm();
+    let played = ended.and_then(|ended: std::io::Result<Ending>| {
         ended.map(drop).map_err(|e| {
             let what = format!("`{}` could not be written to its end: {e}", folder.journal().display());
             Failure::environment(what, "free the disk; `gameday heal` removes what is left of the run")
@@ -105,6 +136,26 @@ pub(crate) fn play(
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     played
+}
+
+/// What a drill is played with.
+fn config<D>(
+    loaded: &Loaded,
+    drill: D,
+    folder: &Folder,
+    (absolute, exe): (PathBuf, PathBuf),
+    (secrets, show): (&Arc<Secrets>, Option<Show>),
+) -> Config<D> {
+    Config {
+        drill,
+        dir: loaded.dir.clone(),
+        stack_dir: loaded.stack_dir.clone(),
+        run: folder.run().to_owned(),
+        folder: absolute,
+        exe,
+        secrets: secrets.clone(),
+        show,
+    }
 }
 
 /// What `heal` needs, and a folder that nobody else reads.
@@ -120,5 +171,5 @@ fn prepare(loaded: &Loaded, folder: &Folder) -> std::io::Result<()> {
 
 /// The folder of a drill's run.
 pub(crate) fn folder(out: &Path, loaded: &Loaded) -> Result<Folder, Failure> {
-    Folder::create(out, &loaded.drill.restore.name, &loaded.bytes)
+    Folder::create(out, loaded.drill.name(), &loaded.bytes)
 }

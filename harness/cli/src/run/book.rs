@@ -70,17 +70,16 @@ impl Book {
 
     /// Puts a drill on somebody's own stack on record that is about to begin.
     pub(super) fn declare_own(&self, loaded: &own::Loaded, folder: &Folder) -> Result<(), Failure> {
-        let (restore, stack) = (&loaded.drill.restore, &loaded.drill.stack);
         let declared = Declared {
             run: folder.run().to_owned(),
-            scenario: restore.name.clone(),
+            scenario: loaded.drill.name().to_owned(),
             scenario_sha256: digest(&loaded.bytes),
             stack_sha256: Some(digest(&loaded.stack_bytes)),
             overrides: loaded.overrides.clone(),
             world: WorldName::Own,
-            counts_as: stack.level.into(),
+            counts_as: loaded.drill.stack().level.into(),
             flaw: None,
-            objectives: harness::own::objectives(restore),
+            objectives: loaded.drill.objectives(),
             operator: self.signer.identity().to_owned(),
             gameday: env!("CARGO_PKG_VERSION").into(),
         };

@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Run {
-    /// Plays restore drills, one after the other.
+    /// Plays drills on stacks that gameday did not launch, one after the other.
     pub(super) fn run_own(&self, inputs: &[Input]) -> Result<Exit, Failure> {
         if let Some(other) = inputs.iter().find(|i| !own::is_own(i)) {
             let what =
@@ -71,7 +71,7 @@ impl Run {
         book: Option<&Book>,
         signals: &Signals,
     ) -> Played {
-        let scenario = loaded.drill.restore.name.clone();
+        let scenario = loaded.drill.name().to_owned();
         let folder = match own::run::folder(&self.out, loaded) {
             Ok(folder) => folder,
             Err(failure) => return Played { scenario, folder: None, short: None, result: Err(failure) },
@@ -97,7 +97,7 @@ impl Run {
             }
             Ok(_) if self.json => Ok(()),
             Ok((report, _)) if self.quiet || several => {
-                say::out(&format!("{}: {}\n", loaded.drill.restore.name, reports::headline(report)))
+                say::out(&format!("{}: {}\n", loaded.drill.name(), reports::headline(report)))
             }
             Ok((report, _)) => {
                 let last = summary::last(report, played.folder.as_deref());

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 
-use crate::{
-    clock::{Clock, Sleep, Sleeper},
-    journal::{EventKind, Journal},
-};
+use crate::clock::{Clock, Sleep, Sleeper};
+
+/// Takes a span in which the harness stood still: from, to.
+pub type Tell = Box<dyn Fn(u64, u64) + Send + Sync>;
 
 /// A sleeper wakes so often.
 const BEAT_US: u64 = 10_000;
@@ -21,9 +21,9 @@ const GRACE_US: u64 = 20_000;
 /// Sleepers at most: on a larger machine they see what these see.
 const THREADS_MAX: usize = 4;
 
-/// Watches until it is dropped; then all that was found is in the journal, and no thread is left.
+/// Watches until it is dropped; then all that was found has been told, and no thread is left.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub struct Pulse {
     // In this order: nobody finds a gap once the last one is written.
     _threads: Vec<Sleeper>,
     task: Option<JoinHandle<()>>,
@@ -32,8 +32,8 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Starts to watch.
-    pub(super) fn start(journal: &Journal, clock: Clock) -> Pulse {
-        let gaps = Arc::new(Gaps { journal: journal.clone(), open: Mutex::default() });
+    pub fn start(clock: Clock, tell: Tell) -> Pulse {
+        let gaps = Arc::new(Gaps { tell, open: Mutex::default() });
         if clock.is_simulated() {
             return Pulse { _threads: Vec::new(), task: None, gaps };
         }
@@ -47,8 +47,8 @@ impl Pulse {
         Pulse { _threads: threads, task: Some(task), gaps }
     }
 
-    /// Stops, and writes down what is not yet written.
-    pub(super) async fn finish(mut self) {
+    /// Stops, and tells what is not yet told.
+    pub async fn finish(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
             // Cancelled, as it should be.
@@ -87,10 +87,15 @@ async fn task(clock: Clock, gaps: Arc<Gaps>) {
 }
 
 /// What the sleepers found, the newest of it still open: others may have seen the same stall.
-#[derive(Debug)]
 struct Gaps {
-    journal: Journal,
+    tell: Tell,
     open: Mutex<Option<(u64, u64)>>,
+}
+
+impl std::fmt::Debug for Gaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gaps").field("open", &self.open).finish_non_exhaustive()
+    }
 }
 
 impl Gaps {
@@ -107,9 +112,9 @@ impl Gaps {
             Some(gap) if !late => {
                 let gap = *gap;
                 *open = None;
-                self.write(gap);
+                self.tell(gap);
             }
-            Some(gap) => self.write(std::mem::replace(gap, (awake_us, now_us))),
+            Some(gap) => self.tell(std::mem::replace(gap, (awake_us, now_us))),
             None if late => *open = Some((awake_us, now_us)),
             None => {}
         }
@@ -117,38 +122,35 @@ impl Gaps {
 
     fn close(&self) {
         if let Some(gap) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.write(gap);
+            self.tell(gap);
         }
     }
 
-    fn write(&self, (from_us, to_us): (u64, u64)) {
-        // A journal that cannot be written ends the drill; see `Journal::failed`.
-        drop(self.journal.record(EventKind::Stalled { from_us, to_us }));
+    fn tell(&self, (from_us, to_us): (u64, u64)) {
+        (self.tell)(from_us, to_us);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Reader;
 
-    fn stalls(journal: &Journal) -> Vec<(u64, u64)> {
-        let bytes = journal.bytes();
-        let kinds = Reader::new(&bytes[..]).map(|e| e.unwrap().kind);
-        kinds
-            .map(|kind| match kind {
-                EventKind::Stalled { from_us, to_us } => (from_us, to_us),
-                other => panic!("{other:?}"),
-            })
-            .collect()
+    type Stalls = Arc<Mutex<Vec<(u64, u64)>>>;
+
+    /// Where stalls are told, and who tells them.
+    fn listener() -> (Stalls, Tell) {
+        let stalls = Stalls::default();
+        let told = stalls.clone();
+        (stalls, Box::new(move |from_us, to_us| told.lock().unwrap().push((from_us, to_us))))
     }
 
     fn found(beats: &[(u64, u64)]) -> Vec<(u64, u64)> {
-        let journal = Journal::in_memory(Clock::real(), None);
-        let gaps = Gaps { journal: journal.clone(), open: Mutex::default() };
+        let (stalls, tell) = listener();
+        let gaps = Gaps { tell, open: Mutex::default() };
         beats.iter().for_each(|(awake_ms, now_ms)| gaps.beat(awake_ms * 1000, now_ms * 1000));
         gaps.close();
-        stalls(&journal).into_iter().map(|(from, to)| (from / 1000, to / 1000)).collect()
+        let stalls = stalls.lock().unwrap();
+        stalls.iter().map(|(from, to)| (from / 1000, to / 1000)).collect()
     }
 
     #[test]
@@ -169,23 +171,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_runtime_that_stands_still_is_seen_though_every_thread_wakes() {
-        let journal = Journal::in_memory(Clock::real(), None);
-        let pulse = Pulse::start(&journal, Clock::real());
+        let (stalls, tell) = listener();
+        let pulse = Pulse::start(Clock::real(), tell);
         let clock = Clock::real();
         // The task has to sleep before it can oversleep.
         clock.until(clock.now_us() + 3 * BEAT_US).await;
         std::thread::sleep(std::time::Duration::from_millis(120));
         clock.until(clock.now_us() + 3 * BEAT_US).await;
         pulse.finish().await;
-        let longest = stalls(&journal).into_iter().map(|(from, to)| to - from).max();
+        let longest = stalls.lock().unwrap().iter().map(|(from, to)| to - from).max();
         assert!(longest >= Some(100_000), "{longest:?}");
     }
 
     #[tokio::test]
     async fn nothing_is_left_when_it_has_ended_or_was_dropped() {
         for dropped in [false, true] {
-            let journal = Journal::in_memory(Clock::real(), None);
-            let pulse = Pulse::start(&journal, Clock::real());
+            let pulse = Pulse::start(Clock::real(), listener().1);
             let gaps = Arc::downgrade(&pulse.gaps);
             if dropped {
                 drop(pulse)
@@ -201,12 +202,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_never_stalls() {
         let clock = Clock::simulated();
-        let journal = Journal::in_memory(clock, None);
-        let pulse = Pulse::start(&journal, clock);
+        let (stalls, tell) = listener();
+        let pulse = Pulse::start(clock, tell);
         assert!(pulse._threads.is_empty() && pulse.task.is_none());
         clock.until(60_000_000).await;
         std::thread::sleep(std::time::Duration::from_millis(50));
         pulse.finish().await;
-        assert_eq!(stalls(&journal), []);
+        assert_eq!(*stalls.lock().unwrap(), []);
     }
 }

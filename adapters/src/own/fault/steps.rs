@@ -1,0 +1,232 @@
+//! The commands of a drill: what breaks, what looks, what undoes, and the runbook.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harness::own::fault::FaultStep;
+use harness::own::fault::event::{Command as Which, FaultEvent, Look, Looked, Ran, Stage, Task};
+use harness::own::stack::Command;
+use tokio::time::sleep;
+
+use super::Player;
+use crate::local::sweep::sweep;
+use crate::own::command::{Ended, Spec, run};
+use crate::own::config::Halt;
+
+/// How long one look may take, whatever limit its command has.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+/// How long it is waited before it is looked again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// What a shell answers with if it cannot run a command: nobody looked.
+const NOT_RUN: [i32; 2] = [126, 127];
+
+/// What the exit code of `observe` says; `None` where nobody could tell.
+pub(super) fn there(code: Option<i32>) -> Option<bool> {
+    match code {
+        Some(0) => Some(true),
+        Some(code) if NOT_RUN.contains(&code) => None,
+        Some(_) => Some(false),
+        None => None,
+    }
+}
+
+/// The mark of a command's processes. What breaks or looks bears the run's: nothing of it outlives the drill. What a runbook
+/// or an undo starts may be its owner's server, and is ended only with a command that did not end by itself.
+pub(super) fn mark(run: &str, task: Task, n: usize) -> String {
+    match task {
+        Task::Inject => run.to_owned(),
+        Task::Undo => format!("{run}.undo{n}"),
+        Task::Recover => format!("{run}.recover{n}"),
+    }
+}
+
+impl Player {
+    /// Runs a command of a step, which is in the journal before it begins. An undo is run even if nothing can be written down.
+    pub(super) async fn command(
+        &self,
+        (task, n, step): (Task, usize, &str),
+        command: &Command,
+        stop: impl Future<Output = String>,
+    ) -> Result<Ended, Halt> {
+        let which = Which { task, step: step.to_owned() };
+        let told = self.record(FaultEvent::Starts(which.clone()));
+        if task != Task::Undo {
+            told?;
+        }
+        let mark = mark(&self.c.run, which.task, n);
+        self.opened().marks.insert(mark.clone());
+        let began_us = self.clock.now_us();
+        let log = format!("{}-{}.log", which.task, which.step);
+        let spec = self.spec(command, &mark, command.limit.std(), Some(log));
+        let ended = run(spec, self.c.show.as_ref(), None, stop).await;
+        self.opened().marks.remove(&mark);
+        let Ended { code, how, printed } = ended.clone();
+        let told = self.record(FaultEvent::Ran(Ran { command: which, began_us, code, how, printed }));
+        if task != Task::Undo {
+            told?;
+        }
+        Ok(ended)
+    }
+
+    fn spec<'a>(
+        &'a self,
+        command: &'a Command,
+        mark: &'a str,
+        limit: Duration,
+        log: Option<String>,
+    ) -> Spec<'a> {
+        let env = command.env.iter().filter_map(|n| Some((n.clone(), self.c.secrets.get(n)?.to_owned())));
+        let logs: PathBuf = self.c.folder.join("logs");
+        // A command that cannot be logged is run all the same: it may be an undo, on a full disk.
+        let log = log.filter(|_| crate::local::private::folder(&logs).is_ok());
+        Spec {
+            words: &command.run,
+            dir: &self.c.dir,
+            env: env.collect(),
+            limit,
+            run: mark,
+            log: log.map(|name| logs.join(name)),
+            secrets: &self.c.secrets,
+            sweeps: true,
+        }
+    }
+
+    /// Looks whether the effect of a fault is there, until it is as `wanted` or the limit of the command is over. Without
+    /// `again` it looks once.
+    pub(super) async fn look(
+        &self,
+        step: &FaultStep,
+        look: Look,
+        (wanted, again): (bool, bool),
+    ) -> Result<Looked, Halt> {
+        let observe = step.observe.as_ref().expect("a fault that nobody observes is refused when loaded");
+        let began_us = self.clock.now_us();
+        let limit = observe.limit.std().min(LOOK_MAX);
+        let until_us = began_us + limit.as_micros() as u64;
+        // What looks is nothing that may outlive it, and must not be mixed up with what breaks.
+        let mark = format!("{}.look", self.c.run);
+        loop {
+            let left = Duration::from_micros(until_us.saturating_sub(self.clock.now_us()).max(1));
+            let spec = self.spec(observe, &mark, left, None);
+            let ended = run(spec, None, None, std::future::pending()).await;
+            let there = there(ended.code);
+            if there == Some(wanted) || !again || self.clock.now_us() >= until_us {
+                let looked = Looked { fault: step.name.clone(), look, began_us, there, how: ended.how };
+                let told = self.record(FaultEvent::Looked(looked.clone()));
+                return if look == Look::Gone {
+                    Ok(looked)
+                } else {
+                    told.map(|()| looked).map_err(Halt::Journal)
+                };
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// No effect may be there before: whatever says otherwise would say so for ever.
+    pub(super) async fn look_before(&self) -> Result<(), Halt> {
+        for step in &self.c.drill.fault.fault {
+            let looked = self.look(step, Look::Before, (false, false)).await?;
+            let name = &step.name;
+            match looked.there {
+                Some(false) => {}
+                Some(true) => {
+                    let why = "its `observe` says that its effect is there already: nothing was broken";
+                    return Err(Halt::Abort(format!("fault {name}: {why}")));
+                }
+                None => {
+                    let how = looked.how;
+                    return Err(Halt::Abort(format!(
+                        "fault {name}: nobody can tell whether its effect is there ({how}): nothing was broken"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Injects a fault, and waits until its effect is seen.
+    pub(super) async fn inject(&self, n: usize, step: &FaultStep) -> Result<(), Halt> {
+        self.opened().faults.insert(n);
+        let command = step.inject.command();
+        let ended = self.command((Task::Inject, n, &step.name), command, std::future::pending()).await?;
+        let name = &step.name;
+        if ended.code != Some(0) {
+            let how = ended.how;
+            let why = format!(
+                "fault {name}: the command that injects it did not end well: {how}; what it did is undone"
+            );
+            return Err(Halt::Abort(why));
+        }
+        let looked = self.look(step, Look::Struck, (true, true)).await?;
+        match looked.there {
+            Some(true) => Ok(()),
+            _ => {
+                let how = looked.how;
+                let why = format!(
+                    "fault {name}: it was injected, and its effect was not seen ({how}): nothing can be learnt"
+                );
+                Err(Halt::Abort(why))
+            }
+        }
+    }
+
+    /// Undoes a fault, and looks whether it is gone; answers whether it is.
+    pub(super) async fn undo(&self, n: usize, step: &FaultStep) -> Result<bool, Halt> {
+        let undo = step.undo.as_ref().expect("a fault that nobody undoes is refused when loaded");
+        let ended = self.command((Task::Undo, n, &step.name), undo, std::future::pending()).await?;
+        let looked = self.look(step, Look::Gone, (false, true)).await?;
+        let gone = ended.code == Some(0) && looked.there == Some(false);
+        if gone {
+            self.opened().faults.remove(&n);
+        }
+        Ok(gone)
+    }
+
+    /// Ends what is still running of the drill, and undoes what is still broken, the last fault first. `complete`: the drill
+    /// was played to here, and says so.
+    pub(super) async fn end(&self, complete: bool) -> io::Result<()> {
+        let marks = std::mem::take(&mut self.opened().marks);
+        let mut result = Ok(());
+        for mark in marks {
+            result = result.and(self.sweep(mark).await);
+        }
+        let open: Vec<usize> = self.opened().faults.iter().rev().copied().collect();
+        if complete || !open.is_empty() {
+            result = result.and(self.record(FaultEvent::Entered(Stage::Undo)));
+        }
+        for n in open {
+            let step = &self.c.drill.fault.fault[n];
+            match self.undo(n, step).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let note = format!(
+                        "fault {} may still be there: `gameday heal RUN` tries to undo it once more",
+                        step.name
+                    );
+                    result = result.and(self.record(FaultEvent::Noted(note)));
+                }
+                Err(Halt::Journal(e)) => result = result.and(Err(e)),
+                Err(Halt::Abort(why)) => result = result.and(self.record(FaultEvent::Noted(why))),
+            }
+        }
+        let run = self.c.run.clone();
+        let look = format!("{run}.look");
+        result.and(self.sweep(run).await).and(self.sweep(look).await)
+    }
+
+    /// Ends whatever carries a mark.
+    async fn sweep(&self, mark: String) -> io::Result<()> {
+        let swept = tokio::task::spawn_blocking(move || sweep(&mark)).await.map_err(io::Error::other)?;
+        let note = match swept {
+            Ok(killed) if killed.is_empty() => return Ok(()),
+            Ok(killed) => {
+                let names: std::collections::BTreeSet<String> = killed.into_iter().map(|k| k.name).collect();
+                format!("still running, and ended: {}", names.into_iter().collect::<Vec<_>>().join(", "))
+            }
+            Err(e) => e.to_string(),
+        };
+        self.record(FaultEvent::Noted(note))
+    }
+}
