@@ -22,7 +22,7 @@ use harness::journal::{Ending, Journal};
 use harness::own::event::Sum;
 use harness::own::fault::Drill;
 use harness::own::fault::event::{FaultBegan, FaultEvent, Pass, Stage};
-use harness::own::stack::{Level, Witness};
+use harness::own::stack::{Component, Level, Witness};
 use harness::pulse::Pulse;
 
 use super::alarm::Alarms;
@@ -189,7 +189,18 @@ impl Player {
     /// Keeps other drills away from this stack until the answer is dropped. A lock in a store would hang on a connection of
     /// ours while the store is broken, so it is only looked whether anybody holds one.
     async fn alone(&self) -> Result<impl Sized + use<>, String> {
-        let file = guard::hold(&format!("stack {}", self.c.drill.stack.name))?;
+        let stack = &self.c.drill.stack;
+        // Where it lies tells one stack from another of the same name.
+        let values = |c: &Component| -> Vec<String> {
+            let of = c.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
+            of.chain(c.url.clone()).chain(c.bucket.clone()).collect()
+        };
+        let mut address: Vec<String> = stack.component.values().flat_map(values).collect();
+        if address.is_empty() {
+            address.push(self.c.stack_dir.display().to_string());
+        }
+        let file = guard::hold(&format!("stack {}\n{}", stack.name, address.join("\n")))
+            .map_err(|why| format!("stack {}: {why}", stack.name))?;
         for (id, place) in &self.places {
             drop(place.lock().await.map_err(|e| format!("{id}: {e}: nothing was broken"))?);
         }
@@ -199,7 +210,7 @@ impl Player {
     async fn stages(&mut self) -> Result<(), Halt> {
         self.prepare().await?;
         self.record(FaultEvent::Entered(Stage::Before))?;
-        self.read(Pass::Before).await?;
+        self.read(Pass::Before, 0).await?;
         self.record(FaultEvent::Entered(Stage::Settle))?;
         let journal = self.journal.clone();
         // A journal that cannot be written ends the drill elsewhere.
@@ -219,8 +230,9 @@ impl Player {
         self.record(FaultEvent::Entered(Stage::ReadBack))?;
         let sown = watch.finish().await;
         pulse.finish().await;
-        self.read(Pass::Recovered).await?;
-        self.read_canaries(&sown).await
+        let until_us = self.settles_us();
+        self.read(Pass::Recovered, until_us).await?;
+        self.read_canaries(&sown, until_us).await
     }
 
     /// Alarms, rights, and that no fault is there yet.

@@ -17,9 +17,13 @@ use crate::own::place::Unread;
 const AGAIN: Duration = Duration::from_millis(500);
 
 impl Player {
-    /// Reads every witness; after the fault until it reads as before, or for as long as the drill allows.
-    pub(super) async fn read(&mut self, pass: Pass) -> Result<(), Halt> {
-        let until_us = self.clock.now_us() + self.c.drill.fault.settle.us();
+    /// Until when what is not right is asked again, if it is asked from now on.
+    pub(super) fn settles_us(&self) -> u64 {
+        self.clock.now_us() + self.c.drill.fault.settle.us()
+    }
+
+    /// Reads every witness; after the fault until it reads as before, or until then.
+    pub(super) async fn read(&mut self, pass: Pass, until_us: u64) -> Result<(), Halt> {
         let mut open: Vec<(String, Witness)> = self.witnesses.clone();
         loop {
             let mut left = Vec::new();
@@ -61,9 +65,12 @@ impl Player {
         Ok(same)
     }
 
-    /// Reads the canaries of this drill, until each that was acknowledged is there, or for as long as the drill allows.
-    pub(super) async fn read_canaries(&self, sown: &BTreeMap<String, Vec<Seed>>) -> Result<(), Halt> {
-        let until_us = self.clock.now_us() + self.c.drill.fault.settle.us();
+    /// Reads the canaries of this drill, until each that was acknowledged is there, or until then.
+    pub(super) async fn read_canaries(
+        &self,
+        sown: &BTreeMap<String, Vec<Seed>>,
+        until_us: u64,
+    ) -> Result<(), Halt> {
         for (component, sown) in sown {
             loop {
                 let canaries = self.listed(component, sown).await;
@@ -98,7 +105,7 @@ impl Player {
     /// Everything once more, when all is undone.
     pub(super) async fn after(&mut self) -> Result<(), Halt> {
         self.record(FaultEvent::Entered(Stage::After))?;
-        let until_us = self.clock.now_us() + self.c.drill.fault.settle.us();
+        let until_us = self.settles_us();
         let services: Vec<String> = self.c.drill.services().map(|(id, _)| id.clone()).collect();
         for service in services {
             let asker = self.alarms().asker(&service).map_err(Halt::Abort)?;
@@ -114,6 +121,6 @@ impl Player {
                 sleep(AGAIN).await;
             }
         }
-        self.read(Pass::Undone).await
+        self.read(Pass::Undone, until_us).await
     }
 }

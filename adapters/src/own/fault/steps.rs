@@ -17,7 +17,7 @@ use crate::own::config::Halt;
 /// How long one look may take, whatever limit its command has.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// How long it is waited before it is looked again.
-const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN: Duration = Duration::from_millis(50);
 /// What a shell answers with if it cannot run a command: nobody looked.
 const NOT_RUN: [i32; 2] = [126, 127];
 
@@ -92,13 +92,13 @@ impl Player {
         }
     }
 
-    /// Looks whether the effect of a fault is there, until it is as `wanted` or the limit of the command is over. Without
-    /// `again` it looks once.
+    /// Looks whether the effect of a fault is there, until `enough` says so of what was seen or the limit of the command is over.
+    /// What is seen is written down.
     pub(super) async fn look(
         &self,
         step: &FaultStep,
         look: Look,
-        (wanted, again): (bool, bool),
+        enough: impl Fn(Option<bool>) -> bool,
     ) -> Result<Looked, Halt> {
         let observe = step.observe.as_ref().expect("a fault that nobody observes is refused when loaded");
         let began_us = self.clock.now_us();
@@ -107,11 +107,9 @@ impl Player {
         // What looks is nothing that may outlive it, and must not be mixed up with what breaks.
         let mark = format!("{}.look", self.c.run);
         loop {
-            let left = Duration::from_micros(until_us.saturating_sub(self.clock.now_us()).max(1));
-            let spec = self.spec(observe, &mark, left, None);
-            let ended = run(spec, None, None, std::future::pending()).await;
+            let ended = run(self.spec(observe, &mark, limit, None), None, None, std::future::pending()).await;
             let there = there(ended.code);
-            if there == Some(wanted) || !again || self.clock.now_us() >= until_us {
+            if enough(there) || self.clock.now_us() >= until_us {
                 let looked = Looked { fault: step.name.clone(), look, began_us, there, how: ended.how };
                 let told = self.record(FaultEvent::Looked(looked.clone()));
                 return if look == Look::Gone {
@@ -127,7 +125,7 @@ impl Player {
     /// No effect may be there before: whatever says otherwise would say so for ever.
     pub(super) async fn look_before(&self) -> Result<(), Halt> {
         for step in &self.c.drill.fault.fault {
-            let looked = self.look(step, Look::Before, (false, false)).await?;
+            let looked = self.look(step, Look::Before, |_| true).await?;
             let name = &step.name;
             match looked.there {
                 Some(false) => {}
@@ -146,29 +144,44 @@ impl Player {
         Ok(())
     }
 
-    /// Injects a fault, and waits until its effect is seen.
-    pub(super) async fn inject(&self, n: usize, step: &FaultStep) -> Result<(), Halt> {
+    /// Injects a fault, and waits until its effect is seen. It is looked for from the beginning: what heals itself may be gone
+    /// in a moment. If users noticed it and `observe` came too late, it was seen all the same: `noticed` says whether they
+    /// did, since a moment.
+    pub(super) async fn inject(
+        &self,
+        n: usize,
+        step: &FaultStep,
+        noticed: impl Fn(u64) -> bool,
+    ) -> Result<(), Halt> {
         self.opened().faults.insert(n);
-        let command = step.inject.command();
-        let ended = self.command((Task::Inject, n, &step.name), command, std::future::pending()).await?;
-        let name = &step.name;
-        if ended.code != Some(0) {
-            let how = ended.how;
-            let why = format!(
-                "fault {name}: the command that injects it did not end well: {how}; what it did is undone"
-            );
-            return Err(Halt::Abort(why));
-        }
-        let looked = self.look(step, Look::Struck, (true, true)).await?;
+        let (name, began_us) = (&step.name, self.clock.now_us());
+        let over = std::cell::Cell::new(false);
+        let enough = |there| match there {
+            Some(true) => true,
+            Some(false) => over.get() && noticed(began_us),
+            None => false,
+        };
+        let injecting = async {
+            let which = (Task::Inject, n, name.as_str());
+            let ended = self.command(which, step.inject.command(), std::future::pending()).await?;
+            over.set(true);
+            match ended.code {
+                Some(0) => Ok(()),
+                _ => Err(Halt::Abort(format!(
+                    "fault {name}: the command that injects it did not end well: {}; what it did is undone",
+                    ended.how
+                ))),
+            }
+        };
+        // In this order: it is in the journal before anybody looks.
+        let ((), looked) = tokio::try_join!(injecting, self.look(step, Look::Struck, enough))?;
         match looked.there {
             Some(true) => Ok(()),
-            _ => {
-                let how = looked.how;
-                let why = format!(
-                    "fault {name}: it was injected, and its effect was not seen ({how}): nothing can be learnt"
-                );
-                Err(Halt::Abort(why))
-            }
+            Some(false) if noticed(began_us) => Ok(()),
+            _ => Err(Halt::Abort(format!(
+                "fault {name}: it was injected, and its effect was not seen ({}): nothing can be learnt",
+                looked.how
+            ))),
         }
     }
 
@@ -176,7 +189,7 @@ impl Player {
     pub(super) async fn undo(&self, n: usize, step: &FaultStep) -> Result<bool, Halt> {
         let undo = step.undo.as_ref().expect("a fault that nobody undoes is refused when loaded");
         let ended = self.command((Task::Undo, n, &step.name), undo, std::future::pending()).await?;
-        let looked = self.look(step, Look::Gone, (false, true)).await?;
+        let looked = self.look(step, Look::Gone, |there| there == Some(false)).await?;
         let gone = ended.code == Some(0) && looked.there == Some(false);
         if gone {
             self.opened().faults.remove(&n);

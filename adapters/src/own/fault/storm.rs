@@ -88,7 +88,12 @@ impl Player {
         self.clock.until(start_us.saturating_add(step.at.us())).await;
         let now_us = self.clock.now_us();
         watch.state.send_modify(|s| s.t0_us = s.t0_us.or(Some(now_us)));
-        self.inject(n, step).await?;
+        let detectors = self.c.drill.detectors(Some(&step.component));
+        let noticed = |since_us: u64| {
+            let state = watch.state.borrow();
+            detectors.iter().any(|id| state.services[*id].last_bad_us.is_some_and(|at| at >= since_us))
+        };
+        self.inject(n, step, noticed).await?;
         let struck_us = self.clock.now_us();
         watch.state.send_modify(|s| {
             s.done.push(step.name.clone());
@@ -96,7 +101,7 @@ impl Player {
         });
         if let Some(hold) = step.hold {
             self.clock.until(struck_us.saturating_add(hold.us())).await;
-            self.look(step, Look::Held, (true, false)).await?;
+            self.look(step, Look::Held, |_| true).await?;
             // What could not be undone now is tried once more at the end.
             self.undo(n, step).await?;
         }

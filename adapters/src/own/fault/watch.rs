@@ -52,6 +52,8 @@ pub(super) struct Health {
     pub(super) detected: bool,
     /// The first of the good answers since the last bad one came.
     pub(super) good_since_us: Option<u64>,
+    /// The last bad answer was due.
+    pub(super) last_bad_us: Option<u64>,
     /// Why the last bad one was bad.
     pub(super) why: Option<String>,
 }
@@ -69,6 +71,7 @@ impl State {
             }
             Some(why) => {
                 health.good_since_us = None;
+                health.last_bad_us = health.last_bad_us.max(Some(answer.due_us));
                 health.why = Some(why.clone());
                 health.bad_run = if struck { health.bad_run + 1 } else { 0 };
                 let newly = !health.detected && health.bad_run >= DETECTS;

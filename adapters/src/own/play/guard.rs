@@ -41,7 +41,7 @@ pub(in crate::own) fn hold(name: &str) -> Result<std::fs::File, String> {
     let wrong = |e: io::Error| format!("{}: {e}", path.display());
     let file = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| "another drill is being played there: nothing was run".to_owned())?;
+        .map_err(|_| "another drill of this machine is being played there: nothing was run".to_owned())?;
     Ok(file)
 }
 

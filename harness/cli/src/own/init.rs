@@ -10,18 +10,22 @@ use crate::{
 };
 
 /// The files, with their modes.
-const FILES: [(&str, u32, &str); 4] = [
+const FILES: [(&str, u32, &str); 8] = [
     ("stack.toml", 0o644, include_str!("init/stack.toml")),
     ("drills/restore_db.toml", 0o644, include_str!("init/restore_db.toml")),
     ("drills/restore-db.sh", 0o755, include_str!("init/restore-db.sh")),
     ("drills/empty-scratch.sh", 0o755, include_str!("init/empty-scratch.sh")),
+    ("drills/break_db.toml", 0o644, include_str!("init/break_db.toml")),
+    ("drills/break-db.sh", 0o755, include_str!("init/break-db.sh")),
+    ("drills/db-is-down.sh", 0o755, include_str!("init/db-is-down.sh")),
+    ("drills/start-db.sh", 0o755, include_str!("init/start-db.sh")),
 ];
 
-/// Write a stack file and a restore drill to edit
+/// Write a stack file, a restore drill and a fault drill to edit
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gameday init --endpoints                       stack.toml, drills/restore_db.toml and its two scripts, here
+  gameday init --endpoints                       stack.toml, a restore drill and a fault drill with their scripts, here
   gameday init --endpoints --in game-days/
 
 Asks nothing and touches nothing but files that are not there yet. Then: set the variables that the files name, and

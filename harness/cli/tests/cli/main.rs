@@ -10,5 +10,6 @@ mod local;
 mod manual;
 mod negative;
 mod own;
+mod own_fault;
 mod sessions;
 mod signers;

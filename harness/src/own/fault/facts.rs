@@ -235,11 +235,11 @@ impl Facts {
 
     fn looked(&mut self, looked: At<Looked>) {
         let (fault, look) = (looked.is.fault.clone(), looked.is.look);
-        let after = |task| self.ran.contains_key(&Command { task, step: fault.clone() });
+        let began = self.started.contains_key(&Command { task: Task::Inject, step: fault.clone() });
         let fits = match look {
-            Look::Before => !after(Task::Inject),
-            Look::Struck | Look::Held => after(Task::Inject),
-            Look::Gone => after(Task::Undo),
+            Look::Before => !began,
+            Look::Struck | Look::Held => began,
+            Look::Gone => self.ended(Task::Undo, &fault).is_some(),
         };
         if self.fault(&fault).is_none() || !fits || looked.is.began_us > looked.at_us {
             self.breach(format!("event {}: nobody can have looked then", looked.seq));
@@ -316,10 +316,29 @@ impl Facts {
         self.drill.fault.fault.iter().filter_map(injected).map(|s| s.at_us).min()
     }
 
-    /// When a fault was seen to have struck.
+    /// When a fault was seen to have struck: by `observe`, or by users if that came too late.
     pub fn struck_us(&self, fault: &str) -> Option<u64> {
         let look = self.looked.get(&(fault.to_owned(), Look::Struck))?;
-        (look.is.there == Some(true)).then_some(look.at_us)
+        let ran = self.ended(Task::Inject, fault).filter(|r| r.is.code == Some(0))?;
+        let seen = match look.is.there {
+            Some(there) => there || self.noticed(fault).is_some(),
+            None => false,
+        };
+        seen.then_some(look.at_us.max(ran.at_us))
+    }
+
+    /// The first bad answer of a service that uses what a fault broke, asked since it was issued and known when it was looked:
+    /// the service, when it was asked, and the event.
+    pub fn noticed(&self, fault: &str) -> Option<(&String, u64, u64)> {
+        let began = self.started.get(&Command { task: Task::Inject, step: fault.to_owned() })?;
+        let look = self.looked.get(&(fault.to_owned(), Look::Struck))?;
+        let component = &self.fault(fault)?.component;
+        let bad = self.drill.detectors(Some(component)).into_iter().filter_map(|id| {
+            let bad = |p: &&ProbeRecord| !p.good && p.due_us >= began.at_us && p.done_us <= look.at_us;
+            let first = self.services.get(id)?.probes.iter().filter(bad).min_by_key(|p| p.due_us)?;
+            Some((id, first.due_us, first.seq))
+        });
+        bad.min_by_key(|(_, due_us, _)| *due_us)
     }
 
     /// When the last one was; absent while one is not.

@@ -108,13 +108,19 @@ fn effect(f: &Facts, step: &FaultStep) -> Finding {
     }
     let Some(struck) = look(Look::Struck) else { return finding.because(Unknown, "nobody looked") };
     let finding = finding.evidence([struck.seq]);
-    match struck.is.there {
-        Some(true) => {}
-        Some(false) => return finding.because(Unknown, "it was injected, and its effect was not seen"),
-        None => return finding.because(Unknown, format!("nobody could tell: {}", struck.is.how)),
-    }
-    let after = human_us(struck.at_us.saturating_sub(ran.is.began_us));
-    let finding = finding.measured(format!("seen {after} after it was issued"));
+    let since = |at: u64| human_us(at.saturating_sub(ran.is.began_us));
+    let finding = match (struck.is.there, f.noticed(&step.name)) {
+        (Some(true), _) => finding.measured(format!("seen {} after it was issued", since(struck.at_us))),
+        // What heals itself may be gone before anybody can look.
+        (Some(false), Some((id, at_us, seq))) => finding.evidence([seq]).measured(format!(
+            "seen by users: {id} was bad {} after it was issued; `observe` came too late",
+            since(at_us)
+        )),
+        (Some(false), None) => {
+            return finding.because(Unknown, "it was injected, and its effect was not seen");
+        }
+        (None, _) => return finding.because(Unknown, format!("nobody could tell: {}", struck.is.how)),
+    };
     let mended = f.drill.fault.recover.iter().any(|r| f.ended(Task::Recover, &r.name).is_some());
     if step.hold.is_some() {
         let held = look(Look::Held).map(|l| (l.is.there, l.seq));
@@ -154,8 +160,8 @@ fn recovery(f: &Facts, name: &str, act: &RecoverAct) -> Option<Finding> {
 fn strikes(f: &Facts) -> Strikes {
     let faults = &f.drill.fault.fault;
     let lifted = |step: &FaultStep| {
-        let look = f.looked.get(&(step.name.clone(), Look::Gone))?;
-        (step.hold.is_some() && look.at_us <= f.watched_until_us()).then_some(look.at_us)
+        let undo = f.ended(Task::Undo, &step.name).filter(|_| step.hold.is_some())?;
+        Some(undo.is.began_us).filter(|at| *at <= f.watched_until_us())
     };
     Strikes {
         all: f.last_strike_us().is_some(),

@@ -146,8 +146,8 @@ fn service(f: &Facts, id: &str, s: &ServiceFacts) -> ServiceReport {
         Some((step.name.clone(), window?.late_us.saturating_sub(began.at_us)))
     };
     let lifted = |step: &FaultStep| {
-        let look = f.looked.get(&(step.name.clone(), Look::Gone));
-        step.hold.is_some() && look.zip(window).is_some_and(|(l, w)| l.at_us <= w.late_us)
+        let undo = f.ended(Task::Undo, &step.name).filter(|_| step.hold.is_some());
+        undo.zip(window).is_some_and(|(u, w)| u.is.began_us <= w.late_us)
     };
     let faults = &f.drill.fault.fault;
     ServiceReport {
@@ -319,6 +319,7 @@ fn drawing(f: &Facts) -> Drawing {
         let look = f.looked.get(&(step.name.clone(), Look::Struck));
         let seen = look.map_or("nobody looked".to_owned(), |l| match l.is.there {
             Some(true) => "its effect was seen".into(),
+            Some(false) if f.struck_us(&step.name).is_some() => "its effect was seen by users".into(),
             _ => format!("NOT OBSERVED: {}", l.is.how),
         });
         Some(Step {
