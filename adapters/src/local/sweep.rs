@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::shortage;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getsid, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
 /// The variable that marks the processes of a run.
@@ -97,12 +97,31 @@ pub fn find(run: &str) -> Result<Vec<u32>, SweepError> {
 
 /// Kills every process of a run and answers which they were once none is left.
 pub fn sweep(run: &str) -> Result<Vec<Killed>, SweepError> {
+    sweep_where(run, |_| true)
+}
+
+/// The same of those alone that are in this session: what has made a session of its own, as servers do, is left alone.
+pub fn sweep_session(run: &str, session: i32) -> Result<Vec<Killed>, SweepError> {
+    let of = |pid: &u32| {
+        let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
+        pid.and_then(|pid| getsid(Some(pid)).ok()).is_some_and(|sid| sid.as_raw_nonzero().get() == session)
+    };
+    sweep_where(run, of)
+}
+
+/// The session of this process.
+pub fn session() -> i32 {
+    getsid(None).map_or(0, |sid| sid.as_raw_nonzero().get())
+}
+
+fn sweep_where(run: &str, wanted: impl Fn(&u32) -> bool) -> Result<Vec<Killed>, SweepError> {
     let began = Instant::now();
     let mark = format!("{MARK}={run}");
     let mut killed: Vec<Killed> = Vec::new();
     let mut quiet = 0;
     loop {
-        let found = find(run)?;
+        let mut found = find(run)?;
+        found.retain(&wanted);
         quiet = if found.is_empty() { quiet + 1 } else { 0 };
         if quiet == 2 {
             return Ok(killed);

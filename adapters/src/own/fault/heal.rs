@@ -18,7 +18,7 @@ use harness::report::Played;
 use serde::{Deserialize, Serialize};
 
 use super::steps::{mark, there};
-use crate::local::sweep::sweep;
+use crate::local::sweep::{sweep, sweep_session};
 use crate::own::command::{Show, Spec, run};
 use crate::own::secrets::Secrets;
 
@@ -43,6 +43,9 @@ pub struct Places {
     pub dir: PathBuf,
     /// The folder of the stack's file.
     pub stack_dir: PathBuf,
+    /// The session of the harness: what its commands started in another one lives on.
+    #[serde(default)]
+    pub session: i32,
 }
 
 /// What a run left.
@@ -106,7 +109,7 @@ pub fn left(folder: &Path) -> Result<Option<Left>, JournalError> {
         };
         Some(mark(&run, c.task, n))
     });
-    let marks = marks.chain([format!("{run}.look")]).collect();
+    let marks = marks.collect();
     Ok(Some(Left { run, drill: facts.drill, faults, marks }))
 }
 
@@ -150,9 +153,10 @@ pub fn undo(
     secrets: &Secrets,
     show: Option<&Show>,
 ) -> std::io::Result<Vec<Undone>> {
+    let _ = sweep(&format!("{}.look", left.run));
     for mark in &left.marks {
         // What could not be ended is told by the undo, which then fails; it is tried all the same.
-        let _ = sweep(mark);
+        let _ = sweep_session(mark, places.session);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

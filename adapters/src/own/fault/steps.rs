@@ -10,7 +10,7 @@ use harness::own::stack::Command;
 use tokio::time::sleep;
 
 use super::Player;
-use crate::local::sweep::sweep;
+use crate::local::sweep::{Killed, SweepError, session, sweep, sweep_session};
 use crate::own::command::{Ended, Spec, run};
 use crate::own::config::Halt;
 
@@ -31,8 +31,8 @@ pub(super) fn there(code: Option<i32>) -> Option<bool> {
     }
 }
 
-/// The mark of a command's processes. What breaks or looks bears the run's: nothing of it outlives the drill. What a runbook
-/// or an undo starts may be its owner's server, and is ended only with a command that did not end by itself.
+/// The mark of a command's processes. What breaks bears the run's: nothing of it outlives the drill. What a runbook or an undo
+/// started in a session of its own is its owner's server and lives on, however the command ended.
 pub(super) fn mark(run: &str, task: Task, n: usize) -> String {
     match task {
         Task::Inject => run.to_owned(),
@@ -88,7 +88,8 @@ impl Player {
             run: mark,
             log: log.map(|name| logs.join(name)),
             secrets: &self.c.secrets,
-            sweeps: true,
+            // Its group alone: see `mark`.
+            sweeps: false,
         }
     }
 
@@ -202,8 +203,10 @@ impl Player {
     pub(super) async fn end(&self, complete: bool) -> io::Result<()> {
         let marks = std::mem::take(&mut self.opened().marks);
         let mut result = Ok(());
-        for mark in marks {
-            result = result.and(self.sweep(mark).await);
+        for mark in marks.into_iter().filter(|mark| *mark != self.c.run) {
+            let session = session();
+            let swept = tokio::task::spawn_blocking(move || sweep_session(&mark, session)).await;
+            result = result.and(self.swept(swept.map_err(io::Error::other)?));
         }
         let open: Vec<usize> = self.opened().faults.iter().rev().copied().collect();
         if complete || !open.is_empty() {
@@ -232,6 +235,10 @@ impl Player {
     /// Ends whatever carries a mark.
     async fn sweep(&self, mark: String) -> io::Result<()> {
         let swept = tokio::task::spawn_blocking(move || sweep(&mark)).await.map_err(io::Error::other)?;
+        self.swept(swept)
+    }
+
+    fn swept(&self, swept: Result<Vec<Killed>, SweepError>) -> io::Result<()> {
         let note = match swept {
             Ok(killed) if killed.is_empty() => return Ok(()),
             Ok(killed) => {

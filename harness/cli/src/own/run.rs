@@ -7,6 +7,7 @@ use std::{
     time::SystemTime,
 };
 
+use adapters::local::sweep::session;
 use adapters::own::{
     command::Show,
     config::Config,
@@ -165,7 +166,8 @@ fn prepare(loaded: &Loaded, folder: &Folder) -> std::io::Result<()> {
     let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes);
     write("stack.toml", &loaded.stack_bytes)?;
     write("run.json", format!("{}\n", serde_json::json!({ "run": folder.run() })).as_bytes())?;
-    let places = Places { dir: loaded.dir.clone(), stack_dir: loaded.stack_dir.clone() };
+    let (dir, stack_dir) = (loaded.dir.clone(), loaded.stack_dir.clone());
+    let places = Places { dir, stack_dir, session: session() };
     write(PLACES, serde_json::to_string(&places).map_err(std::io::Error::other)?.as_bytes())
 }
 
