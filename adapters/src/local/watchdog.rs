@@ -220,9 +220,9 @@ fn undo(guarded: &Guarded, record: &mut Record) -> Result<(), WatchdogError> {
     let Ok(places) = std::fs::read(guarded.run_dir.join(heal::PLACES)) else { return Ok(()) };
     let places = serde_json::from_slice(&places).map_err(|e| failed(e.to_string()))?;
     let Some(left) = heal::left(&guarded.run_dir).map_err(|e| failed(e.to_string()))? else { return Ok(()) };
-    let secrets = crate::own::secrets::Secrets::of_fault(&left.drill, |name| std::env::var(name).ok());
+    let secrets = crate::own::secrets::Secrets::of_undo(&left.drill, |name| std::env::var(name).ok());
     let secrets = secrets.map_err(|missing| failed(format!("not set: {}", missing.join(", "))))?;
-    let undone = heal::undo(&left, &places, &secrets, None).map_err(|e| failed(e.to_string()))?;
+    let undone = heal::undo(&left, &places, &secrets, (None, true)).map_err(|e| failed(e.to_string()))?;
     for one in &undone {
         record.write(&Entry::Undone(one));
     }

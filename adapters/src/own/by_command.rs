@@ -105,7 +105,17 @@ impl Reader {
         env.push(("GAMEDAY_PLACE".into(), if self.scratch { "scratch" } else { "source" }.into()));
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let Reader { secrets, dir, run, .. } = self;
-        let spec = Spec { words: &command.run, dir, env, limit, run, log: None, secrets, sweeps: false };
+        let spec = Spec {
+            words: &command.run,
+            dir,
+            env,
+            limit,
+            run,
+            log: None,
+            secrets,
+            sweeps: false,
+            keeps: false,
+        };
         let ended = super::command::run(spec, None, feed, std::future::pending()).await;
         if ended.code == Some(0) { Ok(()) } else { Err(Unread::Failed(ended.how)) }
     }

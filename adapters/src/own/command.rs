@@ -7,8 +7,9 @@
 
 mod page;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::secrets::Secrets;
@@ -57,6 +58,8 @@ pub struct Spec<'a> {
     pub secrets: &'a Secrets,
     /// Out of time, everything with the run's mark is ended, not its group alone: for commands that nothing of the run outlives.
     pub sweeps: bool,
+    /// What it started and left running lives on when gameday has ended, and with it whoever reads what that prints.
+    pub keeps: bool,
 }
 
 /// How a command ended.
@@ -108,18 +111,16 @@ pub async fn run(
         Ok(page) => page,
         Err(why) => return unstarted(why),
     };
-    let (Some(mut out), Some(mut err)) = (started.child.stdout.take(), started.child.stderr.take()) else {
-        return unstarted("its pipes are missing".into());
-    };
+    let mut pipes =
+        Pipes { out: started.child.stdout.take(), err: started.child.stderr.take(), keeps: spec.keeps };
     let deadline = Instant::now() + spec.limit;
     let mut stop = std::pin::pin!(stop);
     let (mut out_buf, mut err_buf) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    let (mut out_open, mut err_open) = (true, true);
     let mut status: Option<ExitStatus> = None;
     // A witness is whole only once its output has ended; a log need not be.
     let mut patience = deadline;
     let ended_by_us = loop {
-        if status.is_some() && !out_open && !err_open {
+        if status.is_some() && pipes.out.is_none() && pipes.err.is_none() {
             break None;
         }
         tokio::select! {
@@ -134,7 +135,7 @@ pub async fn run(
                 if status.is_none() { break Some("nobody knows how it ended".into()) }
                 if feed.is_none() { patience = deadline.min(Instant::now() + DRAIN) }
             }
-            n = out.read(&mut out_buf), if out_open => match n {
+            n = read(&mut pipes.out, &mut out_buf), if pipes.out.is_some() => match n {
                 Ok(n) if n > 0 => {
                     page.printed += n as u64;
                     match &mut feed {
@@ -142,11 +143,11 @@ pub async fn run(
                         Some(feed) => if let Err(why) = feed(&out_buf[..n]) { break Some(why) },
                     }
                 }
-                _ => out_open = false,
+                _ => pipes.out = None,
             },
-            n = err.read(&mut err_buf), if err_open => match n {
+            n = read(&mut pipes.err, &mut err_buf), if pipes.err.is_some() => match n {
                 Ok(n) if n > 0 => { page.printed += n as u64; page.take(Output::Err, &err_buf[..n]) }
-                _ => err_open = false,
+                _ => pipes.err = None,
             },
         }
     };
@@ -163,10 +164,6 @@ pub async fn run(
         return Ended { code: None, how: spec.secrets.hide(&format!("it {why}{left}{last}")), printed };
     }
     started.let_go();
-    if out_open || err_open {
-        // What it left running may go on printing: nobody reads it, and nobody is blocked by it.
-        tokio::spawn(async move { tokio::join!(discard(out), discard(err)) });
-    }
     let (code, how) = match status.map(|s| (s.code(), s.signal())) {
         Some((Some(0), _)) => (Some(0), "exit code 0".to_owned()),
         Some((Some(code), _)) => (Some(code), format!("exit code {code}{last}")),
@@ -176,9 +173,47 @@ pub async fn run(
     Ended { code, how: spec.secrets.hide(&how), printed }
 }
 
-async fn discard(mut from: impl AsyncRead + Unpin) {
-    let mut buf = vec![0; 8 << 10];
-    while from.read(&mut buf).await.is_ok_and(|n| n > 0) {}
+/// What a command prints. Dropped, somebody else reads what is still open.
+struct Pipes {
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    keeps: bool,
+}
+
+impl Drop for Pipes {
+    fn drop(&mut self) {
+        let out = self.out.take().and_then(|p| p.into_owned_fd().ok());
+        let err = self.err.take().and_then(|p| p.into_owned_fd().ok());
+        out.into_iter().chain(err).for_each(|pipe| drain(pipe, self.keeps));
+    }
+}
+
+async fn read(pipe: &mut Option<impl AsyncRead + Unpin>, buf: &mut [u8]) -> std::io::Result<usize> {
+    match pipe {
+        Some(pipe) => pipe.read(buf).await,
+        None => Ok(0),
+    }
+}
+
+/// What a command left running may go on printing: nobody is to be blocked by it, nor ended because nobody reads it. With
+/// `keeps` that holds when gameday has ended, too: somebody else reads, for as long as anybody prints.
+fn drain(pipe: OwnedFd, keeps: bool) {
+    let reader = || {
+        // Blocking reads: the pipe was made for the runtime.
+        let flags = rustix::fs::fcntl_getfl(&pipe)?;
+        rustix::fs::fcntl_setfl(&pipe, flags - rustix::fs::OFlags::NONBLOCK)?;
+        let mut cat = std::process::Command::new("cat");
+        cat.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").process_group(0);
+        let pipe = pipe.try_clone()?;
+        cat.stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    };
+    if keeps && reader().is_ok() {
+        return;
+    }
+    // A thread of the runtime would keep it from ending.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::fs::File::from(pipe), &mut std::io::sink());
+    });
 }
 
 /// A command that is running. Dropped, its group is killed.

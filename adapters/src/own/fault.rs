@@ -22,13 +22,14 @@ use harness::journal::{Ending, Journal};
 use harness::own::event::Sum;
 use harness::own::fault::Drill;
 use harness::own::fault::event::{FaultBegan, FaultEvent, Pass, Stage};
-use harness::own::stack::{Component, Level, Witness};
+use harness::own::stack::{Component, Level, Stack, Witness};
 use harness::pulse::Pulse;
 
 use super::alarm::Alarms;
 use super::config::{Config, Halt};
 use super::place::{self, Place, Sited};
 use super::play::guard;
+use super::secrets::Secrets;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
 use watch::Watch;
@@ -141,8 +142,8 @@ pub async fn play(
             None => {}
             Some(Halt::Journal(e)) => failed = Some(e),
             Some(Halt::Abort(why)) => {
-                journal.record(FaultEvent::Aborted(player.c.secrets.hide(&why)))?;
                 ending = Ending::Aborted;
+                failed = journal.record(FaultEvent::Aborted(player.c.secrets.hide(&why))).err();
             }
         }
     }
@@ -190,16 +191,7 @@ impl Player {
     /// ours while the store is broken, so it is only looked whether anybody holds one.
     async fn alone(&self) -> Result<impl Sized + use<>, String> {
         let stack = &self.c.drill.stack;
-        // Where it lies tells one stack from another of the same name.
-        let values = |c: &Component| -> Vec<String> {
-            let of = c.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
-            of.chain(c.url.clone()).chain(c.bucket.clone()).collect()
-        };
-        let mut address: Vec<String> = stack.component.values().flat_map(values).collect();
-        if address.is_empty() {
-            address.push(self.c.stack_dir.display().to_string());
-        }
-        let file = guard::hold(&format!("stack {}\n{}", stack.name, address.join("\n")))
+        let file = guard::hold(&whole_name(stack, &self.c.secrets, &self.c.stack_dir))
             .map_err(|why| format!("stack {}: {why}", stack.name))?;
         for (id, place) in &self.places {
             drop(place.lock().await.map_err(|e| format!("{id}: {e}: nothing was broken"))?);
@@ -218,11 +210,15 @@ impl Player {
         let pulse = Pulse::start(self.clock, Box::new(stalled));
         let watch = Watch::start(self)?;
         let settled = self.settle(&watch).await;
+        let settled = match settled {
+            Ok(()) => self.canaries_can_be_read().await,
+            unsettled => unsettled,
+        };
         if self.rehearsed {
             // What was bad stands in the journal.
             watch.finish().await;
             pulse.finish().await;
-            return Ok(());
+            return settled;
         }
         settled?;
         self.record(FaultEvent::Entered(Stage::Storm))?;
@@ -259,8 +255,24 @@ impl Player {
             }
         }
         self.t0_unix_us = self.t0_unix_us.map(|t0| t0.saturating_add_signed(ahead_us));
-        self.look_before().await
+        for step in &self.c.drill.fault.fault {
+            self.absent(step).await?;
+        }
+        Ok(())
     }
+}
+
+/// What tells a stack from another one of the same name: where it lies.
+fn whole_name(stack: &Stack, secrets: &Secrets, stack_dir: &Path) -> String {
+    let values = |c: &Component| -> Vec<String> {
+        let of = c.secrets().into_iter().filter_map(|n| secrets.get(&n).map(str::to_owned));
+        of.chain(c.url.clone()).chain(c.bucket.clone()).collect()
+    };
+    let mut address: Vec<String> = stack.component.values().flat_map(values).collect();
+    if address.is_empty() {
+        address.push(stack_dir.display().to_string());
+    }
+    format!("stack {}\n{}", stack.name, address.join("\n"))
 }
 
 /// Whether every program that a drill names can be run, from the folders of its files.

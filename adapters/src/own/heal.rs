@@ -130,6 +130,7 @@ async fn clean(
         log: None,
         secrets,
         sweeps: true,
+        keeps: false,
     };
     let ended = run(spec, show, None, std::future::pending()).await;
     if ended.code == Some(0) { Ok(()) } else { Err(format!("the clean-up command: {}", ended.how)) }

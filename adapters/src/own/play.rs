@@ -281,6 +281,7 @@ impl Player<'_> {
             log: Some(logs.join(format!("{}.log", task.to_string().replace(' ', "-")))),
             secrets: &self.c.secrets,
             sweeps: true,
+            keeps: false,
         };
         let began_us = self.clock.now_us();
         let ended = run(spec, self.c.show.as_ref(), None, std::future::pending()).await;

@@ -24,8 +24,8 @@ use super::secrets::Secrets;
 const ANSWER_MAX: usize = 1 << 20;
 /// How often it is looked whether there was enough.
 const LOOK_US: u64 = 100_000;
-/// Questions that may be open at a time: one more is not asked, which is a bad answer.
-const OPEN_MAX: usize = 64;
+/// Questions that may be open at a time, at the least and at the most: one more is not asked, which is a bad answer.
+const OPEN: (u64, u64) = (64, 4096);
 
 /// What asks on behalf of one service.
 #[derive(Debug, Clone)]
@@ -86,6 +86,9 @@ impl Asker {
         let mut metronome = clock.metronome(self.inner.probe.every.std());
         let mut open: JoinSet<Answer> = JoinSet::new();
         let mut bad_since: Option<u64> = None;
+        let probe = &self.inner.probe;
+        // As many as a slow service may owe: answers that come in time are good ones.
+        let open_max = (probe.timeout.us() / probe.every.us().max(1) + 2).clamp(OPEN.0, OPEN.1);
         let began_us = clock.now_us();
         let mut answered: VecDeque<Answer> = VecDeque::new();
         loop {
@@ -94,8 +97,8 @@ impl Asker {
                     let sent_us = clock.now_us().max(tick.due_us);
                     let unanswered =
                         Answer { n: tick.n, due_us: tick.due_us, sent_us, done_us: sent_us, bad: None };
-                    if open.len() >= OPEN_MAX {
-                        let bad = Some("not asked: 64 questions before it are still open".into());
+                    if open.len() as u64 >= open_max {
+                        let bad = Some(format!("not asked: {open_max} questions before it are still open"));
                         answered.push_back(Answer { bad, ..unanswered });
                     } else {
                         let asker = self.clone();
@@ -295,6 +298,7 @@ impl Inner {
             log: None,
             secrets: &self.secrets,
             sweeps: false,
+            keeps: false,
         };
         let ended = run(spec, None, Some(&mut feed), std::future::pending()).await;
         if ended.code != Some(0) {

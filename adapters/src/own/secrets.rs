@@ -88,6 +88,20 @@ impl Secrets {
         Secrets::read(&wanted, &needed, env)
     }
 
+    /// Those that undo the faults of a drill.
+    ///
+    /// # Errors
+    /// The names that have no value and are needed, all at once.
+    pub fn of_undo(
+        drill: &fault::Drill,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secrets, Vec<String>> {
+        let commands = drill.fault.fault.iter().flat_map(|f| [&f.observe, &f.undo]).flatten();
+        let needed = commands.flat_map(|c| c.env.clone()).collect();
+        let wanted = of_stack(&drill.stack).union(&needed).cloned().collect();
+        Secrets::read(&wanted, &needed, env)
+    }
+
     /// Those of some components of a stack.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ fn spec<'a>(
         log: Some(dir.join("log")),
         secrets,
         sweeps: true,
+        keeps: false,
     }
 }
 

@@ -86,6 +86,18 @@ impl Player {
         Ok(())
     }
 
+    /// Who cannot list canaries cannot say that none was lost: nothing is broken then.
+    pub(super) async fn canaries_can_be_read(&self) -> Result<(), Halt> {
+        for id in self.c.drill.planted() {
+            if let Err(e) = self.places[id].canaries().await {
+                return Err(Halt::Abort(format!(
+                    "the canaries of {id} cannot be read: {e}: nothing was broken"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// What a component holds of this drill's canaries.
     async fn listed(&self, component: &str, sown: &[Seed]) -> Canaries {
         let none = |why: String| Canaries { component: component.into(), list: Vec::new(), none: Some(why) };

@@ -17,9 +17,10 @@ use harness::own::stack::Command;
 use harness::report::Played;
 use serde::{Deserialize, Serialize};
 
-use super::steps::{mark, there};
+use super::steps::{ATTEMPTS, mark, there};
 use crate::local::sweep::{sweep, sweep_session};
 use crate::own::command::{Show, Spec, run};
+use crate::own::play::guard;
 use crate::own::secrets::Secrets;
 
 /// The file in a run's folder that says where its files lie.
@@ -29,8 +30,6 @@ const HEALED: &str = "heal.jsonl";
 /// A line of it is never longer.
 const LINE_MAX: u64 = 1 << 20;
 
-/// An undo is tried so often: what was killed half-way may need a moment until it can be undone.
-const ATTEMPTS: usize = 3;
 /// How long the effect may take to go once the undo has ended well.
 const GONE: Duration = Duration::from_secs(10);
 /// How long it is waited before it is looked again.
@@ -57,7 +56,7 @@ pub struct Left {
     pub drill: Drill,
     /// Faults that were begun and never seen to be gone, by their place in the drill, the last first.
     pub faults: Vec<usize>,
-    /// The marks of commands that may still be running.
+    /// The marks of runbooks and undos that may still be running.
     pub marks: Vec<String>,
 }
 
@@ -101,7 +100,7 @@ pub fn left(folder: &Path) -> Result<Option<Left>, JournalError> {
     let mut faults: Vec<usize> = open.filter_map(named).collect();
     faults.reverse();
     let run = facts.began.run.clone();
-    let unended = facts.started.keys().filter(|c| !facts.ran.contains_key(*c));
+    let unended = facts.started.keys().filter(|c| c.task != Task::Inject && !facts.ran.contains_key(*c));
     let marks = unended.filter_map(|c| {
         let n = match c.task {
             Task::Recover => facts.drill.fault.recover.iter().position(|r| r.name == c.step)?,
@@ -142,8 +141,9 @@ pub fn remember(folder: &Path, undone: &[Undone]) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// Ends what is still running of a run, and undoes what is still broken. Blocks until all is done; every command has its
-/// limit. Answers with what became of each fault.
+/// Ends what is still running of the faults of a run, and undoes what is still broken. Blocks until all is done; every
+/// command has its limit. Answers with what became of each fault. `died`: the harness has just died, so that a runbook which
+/// is under way is ended as well; later, whatever bears its mark may be its owner's server.
 ///
 /// # Errors
 /// If no command can be run at all.
@@ -151,12 +151,18 @@ pub fn undo(
     left: &Left,
     places: &Places,
     secrets: &Secrets,
-    show: Option<&Show>,
+    (show, died): (Option<&Show>, bool),
 ) -> std::io::Result<Vec<Undone>> {
+    // Nobody else drills on the stack meanwhile. Who holds it may be a drill that saw the fault and gives up.
+    let name = super::whole_name(&left.drill.stack, secrets, &places.stack_dir);
+    let _alone = guard::hold(&name);
+    // What could not be ended is told by the undo, which then fails; it is tried all the same.
     let _ = sweep(&format!("{}.look", left.run));
-    for mark in &left.marks {
-        // What could not be ended is told by the undo, which then fails; it is tried all the same.
+    for mark in left.marks.iter().filter(|_| died) {
         let _ = sweep_session(mark, places.session);
+    }
+    for n in &left.faults {
+        let _ = sweep(&mark(&left.run, Task::Inject, *n));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -178,7 +184,17 @@ async fn one(left: &Left, n: usize, dir: &Path, secrets: &Secrets, show: Option<
     };
     let play = async |c: &Command, mark: &str, show: Option<&Show>| {
         let (words, env, limit) = spec(c);
-        let spec = Spec { words: &words, dir, env, limit, run: mark, log: None, secrets, sweeps: true };
+        let spec = Spec {
+            words: &words,
+            dir,
+            env,
+            limit,
+            run: mark,
+            log: None,
+            secrets,
+            sweeps: false,
+            keeps: true,
+        };
         run(spec, show, None, std::future::pending()).await
     };
     let (Some(undo), Some(observe)) = (&step.undo, &step.observe) else {

@@ -18,24 +18,26 @@ use crate::own::config::Halt;
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// How long it is waited before it is looked again.
 const AGAIN: Duration = Duration::from_millis(50);
-/// What a shell answers with if it cannot run a command: nobody looked.
-const NOT_RUN: [i32; 2] = [126, 127];
+/// From here on an exit code says that nobody looked: `timeout` ended it (124), a shell could not run it (126, 127), a signal
+/// ended it (128 and more).
+const NOT_LOOKED: i32 = 124;
+/// An undo is tried so often at the end: what was ended half-way may need a moment until it can be undone.
+pub(super) const ATTEMPTS: usize = 3;
 
 /// What the exit code of `observe` says; `None` where nobody could tell.
 pub(super) fn there(code: Option<i32>) -> Option<bool> {
-    match code {
-        Some(0) => Some(true),
-        Some(code) if NOT_RUN.contains(&code) => None,
-        Some(_) => Some(false),
-        None => None,
+    match code? {
+        0 => Some(true),
+        1..NOT_LOOKED => Some(false),
+        _ => None,
     }
 }
 
-/// The mark of a command's processes. What breaks bears the run's: nothing of it outlives the drill. What a runbook or an undo
+/// The mark of a command's processes. Whatever a fault left running is ended before it is undone. What a runbook or an undo
 /// started in a session of its own is its owner's server and lives on, however the command ended.
 pub(super) fn mark(run: &str, task: Task, n: usize) -> String {
     match task {
-        Task::Inject => run.to_owned(),
+        Task::Inject => format!("{run}.inject{n}"),
         Task::Undo => format!("{run}.undo{n}"),
         Task::Recover => format!("{run}.recover{n}"),
     }
@@ -58,7 +60,8 @@ impl Player {
         self.opened().marks.insert(mark.clone());
         let began_us = self.clock.now_us();
         let log = format!("{}-{}.log", which.task, which.step);
-        let spec = self.spec(command, &mark, command.limit.std(), Some(log));
+        let keeps = task != Task::Inject;
+        let spec = Spec { keeps, ..self.spec(command, &mark, command.limit.std(), Some(log)) };
         let ended = run(spec, self.c.show.as_ref(), None, stop).await;
         self.opened().marks.remove(&mark);
         let Ended { code, how, printed } = ended.clone();
@@ -90,6 +93,7 @@ impl Player {
             secrets: &self.c.secrets,
             // Its group alone: see `mark`.
             sweeps: false,
+            keeps: false,
         }
     }
 
@@ -124,25 +128,15 @@ impl Player {
     }
 
     /// No effect may be there before: whatever says otherwise would say so for ever.
-    pub(super) async fn look_before(&self) -> Result<(), Halt> {
-        for step in &self.c.drill.fault.fault {
-            let looked = self.look(step, Look::Before, |_| true).await?;
-            let name = &step.name;
-            match looked.there {
-                Some(false) => {}
-                Some(true) => {
-                    let why = "its `observe` says that its effect is there already: nothing was broken";
-                    return Err(Halt::Abort(format!("fault {name}: {why}")));
-                }
-                None => {
-                    let how = looked.how;
-                    return Err(Halt::Abort(format!(
-                        "fault {name}: nobody can tell whether its effect is there ({how}): nothing was broken"
-                    )));
-                }
-            }
-        }
-        Ok(())
+    pub(super) async fn absent(&self, step: &FaultStep) -> Result<(), Halt> {
+        let name = &step.name;
+        let looked = self.look(step, Look::Before, |_| true).await?;
+        let why = match looked.there {
+            Some(false) => return Ok(()),
+            Some(true) => "its `observe` says that its effect is there already".to_owned(),
+            None => format!("nobody can tell whether its effect is there ({})", looked.how),
+        };
+        Err(Halt::Abort(format!("fault {name}: {why}: it was not injected")))
     }
 
     /// Injects a fault, and waits until its effect is seen. It is looked for from the beginning: what heals itself may be gone
@@ -154,6 +148,7 @@ impl Player {
         step: &FaultStep,
         noticed: impl Fn(u64) -> bool,
     ) -> Result<(), Halt> {
+        self.absent(step).await?;
         self.opened().faults.insert(n);
         let (name, began_us) = (&step.name, self.clock.now_us());
         let over = std::cell::Cell::new(false);
@@ -186,8 +181,11 @@ impl Player {
         }
     }
 
-    /// Undoes a fault, and looks whether it is gone; answers whether it is.
+    /// Undoes a fault, and looks whether it is gone; answers whether it is. What its inject command left running is ended
+    /// before: an undo that comes last is not undone by it.
     pub(super) async fn undo(&self, n: usize, step: &FaultStep) -> Result<bool, Halt> {
+        // A journal that cannot be written keeps nothing from being undone.
+        let _ = self.sweep(mark(&self.c.run, Task::Inject, n)).await;
         let undo = step.undo.as_ref().expect("a fault that nobody undoes is refused when loaded");
         let ended = self.command((Task::Undo, n, &step.name), undo, std::future::pending()).await?;
         let looked = self.look(step, Look::Gone, |there| there == Some(false)).await?;
@@ -203,7 +201,7 @@ impl Player {
     pub(super) async fn end(&self, complete: bool) -> io::Result<()> {
         let marks = std::mem::take(&mut self.opened().marks);
         let mut result = Ok(());
-        for mark in marks.into_iter().filter(|mark| *mark != self.c.run) {
+        for mark in marks {
             let session = session();
             let swept = tokio::task::spawn_blocking(move || sweep_session(&mark, session)).await;
             result = result.and(self.swept(swept.map_err(io::Error::other)?));
@@ -214,7 +212,13 @@ impl Player {
         }
         for n in open {
             let step = &self.c.drill.fault.fault[n];
-            match self.undo(n, step).await {
+            let mut undone = self.undo(n, step).await;
+            for _ in 1..ATTEMPTS {
+                if matches!(undone, Ok(false)) {
+                    undone = self.undo(n, step).await;
+                }
+            }
+            match undone {
                 Ok(true) => {}
                 Ok(false) => {
                     let note = format!(

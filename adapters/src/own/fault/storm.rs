@@ -28,9 +28,9 @@ impl Player {
         loop {
             let now_us = self.clock.now_us();
             let state = watch.state.borrow().clone();
-            let unwell = unwell(&self.c.drill, &state, 0, now_us);
+            let unwell = unwell(&self.c.drill, &state);
             let planted = |id: &&String| state.acked.get(*id).is_some_and(|(n, _)| *n > 0);
-            let unplanted = self.c.drill.planted().into_iter().find(|id| !self.rehearsed && !planted(id));
+            let unplanted = self.c.drill.planted().into_iter().find(|id| !planted(id));
             if unwell.is_none() && unplanted.is_none() {
                 return Ok(());
             }
@@ -71,8 +71,7 @@ impl Player {
             let state = watch.state.borrow().clone();
             let late = deadline_us(&self.c.drill, &state).is_some_and(|at| now_us >= at);
             let running = self.opened().marks.iter().any(|m| *m != self.c.run);
-            let settled = settled(&self.c.drill, &state)
-                && unwell(&self.c.drill, &state, state.last_us, now_us).is_none();
+            let settled = settled(&self.c.drill, &state) && unwell(&self.c.drill, &state).is_none();
             if !running && (settled || late) {
                 return Ok(());
             }
@@ -87,7 +86,10 @@ impl Player {
     async fn fault_step(&self, watch: &Watch, start_us: u64, n: usize, step: &FaultStep) -> Result<(), Halt> {
         self.clock.until(start_us.saturating_add(step.at.us())).await;
         let now_us = self.clock.now_us();
-        watch.state.send_modify(|s| s.t0_us = s.t0_us.or(Some(now_us)));
+        watch.state.send_modify(|s| {
+            s.t0_us = s.t0_us.or(Some(now_us));
+            s.striking += 1;
+        });
         let detectors = self.c.drill.detectors(Some(&step.component));
         let noticed = |since_us: u64| {
             let state = watch.state.borrow();
@@ -97,7 +99,8 @@ impl Player {
         let struck_us = self.clock.now_us();
         watch.state.send_modify(|s| {
             s.done.push(step.name.clone());
-            s.last_us = s.last_us.max(struck_us);
+            s.striking -= 1;
+            s.struck(struck_us);
         });
         if let Some(hold) = step.hold {
             self.clock.until(struck_us.saturating_add(hold.us())).await;
@@ -108,7 +111,9 @@ impl Player {
         let now_us = self.clock.now_us();
         watch.state.send_modify(|s| {
             s.over += 1;
-            s.last_us = if step.hold.is_some() { now_us } else { s.last_us };
+            if step.hold.is_some() {
+                s.struck(now_us);
+            }
         });
         Ok(())
     }
@@ -128,7 +133,8 @@ impl Player {
             let mut state = watch.state.subscribe();
             let due = |s: &State| match &step.after {
                 Some(after) => s.done.contains(after),
-                None => detected(drill, step, s),
+                // A runbook does not run into a fault that is just being injected.
+                None => s.striking == 0 && detected(drill, step, s),
             };
             // The sender lives as long as the storm.
             let _ = state.wait_for(due).await;
@@ -155,16 +161,17 @@ fn detected(drill: &Drill, step: &RecoverStep, s: &State) -> bool {
     drill.detectors(step.component.as_deref()).iter().any(|id| s.services[*id].detected)
 }
 
-/// A service that has not been good for long enough since a moment.
-fn unwell<'a>(drill: &'a Drill, s: &State, since_us: u64, now_us: u64) -> Option<&'a String> {
+/// A service that has not been good for long enough since the last strike.
+fn unwell<'a>(drill: &'a Drill, s: &State) -> Option<&'a String> {
     let stable_us = drill.fault.objectives.stable_for.us();
     let mut services = drill.services();
     let unwell = services.find(|(id, service)| {
-        // The last question of the window has to be due, and answered.
-        let more_us = 2 * service.probe.every.us() + 2 * LOOK_US;
-        s.services[*id]
-            .good_since_us
-            .is_none_or(|at| now_us < at.max(since_us).saturating_add(stable_us).saturating_add(more_us))
+        // Every question of the window has to be answered, and the first one after it.
+        let health = &s.services[*id];
+        health.good.is_none_or(|(_, at_us)| {
+            let until_us = at_us.saturating_add(stable_us);
+            health.answered_us(service.probe.every.us()).is_none_or(|due_us| due_us <= until_us)
+        })
     });
     unwell.map(|(id, _)| id)
 }

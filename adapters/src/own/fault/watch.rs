@@ -1,6 +1,6 @@
 //! Users, and canaries, on their schedules: tasks that never stop asking until they are told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) t0_us: Option<u64>,
     /// How services are.
     pub(super) services: BTreeMap<String, Health>,
+    /// Faults that were begun and have not struck yet.
+    pub(super) striking: usize,
     /// Faults that have struck, and steps that have ended.
     pub(super) done: Vec<String>,
     /// Faults that have struck and, where they hold for a time of their own, were lifted.
@@ -50,27 +52,60 @@ pub(super) struct Health {
     bad_run: u32,
     /// It was detected as down after the first fault.
     pub(super) detected: bool,
-    /// The first of the good answers since the last bad one came.
-    pub(super) good_since_us: Option<u64>,
+    /// The first good question since the last bad one and the last strike: its number, and when it was answered.
+    pub(super) good: Option<(u64, u64)>,
+    /// All questions before this one are answered.
+    next: u64,
+    /// Later ones that are, too.
+    ahead: BTreeSet<u64>,
+    /// When question 0 was due.
+    first_us: Option<u64>,
     /// The last bad answer was due.
     pub(super) last_bad_us: Option<u64>,
     /// Why the last bad one was bad.
     pub(super) why: Option<String>,
 }
 
+impl Health {
+    fn answered(&mut self, answer: &Answer) {
+        if answer.n == 0 {
+            self.first_us = Some(answer.due_us);
+        }
+        self.ahead.insert(answer.n);
+        while self.ahead.remove(&self.next) {
+            self.next += 1;
+        }
+    }
+
+    /// When the last question was due before which all are answered, and itself.
+    pub(super) fn answered_us(&self, every_us: u64) -> Option<u64> {
+        Some(self.first_us?.saturating_add(self.next.checked_sub(1)?.saturating_mul(every_us)))
+    }
+}
+
 impl State {
+    /// A fault has struck, or was lifted: whatever was good before says nothing of what comes now.
+    pub(super) fn struck(&mut self, at_us: u64) {
+        self.last_us = self.last_us.max(at_us);
+        self.services.values_mut().for_each(|health| health.good = None);
+    }
+
     /// Takes an answer; says whether it makes the service detected as down.
     pub(super) fn take(&mut self, service: &str, answer: &Answer) -> bool {
         let struck = self.t0_us.is_some_and(|t0| answer.done_us >= t0);
         let Some(health) = self.services.get_mut(service) else { return false };
+        health.answered(answer);
         match &answer.bad {
             None => {
                 health.bad_run = 0;
-                health.good_since_us.get_or_insert(answer.done_us);
+                // Answers may overtake each other.
+                if health.good.is_none_or(|(n, _)| answer.n < n) {
+                    health.good = Some((answer.n, answer.done_us));
+                }
                 false
             }
             Some(why) => {
-                health.good_since_us = None;
+                health.good = None;
                 health.last_bad_us = health.last_bad_us.max(Some(answer.due_us));
                 health.why = Some(why.clone());
                 health.bad_run = if struck { health.bad_run + 1 } else { 0 };
@@ -111,7 +146,7 @@ impl Watch {
             let asker = player.alarms().asker(id).map_err(Halt::Abort)?;
             watch.probes.push(watch.ask(player, id.clone(), asker));
         }
-        for id in drill.planted().into_iter().filter(|_| !player.rehearsed) {
+        for id in drill.planted() {
             let planter = Planter {
                 component: id.clone(),
                 place: player.places[id].clone(),
@@ -258,9 +293,11 @@ mod tests {
             .map(|(at, good)| state.take("ask", &answer(11 + at as u64, *good)))
             .collect();
         assert_eq!(said, [false, false, false, false, false, true, false]);
-        assert_eq!(state.services["ask"].good_since_us, None);
+        assert_eq!(state.services["ask"].good, None);
         state.take("ask", &answer(30, true));
         state.take("ask", &answer(31, true));
-        assert_eq!(state.services["ask"].good_since_us, Some(30));
+        assert_eq!(state.services["ask"].good, Some((0, 30)));
+        state.struck(40);
+        assert_eq!((state.services["ask"].good, state.last_us), (None, 40));
     }
 }

@@ -25,7 +25,13 @@ pub(crate) fn stores(folder: &Path, yes_run: bool) -> Result<Vec<String>, Failur
     if file.metadata().map_err(|e| wrong(&e))?.len() == 0 {
         return Ok(Vec::new());
     }
-    let places: Places = serde_json::from_slice(&places).map_err(|e| wrong(&e))?;
+    let places: Places = serde_json::from_slice(&places).map_err(|e| {
+        let what = format!("`{}`: {e}", folder.join(PLACES).display());
+        Failure::environment(
+            what,
+            "it says where the files of the run lie; what the run left stands in its journal",
+        )
+    })?;
     if let Some(left) = fault::left(folder).map_err(|e| wrong(&e))? {
         return broken(folder, &left, &places, yes_run);
     }
@@ -87,8 +93,8 @@ fn broken(folder: &Path, left: &fault::Left, places: &Places, yes_run: bool) -> 
             "undo it by hand, or let gameday run the commands above with --yes-run",
         ));
     }
-    let secrets = Secrets::of_fault(&left.drill, value_of).map_err(|missing| unset(&missing))?;
-    let undone = fault::undo(left, places, &secrets, live::show(true).as_ref());
+    let secrets = Secrets::of_undo(&left.drill, value_of).map_err(|missing| unset(&missing))?;
+    let undone = fault::undo(left, places, &secrets, (live::show(true).as_ref(), false));
     let undone = undone.map_err(|e| Failure::environment(e.to_string(), "see `gameday doctor`"))?;
     fault::remember(folder, &undone)
         .map_err(|e| Failure::environment(format!("heal.jsonl: {e}"), "free the disk"))?;

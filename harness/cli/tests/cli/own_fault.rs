@@ -340,3 +340,45 @@ fn what_could_not_be_undone_is_named_and_undone_if_somebody_says_so() {
     let again = gameday(&desk, "heal runs/latest");
     assert!(again.code == 0 && again.stdout.contains("nothing was left behind"), "{}", again.stdout);
 }
+
+#[test]
+fn a_server_that_a_runbook_or_an_undo_started_lives_on_whatever_it_prints() {
+    let desk = shop();
+    // A server of the owner's, in a session of its own, that goes on printing to wherever its runbook printed.
+    let server =
+        "echo $$ >>\"$SHOP/pids\"; while :; do echo tick; echo tock >&2; : >\"$SHOP/beat\"; sleep 0.05; done";
+    desk.write("server.sh", &format!("#!/bin/sh\n{server}\n"));
+    let start = "sh -c 'setsid sh ./server.sh &' ; : >\"$SHOP/open\"";
+    script(&desk, "runbook.sh", start);
+    script(&desk, "open.sh", start);
+    let beats = || {
+        let _ = fs::remove_file(desk.path("shop/beat"));
+        until("the server lives", || desk.path("shop/beat").exists());
+    };
+    let (report, code, doubts) = drilled(&desk, "");
+    assert_eq!((code, doubts), (0, vec![]), "{report:#}");
+    beats();
+    // Interrupted while the runbook runs: what it had started lives on, too. Killed, what the undo starts does.
+    script(&desk, "runbook.sh", &format!("{start}; touch \"$SHOP/here\"; sleep 1000"));
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+        let _ = fs::remove_file(desk.path("shop/here"));
+        let mut child = play(&desk);
+        until("the runbook runs", || desk.path("shop/here").exists());
+        until("it has started the server", || desk.read("shop/pids").lines().count() % 2 == 1);
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).expect(FILES);
+        child.wait().expect(FILES);
+        until("it is undone", || desk.read("shop/pids").lines().count().is_multiple_of(2));
+        beats();
+    }
+    let pids = desk.read("shop/pids");
+    let alive: Vec<i32> = pids.lines().filter_map(|pid| pid.parse().ok()).collect();
+    assert_eq!(alive.len(), 6);
+    // The fifth was started by the runbook of a harness that was killed: nobody reads what that one prints.
+    for (_, pid) in alive.into_iter().enumerate().filter(|(n, _)| *n != 4) {
+        let pid = rustix::process::Pid::from_raw(pid).expect(FILES);
+        assert!(
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok(),
+            "{pid:?} was ended"
+        );
+    }
+}

@@ -55,6 +55,10 @@ fn step(out: &mut Problems, path: &str, step: &FaultStep, s: &Stack) {
         let hint = "a command that only looks, such as one that connects and says what it found";
         problem(out, format!("{path}.observe"), "it would act when it is to observe", hint);
     }
+    if step.undo.as_ref().is_some_and(|undo| undo.run == step.inject.command().run) {
+        let hint = "name the command that brings the component back to what it was";
+        problem(out, format!("{path}.undo"), "it would break it once more", hint);
+    }
     if step.hold.is_some_and(|d| d.us() == 0) {
         problem(
             out,
@@ -124,6 +128,18 @@ fn recover(out: &mut Problems, path: &str, step: &RecoverStep, s: &Stack, (f, be
             let hint = "give exactly one of `when = \"detected\"`, `at = \"10s\"` and `after = \"STEP\"`";
             problem(out, path, "nobody says when it is run", hint);
         }
+        let acts = |f: &FaultStep| {
+            f.observe.as_ref().is_some_and(|o| o.run == c.run) || f.inject.command().run == c.run
+        };
+        if f.fault.iter().any(acts) {
+            let hint = "name your runbook";
+            problem(
+                out,
+                format!("{path}.act.command.run"),
+                "this is a command of the fault, not of its recovery",
+                hint,
+            );
+        }
         if step.component.is_none() {
             problem(
                 out,
@@ -158,7 +174,18 @@ fn services(out: &mut Problems, f: &Fault, s: &Stack) {
         problem(out, "stack_file", "the stack has no service: nobody would notice anything", hint);
     }
     for id in f.objectives.rto_of.keys() {
-        known(out, &format!("objectives.rto_of.{id}"), "service", id, s.service.keys());
+        let path = format!("objectives.rto_of.{id}");
+        if known(out, &path, "service", id, s.service.keys())
+            && !f.service.is_empty()
+            && !f.service.contains(id)
+        {
+            problem(
+                out,
+                path,
+                format!("`{id}` is not among the services of this drill"),
+                "add it to `service`, or remove it here",
+            );
+        }
     }
     let limits = f.objectives.rto_of.iter().map(|(id, rto)| (format!("objectives.rto_of.{id}"), rto));
     for (path, rto) in limits.chain([("objectives.rto".to_owned(), &f.objectives.rto)]) {

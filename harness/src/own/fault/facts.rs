@@ -271,6 +271,16 @@ impl Facts {
         }
         let twice =
             |s: &ServiceFacts| s.probes.iter().map(|p| p.n).collect::<BTreeSet<_>>().len() < s.probes.len();
+        let off = |(id, s): (&String, &ServiceFacts)| {
+            let every_us = self.drill.stack.service[id].probe.every.us();
+            let base = |p: &ProbeRecord| i128::from(p.due_us) - i128::from(p.n) * i128::from(every_us);
+            // To the microsecond, but for rounding.
+            let (low, high) = (s.probes.iter().map(base).min(), s.probes.iter().map(base).max());
+            low.zip(high).is_some_and(|(low, high)| high - low > 2)
+        };
+        if self.services.iter().any(off) {
+            self.breach("a service was not asked on its schedule".into());
+        }
         if self.services.values().any(twice) {
             self.breach("a probe was answered twice".into());
         }
@@ -384,15 +394,14 @@ fn home(event: &FaultEvent, stage: Option<Stage>) -> bool {
             Task::Undo => one_of(&[Stage::Storm, Stage::Undo]),
         },
         FaultEvent::Looked(l) => match l.look {
-            Look::Before => one_of(&[Stage::Prepare]),
+            Look::Before => one_of(&[Stage::Prepare, Stage::Storm]),
             Look::Struck | Look::Held => one_of(&[Stage::Storm]),
             Look::Gone => one_of(&[Stage::Storm, Stage::Undo]),
         },
         // Answers that were under way when watching stopped come a little later.
-        FaultEvent::Probed(_) | FaultEvent::Planted(_) => {
+        FaultEvent::Probed(_) | FaultEvent::Planted(_) | FaultEvent::Detected { .. } => {
             one_of(&[Stage::Settle, Stage::Storm, Stage::ReadBack])
         }
-        FaultEvent::Detected { .. } => one_of(&[Stage::Settle, Stage::Storm]),
         FaultEvent::Canaries(_) => one_of(&[Stage::ReadBack]),
         FaultEvent::Witnessed(w) => one_of(&[match w.pass {
             Pass::Before => Stage::Before,

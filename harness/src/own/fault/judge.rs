@@ -121,9 +121,15 @@ fn effect(f: &Facts, step: &FaultStep) -> Finding {
         }
         (None, _) => return finding.because(Unknown, format!("nobody could tell: {}", struck.is.how)),
     };
-    let mended = f.drill.fault.recover.iter().any(|r| f.ended(Task::Recover, &r.name).is_some());
     if step.hold.is_some() {
         let held = look(Look::Held).map(|l| (l.is.there, l.seq));
+        // By a step that mends this component, and ended while the fault was to hold.
+        let mended =
+            f.drill.fault.recover.iter().filter(|r| r.component.as_ref() == Some(&step.component)).any(|r| {
+                let until_us = look(Look::Held).map_or(0, |l| l.at_us);
+                f.ended(Task::Recover, &r.name)
+                    .is_some_and(|ran| ran.at_us > struck.at_us && ran.at_us <= until_us)
+            });
         match held {
             Some((Some(true), seq)) => return finding.evidence([seq]).because(Good, ""),
             // A runbook may end it: that is what it is for.

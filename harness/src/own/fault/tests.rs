@@ -479,6 +479,56 @@ fn nothing_that_goes_wrong_passes() {
 }
 
 #[test]
+fn what_was_written_after_recovery_may_not_be_lost_whatever_the_rpo() {
+    let generous = DRILL.replace("rpo = \"0s\"", "rpo = \"1h\"");
+    let with = |there: &[u64]| {
+        let all = events().into_iter().map(|(at, e)| {
+            (
+                at,
+                match e {
+                    E::Canaries(_) => canaries(there),
+                    e => e,
+                },
+            )
+        });
+        report_of(&generous, all.collect())
+    };
+    // One of before the fault may be lost; one that was sent after the runbook had ended may not.
+    assert_eq!(with(&[0, 2]).verdict, Good, "{:#?}", with(&[0, 2]).findings);
+    let (verdict, why) = finding(&with(&[0, 1]), "rpo");
+    assert!(verdict == Fail && why.contains("after recovery had ended"), "{why}");
+}
+
+#[test]
+fn a_runbook_of_another_time_or_component_does_not_end_a_fault_that_was_to_hold() {
+    let two =
+        DRILL.replace("inject =", "for = \"2s\"\ninject =").replace("when = \"detected\"", "at = \"0s\"");
+    let with = |drill: &str, ran_at: u64| {
+        let mut all: Vec<_> = events()
+            .into_iter()
+            .filter(|(_, e)| {
+                !matches!(e, E::Starts(c) if c.task != Task::Inject)
+                    && !matches!(e, E::Ran(r) if r.command.task != Task::Inject)
+                    && !matches!(e, E::Looked(l) if l.look == Look::Gone)
+            })
+            .collect();
+        all.extend([
+            (ran_at, E::Starts(which(Task::Recover))),
+            (ran_at + 100, ran(Task::Recover, ran_at, 0)),
+            (10 * S + 200_000, looked(Look::Held, 10 * S + 200_000, Some(false))),
+            (10 * S + 200_001, E::Starts(which(Task::Undo))),
+            (10 * S + 300_000, ran(Task::Undo, 10 * S + 200_001, 0)),
+            (10 * S + 400_000, looked(Look::Gone, 10 * S + 300_000, Some(false))),
+        ]);
+        all.sort_by_key(|(at, _)| *at);
+        finding(&report_of(drill, all), "effect").0
+    };
+    assert_eq!(with(&two, 9 * S), Good);
+    assert_eq!(with(&two, 7 * S), Unknown);
+    assert_eq!(with(&two, 12 * S), Unknown);
+}
+
+#[test]
 fn any_single_event_less_never_makes_a_pass_of_other_figures() {
     let whole = report(events());
     for left_out in 0..events().len() {

@@ -3,7 +3,7 @@
 use crate::{
     judge::Finding,
     own::fault::{
-        event::{Pass, Sown},
+        event::{Pass, Sown, Task},
         facts::Facts,
     },
     time::human_us,
@@ -23,6 +23,8 @@ pub(in crate::own::fault) struct Lost {
     pub(in crate::own::fault) corrupt: u64,
     /// Acknowledged in the window before the fault that may be lost.
     pub(in crate::own::fault) exercised: u64,
+    /// Lost, and acknowledged after all recovery of its component had ended.
+    pub(in crate::own::fault) late: u64,
     /// From the oldest lost one to the last fault, or to the newest lost one if that is later.
     pub(in crate::own::fault) actual_us: u64,
 }
@@ -105,11 +107,26 @@ pub(in crate::own::fault) fn lost(f: &Facts, component: &str) -> Option<Lost> {
         let rpo_us = f.drill.fault.objectives.rpo.map_or(0, |d| d.us());
         let from_us = if rpo_us == 0 { 0 } else { t0_us.saturating_sub(rpo_us) };
         lost.exercised = acked.iter().filter(|s| (from_us..t0_us).contains(&s.done_us)).count() as u64;
+        let over_us = recovered_us(f, component);
+        lost.late = gone.iter().filter(|s| over_us.is_some_and(|over| s.sent_us > over)).count() as u64;
         let struck_us = f.last_strike_us().unwrap_or(t0_us);
         let (oldest, newest) = (gone.iter().map(|s| s.done_us).min(), gone.iter().map(|s| s.done_us).max());
         lost.actual_us = oldest.zip(newest).map_or(0, |(o, n)| struck_us.max(n).saturating_sub(o).max(1));
     }
     Some(lost)
+}
+
+/// When the last step that mends a component had ended; where none was run, when its users had it again.
+fn recovered_us(f: &Facts, component: &str) -> Option<u64> {
+    let struck_us = f.last_strike_us()?;
+    let steps = f.drill.fault.recover.iter().filter(|r| r.component.as_deref() == Some(component));
+    let ended = steps.filter_map(|r| f.ended(Task::Recover, &r.name)).map(|r| r.at_us).max();
+    let back = || {
+        let detectors = f.drill.detectors(Some(component));
+        let outages = detectors.into_iter().filter_map(|id| f.services.get(id)?.outage.as_ref());
+        outages.map(|o| o.recovered.map_or(0, |w| w.late_us)).max()
+    };
+    Some(ended.or_else(back).unwrap_or(0).max(struck_us))
 }
 
 /// Canaries that were acknowledged are there, but for those that may be lost.
@@ -139,6 +156,12 @@ pub(super) fn rpo(f: &Facts, component: &str, t0_us: u64) -> Finding {
     ));
     if lost.corrupt > 0 {
         finding.because(Fail, "a record came back with another value")
+    } else if lost.late > 0 {
+        let why = format!(
+            "{} records are gone that were written after recovery had ended: no RPO covers that",
+            lost.late
+        );
+        finding.because(Fail, why)
     } else if lost.actual_us > limit.us() {
         finding.because(Fail, "records that were acknowledged are gone, beyond what may be lost")
     } else if lost.exercised == 0 {
