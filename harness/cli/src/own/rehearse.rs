@@ -1,4 +1,4 @@
-//! `gameday rehearse`: everything of a restore drill but the acts.
+//! `gameday rehearse`: everything of a drill but the acts.
 
 use std::path::PathBuf;
 
@@ -21,9 +21,11 @@ use crate::{
 Examples:
   gameday rehearse drills/restore_db.toml
   gameday rehearse drills/restore_db.toml --json | jq .findings
+  gameday rehearse drills/break_db.toml
 
-No command of the drill is run, and nothing is restored. The source is read, its alarm asked, and the scratch place is
-told apart from it; for that, a record of gameday's own is written for a moment in each and removed.
+Of a restore drill no command is run, and nothing is restored. The source is read, its alarm asked, and the scratch place is
+told apart from it; for that, a record of gameday's own is written for a moment in each and removed. Of a fault drill
+`observe` alone is run; services are asked, witnesses read, and canaries planted as `gameday canary plant` does.
 Ends with 0 if the drill could be run now, 4 if something stands in its way.")]
 pub(crate) struct Rehearse {
     /// Drills on your own stack
