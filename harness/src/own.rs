@@ -25,7 +25,7 @@ pub mod stack;
 pub use event::{Event, RestoreEvent};
 pub use facts::Facts;
 pub use load::{Drill, drill, is_restore, is_stack, stack};
-pub use report::{RestoreReport, objectives};
+pub use report::{AnswersReport, RestoreReport, WitnessReport, objectives};
 
 #[cfg(test)]
 mod tests;

@@ -19,12 +19,12 @@ use harness::drill::Stop;
 use harness::journal::{Ending, Journal};
 use harness::own::Drill;
 use harness::own::event::{
-    Debt, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task,
+    Debt, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Searched, Stage, Sum, Task,
 };
 use harness::own::stack::{Command, Level, Witness};
 
 use super::command::{Show, Spec, run};
-use super::place::Place;
+use super::place::{Place, Queries};
 use super::probe::{Asker, STEADY};
 use super::secrets::Secrets;
 use crate::local::watchdog::Watchdog;
@@ -84,6 +84,10 @@ struct Player<'a> {
     t0_unix_us: Option<u64>,
     before: BTreeMap<String, Sum>,
     newer: BTreeMap<String, BTreeSet<String>>,
+    /// Golden queries, by witness.
+    queries: BTreeMap<String, Queries>,
+    /// What the source answered to them.
+    answered: BTreeMap<String, Searched>,
     planted: bool,
     debts: Vec<Debt>,
     marks: usize,
@@ -136,6 +140,8 @@ pub async fn play(
         t0_unix_us,
         before: BTreeMap::new(),
         newer: BTreeMap::new(),
+        queries: BTreeMap::new(),
+        answered: BTreeMap::new(),
         planted: false,
         debts: Vec::new(),
         marks: 0,
