@@ -162,17 +162,17 @@ impl Service<Uri> for Tls {
 
 /// `grpc.health.v1.HealthCheckRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
-struct HealthCheckRequest {
+pub(super) struct HealthCheckRequest {
     #[prost(string, tag = "1")]
-    service: String,
+    pub(super) service: String,
 }
 
 /// `grpc.health.v1.HealthCheckResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
-struct HealthCheckResponse {
+pub(super) struct HealthCheckResponse {
     /// `UNKNOWN`, `SERVING`, `NOT_SERVING`, `SERVICE_UNKNOWN`.
     #[prost(int32, tag = "1")]
-    status: i32,
+    pub(super) status: i32,
 }
 
 /// Whether a server calls a service healthy; itself, if none is named.

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Has whoever keeps the scratch Milvus running start it again, and waits until it answers. $SCRATCH_SERVER is a file with the
-# number of its process: the supervisor of this example starts the server whenever it ends. With Docker this is `docker restart`.
+# Crashes the scratch Milvus, and waits until whoever keeps it running has started it again and all is loaded. $SCRATCH_SERVER is
+# a file with the number of its process. With Docker this is `docker kill` and `docker start`.
 set -eu
 was=$(cat "$SCRATCH_SERVER")
-kill "$was"
+kill -9 "$was"
 until now=$(cat "$SCRATCH_SERVER") && [ "$now" != "$was" ]; do sleep 0.2; done
 exec "${PYTHON:-python3}" - "$SCRATCH_URL" <<'P'
 import sys, time

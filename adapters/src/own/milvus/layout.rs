@@ -217,3 +217,82 @@ fn line(f: &FieldSchema, metric: Option<&str>) -> String {
     metric.map(|m| line += &format!(", measured by {m}")).unwrap_or_default();
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, kind: DataType, params: &[(&str, &str)]) -> FieldSchema {
+        FieldSchema {
+            name: name.into(),
+            data_type: kind as i32,
+            type_params: crate::milvus::pairs(params),
+            is_primary_key: name == "id",
+            ..Default::default()
+        }
+    }
+
+    fn described(fields: Vec<FieldSchema>) -> DescribeCollectionResponse {
+        let schema = Some(CollectionSchema { fields, enable_dynamic_field: true, ..Default::default() });
+        DescribeCollectionResponse { schema, ..Default::default() }
+    }
+
+    fn layout(fields: Vec<FieldSchema>, metric: &str, partitions: &[&str]) -> Result<Layout, String> {
+        let params = crate::milvus::pairs(&[("index_type", "HNSW"), ("metric_type", metric)]);
+        let index = IndexDescription {
+            index_name: "of the user".into(),
+            field_name: "v".into(),
+            params,
+            ..Default::default()
+        };
+        let partitions = partitions.iter().map(|p| (*p).to_owned()).collect();
+        Layout::new("docs", &described(fields), &[index], partitions)
+    }
+
+    fn fields(dim: &str) -> Vec<FieldSchema> {
+        vec![field("id", DataType::Int64, &[]), field("v", DataType::FloatVector, &[("dim", dim)])]
+    }
+
+    #[test]
+    fn what_a_collection_holds_and_how_it_measures_has_to_be_the_same() {
+        let first = layout(fields("8"), "L2", &["_default"]).unwrap();
+        assert_eq!(first.fields, ["$meta", "id", "v"]);
+        assert_eq!(layout(fields("8"), "L2", &["_default"]).unwrap().lines, first.lines);
+        let mut numbered = fields("8");
+        numbered[1].field_id = 107;
+        numbered[1].description = "of the restored one".into();
+        assert_eq!(layout(numbered, "L2", &["_default"]).unwrap().lines, first.lines);
+        let others = [
+            layout(fields("9"), "L2", &["_default"]),
+            layout(fields("8"), "IP", &["_default"]),
+            layout(fields("8"), "L2", &["_default", "old"]),
+            layout([fields("8"), vec![field("n", DataType::Int8, &[])]].concat(), "L2", &["_default"]),
+        ];
+        for other in others {
+            assert_ne!(other.unwrap().lines, first.lines);
+        }
+    }
+
+    #[test]
+    fn rows_are_told_apart_by_partitions_unless_the_server_spreads_them() {
+        let named = layout(fields("8"), "L2", &["_default", "old"]).unwrap();
+        assert_eq!(named.partitions, [Some("_default".into()), Some("old".into())]);
+        let mut keyed = fields("8");
+        keyed[0].is_partition_key = true;
+        let spread = layout(keyed, "L2", &["_default_0", "_default_1"]).unwrap();
+        assert_eq!(spread.partitions, [None]);
+        assert!(!spread.lines.iter().any(|line| line.contains("_default_0")));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_its_name() {
+        let sparse = field("words", DataType::SparseFloatVector, &[]);
+        let refused = layout([fields("8"), vec![sparse.clone()]].concat(), "L2", &[]).unwrap_err();
+        assert!(refused.contains("`words` is a sparse vector"), "{refused}");
+        // What the server makes of a text by itself is there if the text is.
+        let made = FieldSchema { is_function_output: true, ..sparse };
+        let layout = layout([fields("8"), vec![made]].concat(), "L2", &[]).unwrap();
+        assert!(!layout.fields.contains(&"words".to_owned()));
+        assert!(layout.lines.iter().any(|line| line.contains("words")));
+    }
+}

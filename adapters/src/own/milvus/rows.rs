@@ -285,3 +285,118 @@ impl<'a> Page<'a> {
         column.key(places[row]?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use milvus::proto::schema::{DataType, FloatArray, JsonArray, LongArray, StringArray};
+
+    use super::*;
+
+    fn scalar(name: &str, kind: DataType, data: scalar_field::Data, valid: &[bool]) -> FieldData {
+        FieldData {
+            r#type: kind as i32,
+            field_name: name.into(),
+            field: Some(field_data::Field::Scalars(ScalarField { data: Some(data), ..Default::default() })),
+            valid_data: valid.to_vec(),
+            ..Default::default()
+        }
+    }
+
+    fn longs(name: &str, data: &[i64], valid: &[bool]) -> FieldData {
+        scalar(name, DataType::Int64, scalar_field::Data::LongData(LongArray { data: data.to_vec() }), valid)
+    }
+
+    fn vectors(dim: i64, data: &[f32]) -> FieldData {
+        let data = Some(vector_field::Data::FloatVector(FloatArray { data: data.to_vec() }));
+        FieldData {
+            r#type: DataType::FloatVector as i32,
+            field_name: "v".into(),
+            field: Some(field_data::Field::Vectors(VectorField { dim, data, ..Default::default() })),
+            ..Default::default()
+        }
+    }
+
+    fn lines(fields: &[FieldData], wanted: &[&str]) -> Result<Vec<Vec<u8>>, String> {
+        let wanted: Vec<String> = wanted.iter().map(|w| (*w).to_owned()).collect();
+        let page = Page::new(fields, "id", &wanted)?;
+        (0..page.keys.len()).map(|row| page.line(row, None)).collect()
+    }
+
+    #[test]
+    fn a_row_is_one_line_and_every_bit_of_it_counts() {
+        let of = |v: &[f32]| lines(&[longs("id", &[7], &[]), vectors(2, v)], &["id", "v"]).unwrap();
+        let first = of(&[1.0, 0.0]);
+        assert_eq!(first.len(), 1);
+        assert_eq!(of(&[1.0, 0.0]), first);
+        for other in [[1.0, -0.0], [f32::from_bits(1.0f32.to_bits() + 1), 0.0], [0.0, 1.0]] {
+            assert_ne!(of(&other), first, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn null_is_no_value_however_it_is_sent() {
+        let sent = |fields: &[FieldData]| lines(fields, &["id", "n"]).unwrap();
+        let id = || longs("id", &[1, 2, 3], &[]);
+        // Something stands in the place of null, or nothing does.
+        let filled = sent(&[id(), longs("n", &[5, 0, 6], &[true, false, true])]);
+        assert_eq!(sent(&[id(), longs("n", &[5, 6], &[true, false, true])]), filled);
+        assert_ne!(sent(&[id(), longs("n", &[5, 0, 6], &[])]), filled);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_no_row() {
+        let id = || longs("id", &[1, 2], &[]);
+        for (fields, wanted) in [
+            (vec![id()], vec!["id", "v"]),
+            (vec![id(), vectors(2, &[1.0, 2.0])], vec!["id", "v"]),
+            (vec![id(), vectors(2, &[1.0, 2.0, 3.0])], vec!["id", "v"]),
+            (vec![id(), vectors(0, &[])], vec!["id", "v"]),
+            (vec![vectors(1, &[1.0, 2.0])], vec!["id", "v"]),
+            (vec![id(), longs("n", &[1], &[true, true])], vec!["id", "n"]),
+            (vec![longs("id", &[1, 0], &[true, false])], vec!["id"]),
+        ] {
+            assert!(lines(&fields, &wanted).is_err(), "{fields:?}");
+        }
+        assert_eq!(lines(&[], &["id", "v"]).unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(lines(&[longs("id", &[], &[]), vectors(2, &[])], &["id", "v"]).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn json_is_its_value_and_keeps_all_digits() {
+        let same = [
+            ("{\"a\": 1, \"b\": [1, {\"y\": 2, \"x\": 1}]}", "{\"b\":[1,{\"x\":1,\"y\":2}],\"a\":1}"),
+            ("\"\\u00e9\"", "\"\u{e9}\""),
+            ("1e2", "100.0"),
+        ];
+        for (a, b) in same {
+            assert_eq!(json(a.as_bytes()), json(b.as_bytes()), "{a}");
+        }
+        let other = [
+            ("1", "1.0"),
+            ("[1, 2]", "[2, 1]"),
+            ("{\"a\": null}", "{}"),
+            ("100000000000000000000000001", "100000000000000000000000002"),
+            ("not json", "not  json"),
+        ];
+        for (a, b) in other {
+            assert_ne!(json(a.as_bytes()), json(b.as_bytes()), "{a}");
+        }
+        let data = |text: &str| {
+            let data = scalar_field::Data::JsonData(JsonArray { data: vec![text.into()] });
+            let mut field = scalar("", DataType::Json, data, &[]);
+            field.is_dynamic = true;
+            lines(&[longs("id", &[1], &[]), field], &["$meta", "id"])
+        };
+        assert!(data("{}").is_ok_and(|lines| lines.len() == 1), "fields without a schema have no name");
+    }
+
+    #[test]
+    fn keys_are_written_so_that_they_are_read_as_they_are() {
+        let text = |s: &str| Key::Text(s.into()).literal();
+        assert_eq!(text("a\"b\\c\nd\u{e9}"), "\"a\\\"b\\\\c\\nd\u{e9}\"");
+        assert_eq!(Key::Number(-3).literal(), "-3");
+        let data = scalar_field::Data::StringData(StringArray { data: vec!["x".into()] });
+        let page = [scalar("id", DataType::VarChar, data, &[])];
+        assert_eq!(Page::new(&page, "id", &["id".into()]).unwrap().keys, [Key::Text("x".into())]);
+    }
+}
