@@ -15,9 +15,8 @@ fn stack() -> String {
 }
 
 fn drill() -> Drill {
-    let drill =
-        DRILL.replace("dsn_env = \"SCRATCH_DSN\"", "url = \"http://b:19530\", token_env = \"SCRATCH_DSN\"");
-    read(&drill, &stack())
+    let milvus = "product = \"milvus\", url = \"http://b:19530\", token_env = \"SCRATCH_DSN\"";
+    read(&DRILL.replace("product = \"postgres\", dsn_env = \"SCRATCH_DSN\"", milvus), &stack())
 }
 
 /// Hits as a place writes them.
