@@ -159,7 +159,7 @@ impl Place for MilvusPlace {
     async fn queries(&self, w: &Witness) -> Result<Option<Queries>, Unread> {
         let Some(collection) = &w.collection else { return Ok(None) };
         let link = self.site.connect().await?;
-        match timeout(w.limit.std(), golden::queries(&link, collection)).await {
+        match timeout(w.limit.std(), golden::queries(&link, collection, &self.run)).await {
             Ok(queries) => queries.map(Some),
             Err(_) => Err(Unread::Failed(format!("not read within {}", w.limit))),
         }

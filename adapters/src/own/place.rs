@@ -62,6 +62,8 @@ pub struct FieldQueries {
     pub metric: String,
     /// The vectors, as they are sent.
     pub vectors: Vec<Vec<u8>>,
+    /// The digest of each one's own key, where nothing is nearer to a vector than itself: an answer without it is a wrong one.
+    pub own: Vec<String>,
 }
 
 /// Canaries that are kept of a listing.

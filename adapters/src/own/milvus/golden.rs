@@ -20,6 +20,8 @@ use crate::own::place::{FieldQueries, Queries, Unread};
 const AT_ONCE: usize = 250;
 /// How much two distances that are one may differ, as a part of them.
 const ROUNDED: f32 = 1e-5;
+/// Ways to measure by which nothing is nearer to a vector than itself.
+const DISTANCES: [&str; 4] = ["L2", "COSINE", "HAMMING", "JACCARD"];
 /// Rows that are fetched in one call.
 const FETCHED: usize = 100;
 
@@ -36,14 +38,19 @@ struct Wanted<'a> {
 type Hit = (Key, f32);
 
 /// Chooses vectors of a collection: those of rows whose keys have the lowest digests.
-pub(super) async fn queries(link: &Link, collection: &str) -> Result<Queries, Unread> {
+pub(super) async fn queries(link: &Link, collection: &str, word: &str) -> Result<Queries, Unread> {
     let layout = Layout::of(link, collection).await?;
     let mut fields = Vec::new();
     for v in &layout.vectors {
         let metric = v.metric.clone();
         let metric =
             metric.ok_or_else(|| Unread::Failed(format!("field `{}` has no index to search by", v.name)))?;
-        fields.push(FieldQueries { field: v.name.clone(), kind: v.kind as i32, metric, vectors: Vec::new() });
+        fields.push(FieldQueries {
+            field: v.name.clone(),
+            kind: v.kind as i32,
+            metric,
+            ..Default::default()
+        });
     }
     if fields.is_empty() {
         return Ok(Queries::default());
@@ -56,7 +63,11 @@ pub(super) async fn queries(link: &Link, collection: &str) -> Result<Queries, Un
         let page = Page::new(&found, &layout.key, &wanted).map_err(Unread::Failed)?;
         for field in &mut fields {
             for row in 0..page.keys.len() {
-                field.vectors.extend(page.value(&field.field, row).map_err(Unread::Failed)?);
+                let Some(vector) = page.value(&field.field, row).map_err(Unread::Failed)? else { continue };
+                field.vectors.push(vector);
+                if DISTANCES.contains(&field.metric.as_str()) {
+                    field.own.push(digits(word, &page.keys[row]));
+                }
             }
         }
     }
@@ -74,10 +85,17 @@ pub(super) async fn answers(
     for f in &queries.fields {
         let wanted =
             Wanted { collection, field: &f.field, kind: f.kind, metric: &f.metric, most: Answers::KEPT };
-        let mut hits = Vec::new();
+        let mut hits: Vec<String> = Vec::new();
         for some in f.vectors.chunks(AT_ONCE) {
             let found = search(link, &wanted, some, PAGE_LIMIT).await?;
             hits.extend(found.iter().map(|hits| kept(hits, word)));
+        }
+        // A graph may have places that cannot be reached from elsewhere, such as one of many equal vectors: what the source
+        // answers wrongly by its own data is not asked of a copy, and in a copy it counts as no answer.
+        for (hits, own) in hits.iter_mut().zip(&f.own) {
+            if !hits.as_bytes().chunks(own.len()).any(|hit| hit == own.as_bytes()) {
+                hits.clear();
+            }
         }
         all.push(Answers { field: f.field.clone(), hits });
     }
@@ -90,7 +108,12 @@ fn kept(hits: &[Hit], word: &str) -> String {
     let last = hits.get(Answers::NEAREST - 1).map(|(_, score)| *score);
     let ties = |score: f32| last.is_some_and(|l| (score - l).abs() <= l.abs() * ROUNDED);
     let kept = hits.iter().enumerate().take_while(|(i, (_, score))| *i < Answers::NEAREST || ties(*score));
-    kept.take(Answers::KEPT).map(|(_, (key, _))| format!("{:016x}", hash(word, key))).collect()
+    kept.take(Answers::KEPT).map(|(_, (key, _))| digits(word, key)).collect()
+}
+
+/// A key as it stands in the journal.
+fn digits(word: &str, key: &Key) -> String {
+    format!("{:016x}", hash(word, key))
 }
 
 async fn search(

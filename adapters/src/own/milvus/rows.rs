@@ -95,7 +95,7 @@ impl<'a> Column<'a> {
                     Some(D::Int8Vector(b)) => (Values::Bytes(dim(v)?, b), dim(v)?, b.len()),
                     _ => return Err(wrong()),
                 };
-                if width == 0 || len % width != 0 {
+                if width == 0 || !len.is_multiple_of(width) {
                     return Err(wrong());
                 }
                 (values, len / width, &v.valid_data)

@@ -3,7 +3,7 @@
 //! It is measured against the source's own answers, not against exact neighbours: what users were answered before is what they
 //! have to be answered again, and it costs no more where there are many rows. A hit counts if the source gave it, or would have
 //! given it just as well (a tie), so that texts that are stored twice do not count as misses; a query to which a hundred answers
-//! are equally good is left out. Whoever keeps an index so coarse
+//! are equally good is left out, and so is one to which the source does not find the vector itself. Whoever keeps an index so coarse
 //! that another build of it answers otherwise says so by `min_recall`.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ impl Answers {
     fn is_whole(&self) -> bool {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let answer = |h: &String| {
-            h.len() % Self::DIGITS == 0 && h.len() <= Self::DIGITS * Self::KEPT && h.bytes().all(hex)
+            h.len().is_multiple_of(Self::DIGITS) && h.len() <= Self::DIGITS * Self::KEPT && h.bytes().all(hex)
         };
         self.hits.len() <= Self::QUERIES && self.hits.iter().all(answer)
     }
