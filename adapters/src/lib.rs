@@ -10,7 +10,7 @@ pub mod features;
 pub mod gpu;
 mod http;
 pub mod local;
-#[cfg(feature = "docker")]
+#[cfg(feature = "own")]
 pub mod milvus;
 #[cfg(feature = "own")]
 pub mod own;

@@ -5,7 +5,8 @@
 //! | `play` | a restore drill from its first question to the clean-up |
 //! | `fault` | a fault drill from its alarms to the undo |
 //! | `place` | source and scratch: what is asked of a store, whatever it is |
-//! | `postgres`, `bucket`, `by_command` | the stores |
+//! | `postgres`, `bucket`, `milvus`, `by_command` | the stores |
+//! | `grpc` | connections to gRPC servers, and asking for their health |
 //! | `command` | the user's commands: a clean environment, limits, and nothing left running |
 //! | `secrets` | values of variables, and how they are kept out of whatever is written |
 //! | `sum` | many lines as one figure |
@@ -24,7 +25,9 @@ pub mod canary;
 pub mod command;
 pub mod config;
 pub mod fault;
+mod grpc;
 pub mod heal;
+pub mod milvus;
 pub mod place;
 pub mod play;
 pub mod postgres;

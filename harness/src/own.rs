@@ -26,7 +26,7 @@ pub mod stack;
 pub use event::{Event, RestoreEvent};
 pub use facts::Facts;
 pub use load::{Drill, drill, is_stack, kind, stack};
-pub use report::{RestoreReport, objectives};
+pub use report::{AnswersReport, RestoreReport, WitnessReport, objectives};
 pub use restore::Kind;
 
 #[cfg(test)]

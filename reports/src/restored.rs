@@ -1,6 +1,10 @@
 //! What only a restore drill has: what came back, beside what had to. In words, as text, and for the page.
 
-use harness::{own::RestoreReport, report::Report, time::human_us};
+use harness::{
+    own::{AnswersReport, RestoreReport},
+    report::Report,
+    time::human_us,
+};
 use maud::{Markup, html};
 
 use crate::text::{
@@ -75,6 +79,9 @@ fn facts(r: &RestoreReport) -> Vec<(&'static str, String)> {
             format!("{planted} planted before, {back} came back, {harmed} gone or changed that had to"),
         ));
     }
+    for w in &r.witnesses {
+        all.extend(w.answers.as_ref().map(|a| ("searched", searched(&w.witness, a))));
+    }
     let said = |facts: &[(String, String)]| {
         facts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     };
@@ -82,6 +89,25 @@ fn facts(r: &RestoreReport) -> Vec<(&'static str, String)> {
     all.push(("scratch", said(&r.scratch_is)));
     all.retain(|(_, value)| !value.is_empty());
     all
+}
+
+/// What became of the source's answers to golden queries.
+fn searched(witness: &str, a: &AnswersReport) -> String {
+    // Rounded down: what is not all is not called so.
+    let percent = |share: f64| format!("{:.2} %", (share * 10_000.0).floor() / 100.0);
+    let Some((asked, restored)) = a.asked.zip(a.restored) else {
+        return format!(
+            "{witness}: no answers to compare; required are those of the source, {}",
+            percent(a.least)
+        );
+    };
+    let restarted = a.restarted.map(|s| format!(", {} after the restart", percent(s))).unwrap_or_default();
+    format!(
+        "{witness}: {} of the source's answers to {} queries came back{restarted}; required: {}",
+        percent(restored),
+        count(asked),
+        percent(a.least)
+    )
 }
 
 /// A section of the page.

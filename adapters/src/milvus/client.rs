@@ -235,7 +235,7 @@ impl Client {
     }
 }
 
-pub(super) fn pairs(pairs: &[(&str, &str)]) -> Vec<KeyValuePair> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<KeyValuePair> {
     pairs.iter().map(|(key, value)| KeyValuePair { key: (*key).into(), value: (*value).into() }).collect()
 }
 
@@ -290,7 +290,7 @@ fn columns(rows: &[Row]) -> Result<Vec<FieldData>, MilvusError> {
     ])
 }
 
-pub(super) fn longs(field: &FieldData) -> Option<&[i64]> {
+pub(crate) fn longs(field: &FieldData) -> Option<&[i64]> {
     match field.field.as_ref()? {
         field_data::Field::Scalars(ScalarField { data: Some(scalar_field::Data::LongData(l)), .. }) => {
             Some(&l.data)

@@ -94,7 +94,7 @@ impl From<MilvusError> for PortError {
 }
 
 /// Reads the status inside an answer. An answer without one is garbled.
-pub(super) fn check(status: Option<Status>) -> Result<(), MilvusError> {
+pub(crate) fn check(status: Option<Status>) -> Result<(), MilvusError> {
     let status = status.ok_or_else(|| MilvusError::Garbled("an answer without a status".into()))?;
     #[expect(deprecated, reason = "servers before 2.3 fill this field only")]
     let legacy = status.error_code;

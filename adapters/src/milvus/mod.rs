@@ -28,6 +28,9 @@ mod scan;
 mod system;
 mod together;
 
+pub(crate) use client::{longs, pairs};
+pub(crate) use error::check as answered;
+
 pub use admin::{Unsupported, supported};
 pub use client::{Client, Row};
 pub use config::{Files, Knobs, Launch, Ports, Storage, etcd_yaml, glog_conf, launch, milvus_yaml};

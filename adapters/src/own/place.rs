@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness::own::event::{Planted, Sum};
+use harness::own::event::{Answers, Planted, Sum};
 use harness::own::stack::{Canary, Component, Product, Witness};
 
 use super::secrets::Secrets;
-use super::{bucket::BucketPlace, by_command::CommandPlace, postgres::PostgresPlace};
+use super::{bucket::BucketPlace, by_command::CommandPlace, milvus::MilvusPlace, postgres::PostgresPlace};
 
 /// Why a place could not be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,28 @@ pub struct Listed {
     pub clock_ahead_us: Option<i64>,
 }
 
+/// Golden queries: vectors of users, kept in memory for the time of a drill.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Queries {
+    /// By field.
+    pub fields: Vec<FieldQueries>,
+}
+
+/// Golden queries of one field.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FieldQueries {
+    /// The field of vectors.
+    pub field: String,
+    /// The kind of vector, in the store's own numbers.
+    pub kind: i32,
+    /// How distances are measured in the source: whoever asks says so.
+    pub metric: String,
+    /// The vectors, as they are sent.
+    pub vectors: Vec<Vec<u8>>,
+    /// The digest of each one's own key, where nothing is nearer to a vector than itself: an answer without it is a wrong one.
+    pub own: Vec<String>,
+}
+
 /// Canaries that are kept of a listing.
 pub const LISTED_MAX: usize = 10_000;
 /// What the names of records of a run begin with: they are no canaries.
@@ -73,6 +95,16 @@ pub trait Place: Send + Sync + std::fmt::Debug {
         t0_unix_us: Option<u64>,
         newer: &mut BTreeSet<String>,
     ) -> Result<Sum, Unread>;
+
+    /// Vectors of a witness that are searched for, in the source and then in the scratch place; `None` where nothing is searched.
+    async fn queries(&self, _witness: &Witness) -> Result<Option<Queries>, Unread> {
+        Ok(None)
+    }
+
+    /// Searches for them.
+    async fn answers(&self, _witness: &Witness, _queries: &Queries) -> Result<Vec<Answers>, Unread> {
+        Ok(Vec::new())
+    }
 
     /// What it consists of beside its records, as one figure; `None` for stores that have no such thing.
     async fn inventory(&self) -> Result<Option<Sum>, Unread>;
@@ -124,6 +156,7 @@ pub fn open(sited: Sited<'_>) -> Result<Arc<dyn Place>, String> {
     Ok(match sited.component.product {
         Product::Postgres => Arc::new(PostgresPlace::new(&sited)?),
         Product::S3 => Arc::new(BucketPlace::new(&sited)?),
+        Product::Milvus => Arc::new(MilvusPlace::new(&sited)?),
         Product::Command => Arc::new(CommandPlace::new(&sited)),
     })
 }

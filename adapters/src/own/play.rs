@@ -19,14 +19,14 @@ use harness::drill::Stop;
 use harness::journal::{Ending, Journal};
 use harness::own::Drill;
 use harness::own::event::{
-    Debt, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Stage, Sum, Task,
+    Debt, Identified, Pass, Place as Side, Ran, RestoreBegan, RestoreEvent, Searched, Stage, Sum, Task,
 };
 use harness::own::stack::{Command, Level, Witness};
 
 use super::alarm::Alarms;
 use super::command::{Spec, run};
 use super::config::{Config, Halt};
-use super::place::Place;
+use super::place::{Place, Queries};
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
 use apart::{Pair, Record, Told};
@@ -42,6 +42,10 @@ struct Player<'a> {
     t0_unix_us: Option<u64>,
     before: BTreeMap<String, Sum>,
     newer: BTreeMap<String, BTreeSet<String>>,
+    /// Golden queries, by witness.
+    queries: BTreeMap<String, Queries>,
+    /// What the source answered to them.
+    answered: BTreeMap<String, Searched>,
     planted: bool,
     debts: Vec<Debt>,
     marks: usize,
@@ -94,6 +98,8 @@ pub async fn play(
         t0_unix_us,
         before: BTreeMap::new(),
         newer: BTreeMap::new(),
+        queries: BTreeMap::new(),
+        answered: BTreeMap::new(),
         planted: false,
         debts: Vec::new(),
         marks: 0,

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 use super::bucket::BucketPlace;
 use super::command::{Spec, run};
+use super::grpc;
+use super::milvus::MilvusPlace;
 use super::place::Sited;
 use super::postgres::PostgresPlace;
 use super::secrets::Secrets;
@@ -207,6 +209,14 @@ impl Inner {
         }
         if let Some((q, client)) = p.promql.as_ref().zip(self.http.as_ref()) {
             return self.promql(q, client).await;
+        }
+        if let Some(q) = &p.grpc_health {
+            let ca = q.ca_file.as_ref().map(|f| self.dir.join(f));
+            let address = grpc::Address::new(&q.url, ca.as_deref())?;
+            return grpc::health(&address, &q.service, p.timeout.std()).await;
+        }
+        if let Some(q) = &p.search {
+            return MilvusPlace::new(&self.sited(&q.component)?)?.answers_well(q, p.timeout.std()).await;
         }
         if let Some(q) = &p.s3 {
             let place = BucketPlace::new(&self.sited(&q.component)?)?;

@@ -82,6 +82,7 @@ impl Secrets {
             needed.extend(of_probe(service));
             asked.extend(service.probe.sql.as_ref().map(|q| &q.component));
             asked.extend(service.probe.s3.as_ref().map(|q| &q.component));
+            asked.extend(service.probe.search.as_ref().map(|q| &q.component));
         }
         needed.extend(asked.iter().filter_map(|id| stack.component.get(*id)).flat_map(Component::secrets));
         let wanted = of_stack(stack).union(&needed).cloned().collect();

@@ -32,6 +32,12 @@ pub struct Probe {
     /// Read an object of a component of product `s3`, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
+    /// Search a collection of a component of product `milvus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// Ask a gRPC server by the standard protocol (`grpc.health.v1.Health/Check`): good if it says SERVING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_health: Option<GrpcHealth>,
     /// Ask a Prometheus: its answer is one number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promql: Option<PromQl>,
@@ -154,6 +160,45 @@ pub struct S3 {
     pub sha256: Option<String>,
 }
 
+/// A search as a question: good if the best hit is one of those that are named, or if anything is found where none is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// Which component is asked.
+    pub component: String,
+    /// The collection; it has to be loaded.
+    pub collection: String,
+    /// The field of vectors; the collection's only one if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anns_field: Option<String>,
+    /// The vector whose nearest are looked for: one of floats.
+    pub vector: Vec<f32>,
+    /// How many are looked for.
+    #[serde(default = "default_k")]
+    pub k: u32,
+    /// The primary key of the best hit, as text, is one of these; any hit at all if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+}
+
+fn default_k() -> u32 {
+    10
+}
+
+/// A question of the gRPC health checking protocol.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcHealth {
+    /// `http://host:port` (no TLS) or `https://host:port`.
+    pub url: String,
+    /// The service that is asked about; the server as a whole if it is empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// A file with the certificates (PEM) by which the server is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
 /// A query to a Prometheus, or whatever speaks its HTTP interface. No sample is a bad answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -182,6 +227,8 @@ impl Probe {
             ("command", self.command.is_some()),
             ("sql", self.sql.is_some()),
             ("s3", self.s3.is_some()),
+            ("search", self.search.is_some()),
+            ("grpc_health", self.grpc_health.is_some()),
             ("promql", self.promql.is_some()),
         ];
         all.into_iter().filter_map(|(word, there)| there.then_some(word)).collect()

@@ -1,17 +1,12 @@
 //! Mistakes in a stack file or a restore drill that types cannot see, each with its path in the file and the fix.
 
+mod probe;
 mod restore;
 
 pub(super) use restore::restore;
 
-use super::{
-    ask::Probe,
-    stack::{Canary, Command, Component, Level, Product, Stack, Witness},
-};
-use crate::{diagnose::Problem, time::Dur};
-
-/// A service of which more is asked could not be told from an attack.
-const EVERY_LEAST: Dur = Dur::from_millis(1);
+use super::stack::{Canary, Command, Component, Level, Product, Stack, Witness};
+use crate::diagnose::Problem;
 
 pub(super) type Problems = Vec<Problem>;
 
@@ -76,7 +71,7 @@ pub(super) fn stack(s: &Stack) -> Problems {
         for (i, used) in service.uses.iter().enumerate() {
             known(&mut out, &format!("{path}.uses.{i}"), "component", used, s.component.keys());
         }
-        probe(&mut out, &format!("{path}.probe"), &service.probe, s);
+        probe::probe(&mut out, &format!("{path}.probe"), &service.probe, s);
     }
     for (id, c) in &s.canary {
         let path = format!("canary.{id}");
@@ -91,6 +86,16 @@ pub(super) fn stack(s: &Stack) -> Problems {
         let at = format!("{path}.component");
         if known(&mut out, &at, "component", &w.component, s.component.keys()) {
             witness(&mut out, &path, w, s.component[&w.component].product);
+            let canaries = s.canary.get(&w.component).and_then(|c| c.collection.as_ref());
+            if w.collection.is_some() && w.collection.as_ref() == canaries {
+                let hint = "name a collection of users: canaries are compared anyway";
+                problem(
+                    &mut out,
+                    format!("{path}.collection"),
+                    "the canaries of gameday are no witness",
+                    hint,
+                );
+            }
         }
     }
     out
@@ -111,7 +116,7 @@ fn told(out: &mut Problems, s: &Stack) {
             if let Some(owner) = owner {
                 let hint = "leave it out: the command is given the variables of the place that it is to ask, which are \
                             GAMEDAY_DSN for `postgres`, GAMEDAY_URL, GAMEDAY_BUCKET, GAMEDAY_ACCESS_KEY and GAMEDAY_SECRET_KEY \
-                            for `s3`, and those of `env` for `command`";
+                            for `s3`, GAMEDAY_URL, GAMEDAY_TOKEN and GAMEDAY_DATABASE for `milvus`, and those of `env` for `command`";
                 problem(
                     out,
                     format!("{path}.env.{i}"),
@@ -142,22 +147,34 @@ pub(super) fn known<'a>(
 }
 
 pub(super) fn component(out: &mut Problems, path: &str, c: &Component) {
-    let there = [
-        ("dsn_env", c.dsn_env.is_some(), Product::Postgres, true),
-        ("url", c.url.is_some(), Product::S3, true),
-        ("bucket", c.bucket.is_some(), Product::S3, true),
-        ("keys_env", c.keys_env.is_some(), Product::S3, true),
-        ("env", !c.env.is_empty(), Product::Command, false),
+    let there: [(&str, bool, &[Product], bool); 7] = [
+        ("dsn_env", c.dsn_env.is_some(), &[Product::Postgres], true),
+        ("url", c.url.is_some(), &[Product::S3, Product::Milvus], true),
+        ("bucket", c.bucket.is_some(), &[Product::S3], true),
+        ("keys_env", c.keys_env.is_some(), &[Product::S3], true),
+        ("token_env", c.token_env.is_some(), &[Product::Milvus], false),
+        ("database", c.database.is_some(), &[Product::Milvus], false),
+        ("env", !c.env.is_empty(), &[Product::Command], false),
     ];
     for (key, given, of, required) in there {
-        if given && c.product != of {
+        if given && !of.contains(&c.product) {
             let message = format!("`{key}` is of no use to product `{}`", c.product.word());
-            problem(out, format!("{path}.{key}"), message, format!("it belongs to product `{}`", of.word()));
+            let words: Vec<String> = of.iter().map(|p| format!("`{}`", p.word())).collect();
+            problem(
+                out,
+                format!("{path}.{key}"),
+                message,
+                format!("it belongs to product {}", words.join(" or ")),
+            );
         }
-        if !given && required && c.product == of {
-            let message = format!("a component of product `{}` needs `{key}`", of.word());
+        if !given && required && of.contains(&c.product) {
+            let message = format!("a component of product `{}` needs `{key}`", c.product.word());
             problem(out, path, message, format!("add `{key} = ..`"));
         }
+    }
+    if c.database.as_deref().is_some_and(str::is_empty) {
+        let hint = "leave it out for the server's default";
+        problem(out, format!("{path}.database"), "this names no database", hint);
     }
     for secret in c.secrets() {
         variable(out, path, &secret);
@@ -208,78 +225,6 @@ fn alarms(out: &mut Problems, s: &Stack) {
     }
 }
 
-fn probe(out: &mut Problems, path: &str, p: &Probe, s: &Stack) {
-    let kinds = p.kinds();
-    if kinds.len() != 1 {
-        let message = match kinds.len() {
-            0 => "the probe asks nothing".to_owned(),
-            _ => format!("the probe asks several questions: {}", kinds.join(", ")),
-        };
-        problem(out, path, message, "give it one of `http`, `tcp`, `command`, `sql`, `s3`, `promql`");
-    }
-    if p.every < EVERY_LEAST {
-        problem(out, format!("{path}.every"), "this is too often", "ask at most once a millisecond");
-    }
-    if p.timeout.us() == 0 {
-        problem(out, format!("{path}.timeout"), "no answer comes in no time", "give it at least 1ms");
-    }
-    if let Some(http) = &p.http {
-        let path = format!("{path}.http");
-        url(out, &format!("{path}.url"), &http.url);
-        for (name, value) in &http.headers {
-            let secret = ["authorization", "cookie", "proxy-authorization"]
-                .contains(&name.to_lowercase().as_str())
-                || ["key", "token", "secret"].iter().any(|w| name.to_lowercase().contains(w));
-            if secret && !value.contains('$') {
-                let hint = "write `$NAME` for the variable that holds it: this file is no place for secrets";
-                problem(out, format!("{path}.headers.{name}"), "a secret stands in this header", hint);
-            }
-        }
-        if !http.one_of.is_empty() && http.json.is_none() {
-            let hint = "add `json = \"/hits/0/id\"`, or look for a `text`";
-            problem(out, format!("{path}.one_of"), "nobody says where in the answer this stands", hint);
-        }
-        if http.json.as_ref().is_some_and(|j| !j.is_empty() && !j.starts_with('/')) {
-            let hint = "write a JSON pointer, such as `/hits/0/id`";
-            problem(out, format!("{path}.json"), "this is no JSON pointer", hint);
-        }
-    }
-    if let Some(tcp) = &p.tcp
-        && !tcp.address.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
-    {
-        problem(out, format!("{path}.tcp.address"), "this is no address", "write host:port");
-    }
-    if let Some(run) = &p.command {
-        program(out, &format!("{path}.command.run"), &run.run);
-        run.env.iter().for_each(|v| variable(out, &format!("{path}.command.env"), v));
-    }
-    let asked = [
-        ("sql", p.sql.as_ref().map(|q| &q.component), Product::Postgres),
-        ("s3", p.s3.as_ref().map(|q| &q.component), Product::S3),
-    ];
-    for (kind, component, product) in asked {
-        let Some(id) = component else { continue };
-        let at = format!("{path}.{kind}.component");
-        if known(out, &at, "component", id, s.component.keys()) && s.component[id].product != product {
-            let hint = format!("ask a component of product `{}`", product.word());
-            problem(out, at, format!("`{id}` is no {}", product.word()), hint);
-        }
-    }
-    if let Some(q) = &p.promql {
-        let path = format!("{path}.promql");
-        url(out, &format!("{path}.url"), &q.url);
-        let finite = [q.at_least, q.at_most].into_iter().flatten().all(f64::is_finite);
-        if !finite || (q.at_least.is_none() && q.at_most.is_none()) {
-            problem(
-                out,
-                path,
-                "nobody says which answer is a good one",
-                "add `at_least = ..` or `at_most = ..`",
-            );
-        }
-    }
-}
-
 fn program(out: &mut Problems, path: &str, run: &[String]) {
     if run.first().is_none_or(String::is_empty) {
         problem(
@@ -304,6 +249,7 @@ fn canary(out: &mut Problems, path: &str, c: &Canary, product: Product) {
         ("table", c.table.is_some(), Product::Postgres, true),
         ("dsn_env", c.dsn_env.is_some(), Product::Postgres, false),
         ("prefix", c.prefix.is_some(), Product::S3, true),
+        ("collection", c.collection.is_some(), Product::Milvus, true),
         ("plant", c.plant.is_some(), Product::Command, true),
         ("list", c.list.is_some(), Product::Command, true),
         ("remove", c.remove.is_some(), Product::Command, true),
@@ -329,6 +275,9 @@ fn canary(out: &mut Problems, path: &str, c: &Canary, product: Product) {
             problem(out, format!("{path}.table"), "this is no plain name of a table", hint);
         }
     }
+    if let Some(name) = &c.collection {
+        collection(out, &format!("{path}.collection"), name);
+    }
     if c.prefix.as_ref().is_some_and(|p| p.len() < 3 || !p.ends_with('/') || p.starts_with('/')) {
         let hint = "write a folder of its own, such as `gameday-canary/`";
         problem(out, format!("{path}.prefix"), "this is no place of its own", hint);
@@ -341,10 +290,21 @@ fn canary(out: &mut Problems, path: &str, c: &Canary, product: Product) {
     }
 }
 
+/// A name of a collection, as Milvus takes them.
+fn collection(out: &mut Problems, path: &str, name: &str) {
+    let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let plain = name.chars().all(ok) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !plain || name.len() > 255 {
+        let hint = "use letters, digits and `_`, and begin with no digit";
+        problem(out, path, "this is no name of a collection", hint);
+    }
+}
+
 fn witness(out: &mut Problems, path: &str, w: &Witness, product: Product) {
     let kinds = [
         ("sql", w.sql.is_some(), Some(Product::Postgres)),
         ("prefix", w.prefix.is_some(), Some(Product::S3)),
+        ("collection", w.collection.is_some(), Some(Product::Milvus)),
         ("command", w.command.is_some(), None),
     ];
     let given: Vec<_> = kinds.into_iter().filter(|(_, there, _)| *there).collect();
@@ -353,7 +313,8 @@ fn witness(out: &mut Problems, path: &str, w: &Witness, product: Product) {
             0 => "the witness says nothing".to_owned(),
             _ => "the witness is asked in several ways".to_owned(),
         };
-        let hint = "give it one of `sql` (postgres), `prefix` (s3; \"\" is all of the bucket), `command` (any product)";
+        let hint = "give it one of `sql` (postgres), `prefix` (s3; \"\" is all of the bucket), `collection` (milvus), `command` \
+                    (any product)";
         problem(out, path, message, hint);
     }
     for (key, _, of) in given {
@@ -369,6 +330,17 @@ fn witness(out: &mut Problems, path: &str, w: &Witness, product: Product) {
     }
     if let Some(c) = &w.command {
         command(out, &format!("{path}.command"), c);
+    }
+    if let Some(name) = &w.collection {
+        collection(out, &format!("{path}.collection"), name);
+    }
+    if w.min_recall.is_some() && w.collection.is_none() {
+        let hint = "it belongs to a witness with a `collection`";
+        problem(out, format!("{path}.min_recall"), "nothing is searched for here", hint);
+    }
+    if w.min_recall.is_some_and(|r| !(r > 0.0 && r <= 1.0)) {
+        let hint = "write a share of the source's answers, such as 0.95";
+        problem(out, format!("{path}.min_recall"), "this is no share", hint);
     }
     if w.sql.as_ref().is_some_and(|q| q.trim().is_empty() || q.contains(';')) {
         let hint = "write one query, without a semicolon, such as `select id, total from orders where created_at < $T0`";

@@ -40,6 +40,8 @@ pub enum RestoreEvent {
     Canaries(Box<Canaries>),
     /// One reading of a witness.
     Witnessed(Box<Witnessed>),
+    /// Golden queries of a witness were asked.
+    Searched(Box<Searched>),
     /// A service was asked on behalf of an alarm.
     Asked(Asked),
     /// Something worth telling the reader.
@@ -335,6 +337,33 @@ pub struct Sum {
     pub bytes: u64,
     /// For each group that has lines: its number, how many, and the sum in hexadecimal.
     pub groups: Vec<(u16, u64, String)>,
+}
+
+/// Golden queries: vectors of the source, and the nearest to each as a place answers. The same vectors in every pass.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// The field of vectors.
+    pub field: String,
+    /// For each vector the keys of the hits, best first: of each the first 16 hexadecimal digits of a keyed SHA-256, without
+    /// a blank. As many as were asked for, and those after them that are no worse than the last of these.
+    pub hits: Vec<String>,
+}
+
+/// The answers of one place at one time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Searched {
+    /// Which witness.
+    pub witness: String,
+    /// Which reading.
+    pub pass: Pass,
+    /// What was answered, by field; nothing if it could not be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answers>,
+    /// Why it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<String>,
 }
 
 /// One question on behalf of an alarm.

@@ -9,7 +9,7 @@ use super::{
     check,
     event::{
         Asked, Canaries, Debt, Event, FORMAT, Holds, Identified, Nonce, Pass, Place, Ran, RestoreBegan,
-        RestoreEvent, Stage, Sum, Task, Witnessed,
+        RestoreEvent, Searched, Stage, Sum, Task, Witnessed,
     },
     load::Drill,
     stack::Product,
@@ -54,6 +54,8 @@ pub struct Facts {
     pub canaries: BTreeMap<Pass, At<Canaries>>,
     /// The last reading of each pass, by witness.
     pub witnessed: BTreeMap<(Pass, String), At<Witnessed>>,
+    /// The last answers to golden queries of each pass, by witness.
+    pub searched: BTreeMap<(Pass, String), At<Searched>>,
     /// Questions of alarms.
     pub asked: Vec<At<Asked>>,
     /// What of ours was never seen to be gone.
@@ -112,6 +114,7 @@ impl Facts {
             ran: BTreeMap::new(),
             canaries: BTreeMap::new(),
             witnessed: BTreeMap::new(),
+            searched: BTreeMap::new(),
             asked: Vec::new(),
             debts: Vec::new(),
             notes: Vec::new(),
@@ -184,6 +187,12 @@ impl Facts {
                 }
                 self.witnessed.insert((is.pass, is.witness.clone()), At { is: *is, at_us, seq });
             }
+            RestoreEvent::Searched(is) => {
+                if !is.is_whole() {
+                    self.breach(format!("event {seq}: these are no answers to golden queries"));
+                }
+                self.searched.insert((is.pass, is.witness.clone()), At { is: *is, at_us, seq });
+            }
             RestoreEvent::Asked(is) => {
                 if is.sent_us < is.due_us || is.done_us < is.sent_us || at_us < is.done_us {
                     self.breach(format!("event {seq}: a question was answered before it was asked"));
@@ -231,6 +240,11 @@ impl Facts {
     pub fn is_postgres(&self) -> bool {
         self.drill.source().product == Product::Postgres
     }
+
+    /// Whether the store says when it was started, takes marks in a scratch place, and knows what it consists of.
+    pub fn is_server(&self) -> bool {
+        matches!(self.drill.source().product, Product::Postgres | Product::Milvus)
+    }
 }
 
 /// Whether an event may stand in this stage.
@@ -256,6 +270,9 @@ fn home(event: &RestoreEvent, stage: Option<Stage>) -> bool {
         },
         RestoreEvent::Canaries(c) => pass(c.pass),
         RestoreEvent::Witnessed(w) => pass(w.pass),
+        // An empty place is asked nothing, and the source once.
+        RestoreEvent::Searched(s) if matches!(s.pass, Pass::Empty | Pass::After) => return false,
+        RestoreEvent::Searched(s) => pass(s.pass),
         _ => return true,
     };
     stage == Some(wanted)

@@ -1,5 +1,6 @@
 //! From the facts of a restore drill to findings. What could not be judged is `unknown`, never left out.
 
+mod answers;
 mod canaries;
 pub(super) mod conduct;
 mod places;
@@ -14,6 +15,7 @@ use crate::{
     verdict::Verdict::{Fail, Pass as Good, Unknown},
 };
 
+pub(super) use answers::{Compared, compared as answered, least};
 pub(super) use canaries::count;
 
 /// Judges everything.
@@ -24,11 +26,13 @@ pub(super) fn findings(f: &Facts) -> Vec<Finding> {
     all.push(places::apart(f));
     if f.began.rehearsed {
         all.extend(f.witnesses().iter().map(|w| taken(f, w)));
+        all.extend(f.witnesses().iter().filter_map(|w| answers::searched(f, w)));
         return all;
     }
     all.push(places::empty(f));
     all.push(command(f));
     all.extend(f.witnesses().iter().map(|w| data(f, w)));
+    all.extend(f.witnesses().iter().filter_map(|w| answers::answers(f, w)));
     all.extend(canaries::canaries(f, Pass::Restored));
     all.push(rto(f));
     all.extend(canaries::rpo(f));
@@ -152,6 +156,10 @@ pub(super) fn verified_us(f: &Facts) -> Option<u64> {
     for witness in f.witnesses() {
         matches!(compared(f, &witness, Pass::Restored).0, Same::Yes(_)).then_some(())?;
         last = last.max(f.sum(Pass::Restored, &witness)?.at_us);
+        if let Some(least) = least(f, &witness) {
+            answered(f, &witness, Pass::Restored).0.is_good(least).then_some(())?;
+            last = last.max(f.searched.get(&(Pass::Restored, witness))?.at_us);
+        }
     }
     if f.drill.canary().is_some() {
         let c = count(f, Pass::Restored)?;
@@ -169,8 +177,11 @@ fn rto(f: &Facts) -> Finding {
     };
     let finding = finding.evidence([ran.seq]);
     let Some(verified) = verified_us(f) else {
-        let doubts =
-            f.witnesses().iter().any(|w| matches!(compared(f, w, Pass::Restored).0, Same::Nobody(_)));
+        let doubt = |w: &String| {
+            matches!(compared(f, w, Pass::Restored).0, Same::Nobody(_))
+                || (least(f, w).is_some() && matches!(answered(f, w, Pass::Restored).0, Compared::Nobody(_)))
+        };
+        let doubts = f.witnesses().iter().any(doubt);
         let given_up = f.aborted.is_some();
         let verdict = if (doubts && ran.is.code == Some(0)) || given_up { Unknown } else { Fail };
         return finding.measured("never").because(verdict, "what was restored never passed every check");
@@ -220,6 +231,19 @@ fn durable(f: &Facts) -> Option<Finding> {
                 return Some(finding.evidence(seqs).because(Unknown, format!("{witness}: {why}")));
             }
         }
+        if let Some(least) = least(f, &witness) {
+            let (now, seqs) = answered(f, &witness, Pass::Restarted);
+            let (verdict, why) = match &now {
+                _ if now.is_good(least) => continue,
+                Compared::Nobody(why) => (Unknown, why.clone()),
+                _ if !answered(f, &witness, Pass::Restored).0.is_good(least) => {
+                    (Unknown, "it was not answered as in the source before either".into())
+                }
+                Compared::Share(..) => (Fail, "since the restart it is answered otherwise".into()),
+                Compared::Mute(why) => (Fail, format!("since the restart it gives no answer: {why}")),
+            };
+            return Some(finding.evidence(seqs).because(verdict, format!("{witness}: {why}")));
+        }
     }
     if f.drill.canary().is_some() && count(f, Pass::Restarted) != count(f, Pass::Restored) {
         let finding = finding.evidence(canaries::canary_events(f, Pass::Restarted));
@@ -232,17 +256,19 @@ fn durable(f: &Facts) -> Option<Finding> {
 
 /// A server that says when it started has to say another moment now.
 fn not_restarted(f: &Facts) -> Option<String> {
-    if !f.is_postgres() {
+    if !f.is_server() {
         return None;
     }
-    let starts: Vec<&String> = f
+    // One of many nodes says when the first and when the last of them was started: each has to be a later one now.
+    let starts: Vec<(&String, Option<&String>)> = f
         .identified
         .iter()
         .filter(|i| i.is.place == Place::Scratch && i.is.after)
-        .filter_map(|i| i.is.facts.get("started"))
+        .filter_map(|i| Some((i.is.facts.get("started")?, i.is.facts.get("started_last"))))
         .collect();
     match starts.as_slice() {
-        [before, after, ..] if before != after => None,
+        [(_, Some(last)), (first, _), ..] if *first > *last => None,
+        [(before, None), (after, _), ..] if before != after => None,
         [_, _, ..] => Some("the server says that it has not been restarted".into()),
         _ => Some("nobody knows whether the server was restarted".into()),
     }

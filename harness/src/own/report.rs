@@ -69,6 +69,22 @@ pub struct WitnessReport {
     pub restarted: Option<u64>,
     /// In the source after.
     pub after: Option<u64>,
+    /// Golden queries, where it is searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswersReport>,
+}
+
+/// Golden queries of a witness.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AnswersReport {
+    /// How many were asked; absent if none could be.
+    pub asked: Option<u64>,
+    /// The share of the source's answers that has to come back.
+    pub least: f64,
+    /// The share that what was restored gave; absent if it gave none.
+    pub restored: Option<f64>,
+    /// The same after the restart.
+    pub restarted: Option<f64>,
 }
 
 impl RestoreReport {
@@ -177,7 +193,17 @@ fn restore(f: &Facts) -> RestoreReport {
         let same = sum(Pass::Before).zip(sum(Pass::Restored)).map(|(was, is)| was.same_rows(is));
         let (before, restored) = (rows(Pass::Before), rows(Pass::Restored));
         let (restarted, after) = (rows(Pass::Restarted), rows(Pass::After));
-        WitnessReport { before, restored, same, restarted, after, witness: id }
+        let share = |pass| match judge::answered(f, &id, pass).0 {
+            judge::Compared::Share(share, asked) => Some((share, asked)),
+            _ => None,
+        };
+        let answers = judge::least(f, &id).map(|least| AnswersReport {
+            asked: share(Pass::Restored).map(|(_, asked)| asked),
+            least,
+            restored: share(Pass::Restored).map(|(share, _)| share),
+            restarted: share(Pass::Restarted).map(|(share, _)| share),
+        });
+        WitnessReport { before, restored, same, restarted, after, answers, witness: id }
     };
     RestoreReport {
         stack: f.began.stack.name.clone(),

@@ -132,7 +132,7 @@ pub struct Component {
     /// `postgres`: the variable that holds its connection string, as `psql` takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsn_env: Option<String>,
-    /// `s3`: its address, such as `http://127.0.0.1:9000`.
+    /// `s3`, `milvus`: its address, such as `http://127.0.0.1:9000` or `http://127.0.0.1:19530`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// `s3`: its bucket.
@@ -141,6 +141,12 @@ pub struct Component {
     /// `s3`: the variables that hold the access key and the secret key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_env: Option<[String; 2]>,
+    /// `milvus`: the variable that holds `user:password` or an API key; nothing is said of who asks if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_env: Option<String>,
+    /// `milvus`: its database; the server's default if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// A file with the certificates (PEM) by which its server is known; those of the system if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
@@ -164,6 +170,8 @@ pub enum Product {
     Postgres,
     /// A bucket of any S3 server.
     S3,
+    /// A database of a Milvus server.
+    Milvus,
     /// Anything else: gameday asks it by the commands of its witnesses and canaries.
     Command,
 }
@@ -174,6 +182,7 @@ impl Product {
         match self {
             Product::Postgres => "postgres",
             Product::S3 => "s3",
+            Product::Milvus => "milvus",
             Product::Command => "command",
         }
     }
@@ -183,7 +192,7 @@ impl Component {
     /// The variables of the environment that its credentials come from.
     pub fn secrets(&self) -> Vec<String> {
         let keys = self.keys_env.iter().flatten();
-        self.dsn_env.iter().chain(keys).chain(&self.env).cloned().collect()
+        self.dsn_env.iter().chain(keys).chain(&self.token_env).chain(&self.env).cloned().collect()
     }
 }
 
@@ -211,6 +220,9 @@ pub struct Canary {
     /// `s3`: where its objects lie in the component's bucket, such as `gameday-canary/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// `milvus`: a collection of gameday's own, made by the first planting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// `postgres`: the variable with the connection string of a role that may write the table, where the component's may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsn_env: Option<String>,
@@ -271,6 +283,13 @@ pub struct Witness {
     /// `s3`: names, sizes and bytes of the objects under this prefix; all of the bucket if it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// `milvus`: the rows of a collection, with all fields and vectors, and its schema. Vectors of it are searched for as well:
+    /// what was restored has to answer as the source does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// `milvus`: the share of the source's answers that has to come back; 0.95 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_recall: Option<f64>,
     /// Any product: prints one line for each thing that must come back. It is told which place to ask by the variables of
     /// that place, and GAMEDAY_PLACE (`source` or `scratch`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +300,11 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// The share of the source's answers that has to come back.
+    pub fn least_recall(&self) -> f64 {
+        self.min_recall.unwrap_or(0.95)
+    }
+
     /// Whether it leaves out what is newer than the moment before which all must be back.
     pub fn bounded(&self) -> bool {
         self.prefix.is_some() || self.sql.as_deref().is_some_and(|q| q.contains("$T0"))

@@ -1,5 +1,7 @@
 //! Journals of restore drills: one that passes, and what each single thing that goes wrong makes of it.
 
+mod searched;
+
 use super::{
     event::{
         Canaries, Debt, Event, FORMAT, Holds, Identified, Nonce, Pass, Place, Planted, Ran, RestoreBegan,
@@ -179,7 +181,11 @@ fn played() -> Vec<E> {
 
 /// Each event a second after the one before.
 fn judged(events: Vec<E>) -> Report {
-    let drill = read(DRILL, STACK);
+    judged_of(&read(DRILL, STACK), events)
+}
+
+fn judged_of(drill: &Drill, events: Vec<E>) -> Report {
+    let drill = drill.clone();
     let began = RestoreBegan {
         format: FORMAT,
         run: "r".into(),

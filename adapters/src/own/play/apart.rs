@@ -146,7 +146,7 @@ impl Pair<'_> {
         // Behind a standby, what is written in its primary is not seen for as long as it lags.
         let kin = equal("system_identifier") || (both("started") && !both("system_identifier"));
         let canary = self.drill.canary().is_some();
-        let why = if equal("started") && equal("database_oid") {
+        let why = if equal("started") && (equal("database_oid") || equal("database")) {
             "is the source itself"
         } else if equal("started") && !self.drill.restore.scratch.same_server {
             "is a database of the source's own server; restore to another one, or say `same_server = true`"

@@ -111,7 +111,7 @@ impl Player<'_> {
     /// Marks the copy that is about to be removed: a clean-up that only stops its server, and a restore that only starts it again,
     /// would pass for ever. A copy that bears a mark was there before.
     async fn mark_copy(&mut self) -> Result<Option<Debt>, Halt> {
-        if self.c.drill.source().product != Product::Postgres {
+        if !matches!(self.c.drill.source().product, Product::Postgres | Product::Milvus) {
             return Ok(None);
         }
         self.marks += 1;

@@ -53,8 +53,9 @@ fn foreign(drill: &Drill, secrets: &Secrets) -> Result<(), String> {
     let value = |name: &String| secrets.get(name);
     let (source, scratch) = (drill.source(), &drill.restore.scratch);
     let same = source.secrets().iter().zip(scratch.secrets().iter()).all(|(a, b)| value(a) == value(b));
-    let place = |of: &Component| (of.url.clone(), of.bucket.clone());
-    if same && place(source) == place(scratch) && !source.secrets().is_empty() {
+    let place = |of: &Component| (of.url.clone(), of.bucket.clone(), of.database.clone());
+    let named = source.url.is_some() || !source.secrets().is_empty();
+    if same && place(source) == place(scratch) && named {
         return Err("the scratch place has the source's address: nothing was run".into());
     }
     let components = drill.stack.component.values().flat_map(Component::secrets);
@@ -87,7 +88,7 @@ fn opens(value: &str) -> Option<String> {
 impl Player<'_> {
     /// Keeps others away from the scratch place by what it says of itself, however its address is written.
     pub(super) fn hold(&mut self, scratch: &BTreeMap<String, String>) -> Result<(), Halt> {
-        let said: Vec<&String> = ["started", "database_oid"].iter().filter_map(|k| scratch.get(*k)).collect();
+        let said: Vec<&String> = ["started", "database"].iter().filter_map(|k| scratch.get(*k)).collect();
         if said.len() == 2 {
             let held = hold(&format!("{} {}", said[0], said[1])).map_err(Halt::Abort)?;
             self.held.push(held);
@@ -99,7 +100,8 @@ impl Player<'_> {
     pub(super) async fn alone(&self) -> Result<impl Sized + use<>, String> {
         let scratch = &self.c.drill.restore.scratch;
         let values = scratch.secrets().into_iter().filter_map(|n| self.c.secrets.get(&n).map(str::to_owned));
-        let address: Vec<String> = values.chain(scratch.url.clone()).chain(scratch.bucket.clone()).collect();
+        let named = [&scratch.url, &scratch.bucket, &scratch.database].into_iter().flatten().cloned();
+        let address: Vec<String> = values.chain(named).collect();
         let file = hold(&address.join("\n"))?;
         let held = self.source.lock().await.map_err(|e| format!("the source: {e}: nothing was run"))?;
         Ok((file, held))

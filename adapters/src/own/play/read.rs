@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use harness::own::event::{Canaries, Pass, RestoreEvent, Stage, Sum, Witnessed};
+use harness::own::event::{Answers, Canaries, Pass, RestoreEvent, Searched, Stage, Sum, Witnessed};
 use harness::own::facts::INVENTORY;
 use harness::own::stack::Witness;
 use tokio::time::sleep;
@@ -44,6 +44,9 @@ impl Player<'_> {
                 *newer = now;
             }
             self.reading(&id, pass, read).await?;
+            if pass == Pass::Before {
+                self.search_source(&id, &w).await?;
+            }
         }
         match self.source.inventory().await {
             Ok(None) => {}
@@ -72,6 +75,52 @@ impl Player<'_> {
         Ok(same)
     }
 
+    /// Chooses golden queries of a witness, and asks them in the source.
+    async fn search_source(&mut self, id: &str, w: &Witness) -> Result<(), Halt> {
+        let queries = match self.source.queries(w).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(queries)) => queries,
+            Err(e) => {
+                self.searched(id, Pass::Before, Err(e))?;
+                return Ok(());
+            }
+        };
+        let answers = self.source.answers(w, &queries).await;
+        let searched = self.searched(id, Pass::Before, answers)?;
+        if searched.none.is_none() {
+            self.queries.insert(id.to_owned(), queries);
+            self.answered.insert(id.to_owned(), searched);
+        }
+        Ok(())
+    }
+
+    /// Asks the golden queries of a witness in the scratch place; answers whether they are answered as in the source.
+    async fn search_scratch(&self, id: &str, w: &Witness, pass: Pass) -> Result<bool, Halt> {
+        let Some((queries, before)) = self.queries.get(id).zip(self.answered.get(id)) else {
+            return Ok(true);
+        };
+        let answers = self.scratch.answers(w, queries).await;
+        let now = self.searched(id, pass, answers)?;
+        Ok(before.share(&now).is_some_and(|(share, _)| share >= w.least_recall()))
+    }
+
+    /// Writes answers to golden queries down.
+    fn searched(
+        &self,
+        id: &str,
+        pass: Pass,
+        answers: Result<Vec<Answers>, Unread>,
+    ) -> Result<Searched, Halt> {
+        let (answers, none) = match answers {
+            Ok(answers) if answers.is_empty() => (answers, Some("it has no field to search".into())),
+            Ok(answers) => (answers, None),
+            Err(e) => (Vec::new(), Some(self.hide(e))),
+        };
+        let searched = Searched { witness: id.to_owned(), pass, answers, none };
+        self.record(RestoreEvent::Searched(Box::new(searched.clone())))?;
+        Ok(searched)
+    }
+
     /// Writes canaries down; answers whether there are any.
     fn canaries(&self, pass: Pass, read: Result<Listed, Unread>) -> Result<bool, Halt> {
         let canaries = match read {
@@ -92,6 +141,7 @@ impl Player<'_> {
         let until_us = self.clock.now_us() + self.c.drill.restore.settle.us();
         let mut open: Vec<(String, Witness)> =
             self.witnesses.iter().filter(|(id, _)| self.before.contains_key(id)).cloned().collect();
+        let mut mute = self.witnesses.clone();
         let mut canaries = self.c.drill.canary().is_some();
         loop {
             let mut left = Vec::new();
@@ -102,11 +152,18 @@ impl Player<'_> {
                     left.push((id, w));
                 }
             }
+            let mut still = Vec::new();
+            for (id, w) in mute {
+                if !self.search_scratch(&id, &w, pass).await? {
+                    still.push((id, w));
+                }
+            }
+            mute = still;
             if canaries {
                 let read = self.scratch.canaries().await;
                 canaries = !self.canaries(pass, read)?;
             }
-            if left.is_empty() && !canaries {
+            if left.is_empty() && mute.is_empty() && !canaries {
                 return Ok(true);
             }
             if self.clock.now_us() >= until_us {

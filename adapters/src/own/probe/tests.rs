@@ -193,3 +193,89 @@ async fn a_schedule_waits_for_no_answer() {
     due.sort_unstable();
     assert!(due.windows(2).all(|w| w[1] - w[0] == 20_000), "{due:?}");
 }
+
+/// A gRPC server of the health protocol: the service `search` is of this health, and of others it knows nothing.
+#[derive(Clone)]
+struct Health(i32);
+
+impl tonic::server::NamedService for Health {
+    const NAME: &'static str = "grpc.health.v1.Health";
+}
+
+impl tonic::server::UnaryService<grpc::HealthCheckRequest> for Health {
+    type Response = grpc::HealthCheckResponse;
+    type Future = std::future::Ready<Result<tonic::Response<Self::Response>, tonic::Status>>;
+
+    fn call(&mut self, ask: tonic::Request<grpc::HealthCheckRequest>) -> Self::Future {
+        std::future::ready(match ask.into_inner().service.as_str() {
+            "" | "search" => Ok(tonic::Response::new(grpc::HealthCheckResponse { status: self.0 })),
+            _ => Err(tonic::Status::not_found("unknown service")),
+        })
+    }
+}
+
+impl tonic::codegen::Service<tonic::codegen::http::Request<tonic::body::Body>> for Health {
+    type Response = tonic::codegen::http::Response<tonic::body::Body>;
+    type Error = std::convert::Infallible;
+    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), std::convert::Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, ask: tonic::codegen::http::Request<tonic::body::Body>) -> Self::Future {
+        let health = self.clone();
+        let codec =
+            tonic::codec::ProstCodec::<grpc::HealthCheckResponse, grpc::HealthCheckRequest>::default();
+        Box::pin(async move { Ok(tonic::server::Grpc::new(codec).unary(health, ask).await) })
+    }
+}
+
+async fn grpc_server(health: i32) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    tokio::spawn(
+        tonic::transport::Server::builder().add_service(Health(health)).serve_with_incoming(incoming),
+    );
+    address
+}
+
+async fn health(address: &str, rest: &str) -> Result<(), String> {
+    let ask = format!("{{ timeout = \"1s\", grpc_health = {{ url = \"http://{address}\"{rest} }} }}");
+    asker(&ask).ask().await
+}
+
+#[tokio::test]
+async fn a_grpc_server_is_healthy_only_if_it_says_so() {
+    let (good, bad, odd) = (grpc_server(1).await, grpc_server(2).await, grpc_server(0).await);
+    assert_eq!(health(&good, "").await, Ok(()));
+    assert_eq!(health(&good, ", service = \"search\"").await, Ok(()));
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let (silent, _) = server("", 0).await;
+    let (http, _) = server(JSON, 0).await;
+    let table = [
+        (&good, ", service = \"other\"", "knows no service `other`"),
+        (&bad, "", "NOT_SERVING"),
+        (&odd, "", "health is unknown"),
+        (&silent, "", "no answer within 1s"),
+        (&http, "", ""),
+        (&closed, "", "refused"),
+    ];
+    let began = Instant::now();
+    for (address, rest, why) in table {
+        let answer = health(address, rest).await;
+        assert!(answer.as_ref().is_err_and(|e| !e.is_empty() && e.contains(why)), "{why}: {answer:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+    // A server of gRPC that knows nothing of health.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let nothing = tonic::service::Routes::default();
+    tokio::spawn(tonic::transport::Server::builder().add_routes(nothing).serve_with_incoming(incoming));
+    assert!(health(&address, "").await.unwrap_err().contains("does not speak grpc.health.v1"));
+}

@@ -57,6 +57,13 @@ pub(super) fn restore(event: &RestoreEvent) -> Option<String> {
             (Some(sum), _) => format!("read       {}: {} rows {}", w.witness, sum.rows, w.pass),
             (None, why) => format!("UNREAD     {}: {}", w.witness, why.as_deref().unwrap_or("")),
         },
+        RestoreEvent::Searched(s) => match &s.none {
+            None => {
+                let asked: usize = s.answers.iter().map(|a| a.hits.len()).sum();
+                format!("searched   {}: {asked} queries {}", s.witness, s.pass)
+            }
+            Some(why) => format!("NO ANSWER  {}: {why}", s.witness),
+        },
         RestoreEvent::Canaries(c) => match &c.none {
             None => format!("canaries   {} {}", c.count, c.pass),
             Some(why) => format!("CANARIES   {why}"),

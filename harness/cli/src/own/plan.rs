@@ -118,7 +118,14 @@ fn place(c: &Component) -> String {
     let variables: Vec<String> = c.secrets().iter().map(|name| format!("${name}")).collect();
     let at = match c.product {
         Product::S3 => format!(" {}/{}", c.url.as_deref().unwrap_or(""), c.bucket.as_deref().unwrap_or("")),
+        Product::Milvus => {
+            let database = c.database.as_ref().map(|name| format!(", database {name}"));
+            format!(" {}{}", c.url.as_deref().unwrap_or(""), database.unwrap_or_default())
+        }
         Product::Postgres | Product::Command => String::new(),
     };
-    format!("{}{at}, {}", c.product.word(), variables.join(" "))
+    match variables.is_empty() {
+        true => format!("{}{at}", c.product.word()),
+        false => format!("{}{at}, {}", c.product.word(), variables.join(" ")),
+    }
 }

@@ -55,7 +55,7 @@ fn one_server(f: &Facts, a: &Identified, b: &Identified) -> Option<String> {
     let equal = |key: &str| a.facts.get(key).is_some_and(|v| b.facts.get(key) == Some(v));
     // To the microsecond; an identifier may be denied to a role.
     let server = equal("started");
-    if server && equal("database_oid") {
+    if server && (equal("database_oid") || equal("database")) {
         return Some("both are one database of one server".into());
     }
     let why = "both are databases of one running server: a restart, a full disk or a wrong line would hit the source. \
@@ -112,7 +112,7 @@ pub(super) fn empty(f: &Facts) -> Finding {
         return finding.measured("an earlier copy").evidence([i.seq]).because(Fail, why);
     }
     let marked = |n: &At<Nonce>| n.is.after && n.is.written == Place::Scratch && n.is.seen.is_some();
-    if f.is_postgres()
+    if f.is_server()
         && f.ran.get(&Task::Restore).is_some_and(|r| r.is.code == Some(0))
         && !f.nonces.iter().any(marked)
     {
@@ -143,7 +143,7 @@ pub(super) fn empty(f: &Facts) -> Finding {
 /// The source is what it was.
 pub(super) fn source(f: &Facts) -> Vec<Finding> {
     let mut witnesses = f.witnesses();
-    if f.is_postgres() {
+    if f.is_server() {
         witnesses.insert(INVENTORY.to_owned());
     }
     let one = |witness: &String| {
