@@ -35,7 +35,10 @@ pub(crate) fn text(page: &mut Page, f: &FaultReport) {
     if !f.witnesses.is_empty() {
         let longest = f.witnesses.iter().map(|w| w.witness.len()).max().unwrap_or(0).max(7);
         let widths = [longest, 14, 14, 14, 14];
-        page.row(&widths, &["witness", "before", "recovered", "same", "after undo"].map(String::from));
+        page.row(
+            &widths,
+            &["witness", "before", "recovered", "same for sure", "after undo"].map(String::from),
+        );
         for w in &f.witnesses {
             let figures = [w.before, w.recovered, w.same, w.undone].map(rows);
             page.row(&widths, &std::iter::once(w.witness.clone()).chain(figures).collect::<Vec<_>>());
@@ -74,7 +77,7 @@ pub(crate) fn page(report: &Report) -> Markup {
                 div.scroll role="region" aria-label="Witnesses" tabindex="0" {
                     table.cards {
                         thead { tr {
-                            th { "Witness" } th.num { "Before" } th.num { "After recovery" } th.num { "The same" }
+                            th { "Witness" } th.num { "Before" } th.num { "After recovery" } th.num { "The same for sure" }
                             th.num { "After the undo" }
                         } }
                         tbody { @for w in f.witnesses.iter().take(200) { tr {

@@ -52,7 +52,7 @@ pub(crate) fn text(page: &mut Page, r: &RestoreReport) {
     let widths = [longest, 14, 14, 14, 14, 14];
     page.row(
         &widths,
-        &["witness", "before", "restored", "same", "restarted", "source after"].map(String::from),
+        &["witness", "before", "restored", "same for sure", "restarted", "source after"].map(String::from),
     );
     for w in &r.witnesses {
         let figures = [w.before, w.restored, w.same, w.restarted, w.after].map(rows);
@@ -121,7 +121,7 @@ pub(crate) fn page(report: &Report) -> Markup {
             div.scroll role="region" aria-label="Witnesses" tabindex="0" {
                 table.cards {
                     thead { tr {
-                        th { "Witness" } th.num { "Source before" } th.num { "Restored" } th.num { "The same" }
+                        th { "Witness" } th.num { "Source before" } th.num { "Restored" } th.num { "The same for sure" }
                         th.num { "After the restart" } th.num { "Source after" }
                     } }
                     tbody { @for w in r.witnesses.iter().take(200) { tr {

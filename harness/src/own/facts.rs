@@ -307,19 +307,21 @@ impl Sum {
             && self.groups.iter().all(|(g, n, sum)| *g < Sum::GROUPS && *n > 0 && hex(sum))
     }
 
-    /// Lines that differ from another reading, at the least: a group that differs has one at least.
+    /// Lines that were changed, lost or added between two readings, at the least. A line that was changed has left its group
+    /// and entered another one, or the same.
     pub fn differs_at_least(&self, other: &Sum) -> u64 {
         let mine: BTreeMap<u16, (u64, &String)> = self.groups.iter().map(|(g, n, s)| (*g, (*n, s))).collect();
         let theirs: BTreeMap<u16, (u64, &String)> =
             other.groups.iter().map(|(g, n, s)| (*g, (*n, s))).collect();
         let all: BTreeSet<&u16> = mine.keys().chain(theirs.keys()).collect();
-        let differ = all.into_iter().filter(|g| mine.get(g) != theirs.get(g));
-        differ
-            .map(|g| {
-                let n = |of: &BTreeMap<u16, (u64, &String)>| of.get(g).map_or(0, |(n, _)| *n);
-                n(&mine).abs_diff(n(&theirs)).max(1)
-            })
-            .sum()
+        let (mut left, mut entered) = (0u64, 0u64);
+        for g in all.into_iter().filter(|g| mine.get(g) != theirs.get(g)) {
+            let n = |of: &BTreeMap<u16, (u64, &String)>| of.get(g).map_or(0, |(n, _)| *n);
+            let (was, is) = (n(&mine), n(&theirs));
+            left += was.saturating_sub(is) + u64::from(was == is);
+            entered += is.saturating_sub(was) + u64::from(was == is);
+        }
+        left.max(entered)
     }
 
     /// Whether nothing of another reading is gone from this one: each of its groups is the same here, or has more lines.

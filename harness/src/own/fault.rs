@@ -61,15 +61,11 @@ pub struct Fault {
     /// Witnesses that must read the same after recovery; all of the stack's if none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness: Vec<String>,
-    /// What is not right at once after recovery is asked again for this long.
-    #[serde(default = "default_settle")]
-    pub settle: Dur,
+    /// What is not right at once after recovery is asked again for this long; 10 s if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Dur>,
     /// What must hold.
     pub objectives: Objectives,
-}
-
-fn default_settle() -> Dur {
-    Dur::from_secs(30)
 }
 
 /// One fault.
@@ -192,6 +188,11 @@ impl load::Written for Drill {
 }
 
 impl Drill {
+    /// For how long what is not right at once after recovery is asked again.
+    pub fn settle(&self) -> Dur {
+        self.fault.settle.unwrap_or(super::restore::SETTLE)
+    }
+
     /// Services that are watched, by name.
     pub fn services(&self) -> impl Iterator<Item = (&String, &Service)> {
         let wanted = |id: &String| self.fault.service.is_empty() || self.fault.service.contains(id);

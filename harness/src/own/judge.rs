@@ -119,7 +119,7 @@ fn compared(f: &Facts, witness: &str, pass: Pass) -> (Same, Vec<u64>) {
         return (Same::Yes(format!("{} rows as before, and {} more", was.rows, is.rows - was.rows)), seqs);
     }
     let text = format!(
-        "{} rows before, {} {pass}; at least {} of them differ",
+        "{} rows before, {} {pass}; at least {} changed, lost or added",
         was.rows,
         is.rows,
         was.differs_at_least(is)

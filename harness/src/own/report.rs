@@ -118,6 +118,15 @@ impl Report {
         let findings = judge::findings(f);
         let began = &f.began;
         let mut notes = f.notes.clone();
+        let rpo = began.drill.objectives.rpo;
+        for (id, w) in f.drill.witnesses() {
+            if let Some(rpo) = rpo.filter(|_| w.bounded()) {
+                notes.push(format!(
+                    "witness {id}: what is younger than the RPO ({rpo} before the drill began) was not compared; nothing is \
+                     said of it"
+                ));
+            }
+        }
         if began.rehearsed {
             notes.push("a rehearsal: nothing was restored, and nothing is proved".into());
         }

@@ -39,16 +39,23 @@ pub struct Restore {
     /// Witnesses that must come back; all of the source's if none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness: Vec<String>,
-    /// What was restored is asked again for this long after the restore ended, if it is not right at once.
-    #[serde(default = "default_settle")]
-    pub settle: Dur,
+    /// What was restored is asked again for this long after the restore ended, if it is not right at once; 10 s if not given, or
+    /// the RTO if that is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Dur>,
     /// What must hold.
     pub objectives: Objectives,
 }
 
-fn default_settle() -> Dur {
-    Dur::from_secs(30)
+impl Restore {
+    /// For how long what was restored is asked again.
+    pub fn settle(&self) -> Dur {
+        self.settle.unwrap_or(SETTLE.min(self.objectives.rto))
+    }
 }
+
+/// For how long what is not right at once is asked again, if nobody says otherwise.
+pub(super) const SETTLE: Dur = Dur::from_secs(10);
 
 /// The kinds of drills on a stack that gameday did not launch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 impl Player {
     /// Until when what is not right is asked again, if it is asked from now on.
     pub(super) fn settles_us(&self) -> u64 {
-        self.clock.now_us() + self.c.drill.fault.settle.us()
+        self.clock.now_us() + self.c.drill.settle().us()
     }
 
     /// Reads every witness; after the fault until it reads as before, or until then.

@@ -138,7 +138,7 @@ impl Player<'_> {
 
     /// Reads what was restored until it is right, or for as long as the drill allows; answers whether it is.
     pub(super) async fn verify(&mut self, pass: Pass) -> Result<bool, Halt> {
-        let until_us = self.clock.now_us() + self.c.drill.restore.settle.us();
+        let until_us = self.clock.now_us() + self.c.drill.restore.settle().us();
         let mut open: Vec<(String, Witness)> =
             self.witnesses.iter().filter(|(id, _)| self.before.contains_key(id)).cloned().collect();
         let mut mute = self.witnesses.clone();

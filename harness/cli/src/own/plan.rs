@@ -95,7 +95,7 @@ fn restore(drill: &Drill) -> String {
     line("4 restore", format!("{}; the RTO of {} begins", command(&r.restore), r.objectives.rto));
     line(
         "5 read",
-        format!("of the scratch place, until it is right or {} have passed: {witnesses}", r.settle),
+        format!("of the scratch place, until it is right or {} have passed: {witnesses}", r.settle()),
     );
     if let Some(restart) = &r.restart {
         line("6 restart", format!("{}; then all of it is read again", command(restart)));

@@ -29,9 +29,11 @@ pub(in crate::own) fn restore(r: &Restore, s: &Stack) -> Problems {
         let hint = "add `durable = true` to [objectives], or remove it";
         problem(&mut out, "restart", "it would never be run", hint);
     }
-    if r.settle > r.objectives.rto {
-        let hint = "what is not right within the RTO has missed it";
-        problem(&mut out, "settle", "it is longer than the RTO", hint);
+    if r.settle() > r.objectives.rto {
+        let hint =
+            "what is not right within the RTO has missed it: write a shorter `settle`, or leave it out";
+        let message = format!("`settle` ({}) is longer than the RTO ({})", r.settle(), r.objectives.rto);
+        problem(&mut out, "settle", message, hint);
     }
     out
 }

@@ -68,7 +68,7 @@ pub(super) fn same(f: &Facts, witness: &str, pass: Pass) -> Finding {
         }
         (Some(is), _) => {
             let text = format!(
-                "{} rows before, {} {pass}; at least {} of them differ",
+                "{} rows before, {} {pass}; at least {} changed, lost or added",
                 was.rows,
                 is.rows,
                 was.differs_at_least(is)
