@@ -6,23 +6,23 @@
 //! else holds open.
 
 mod page;
+mod pipes;
 
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::secrets::Secrets;
 use crate::local::sweep::{MARK, sweep};
 use page::{Output, Page};
+use pipes::{Pipes, read};
 
 /// Variables of gameday's own environment that every command has.
 const KEPT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER"];
@@ -40,7 +40,7 @@ pub type Show = Arc<dyn Fn(&str) + Send + Sync>;
 pub type Feed<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<(), String> + Send);
 
 /// A command to be run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Spec<'a> {
     /// The program and its arguments.
     pub words: &'a [String],
@@ -58,7 +58,7 @@ pub struct Spec<'a> {
     pub secrets: &'a Secrets,
     /// Out of time, everything with the run's mark is ended, not its group alone: for commands that nothing of the run outlives.
     pub sweeps: bool,
-    /// What it started and left running lives on when gameday has ended, and with it whoever reads what that prints.
+    /// What it started and left running lives on when gameday has ended, however it did: somebody else reads what that prints.
     pub keeps: bool,
 }
 
@@ -107,12 +107,16 @@ pub async fn run(
         Ok(started) => started,
         Err(why) => return unstarted(why),
     };
-    let mut page = match Page::open(&spec, show) {
-        Ok(page) => page,
-        Err(why) => return unstarted(why),
+    let page = match Page::open(&spec, show) {
+        // A full disk must not keep a fault alive.
+        Err(_) if spec.keeps => Page::open(&Spec { log: None, ..spec.clone() }, show),
+        page => page,
     };
-    let mut pipes =
-        Pipes { out: started.child.stdout.take(), err: started.child.stderr.take(), keeps: spec.keeps };
+    let (mut page, mut pipes) = match (page, started.pipes.take()) {
+        (Ok(page), Some(pipes)) => (page, pipes),
+        (Err(why), _) => return unstarted(why),
+        (_, None) => return unstarted("its pipes are missing".into()),
+    };
     let deadline = Instant::now() + spec.limit;
     let mut stop = std::pin::pin!(stop);
     let (mut out_buf, mut err_buf) = (vec![0; 64 << 10], vec![0; 64 << 10]);
@@ -173,53 +177,11 @@ pub async fn run(
     Ended { code, how: spec.secrets.hide(&how), printed }
 }
 
-/// What a command prints. Dropped, somebody else reads what is still open.
-struct Pipes {
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
-    keeps: bool,
-}
-
-impl Drop for Pipes {
-    fn drop(&mut self) {
-        let out = self.out.take().and_then(|p| p.into_owned_fd().ok());
-        let err = self.err.take().and_then(|p| p.into_owned_fd().ok());
-        out.into_iter().chain(err).for_each(|pipe| drain(pipe, self.keeps));
-    }
-}
-
-async fn read(pipe: &mut Option<impl AsyncRead + Unpin>, buf: &mut [u8]) -> std::io::Result<usize> {
-    match pipe {
-        Some(pipe) => pipe.read(buf).await,
-        None => Ok(0),
-    }
-}
-
-/// What a command left running may go on printing: nobody is to be blocked by it, nor ended because nobody reads it. With
-/// `keeps` that holds when gameday has ended, too: somebody else reads, for as long as anybody prints.
-fn drain(pipe: OwnedFd, keeps: bool) {
-    let reader = || {
-        // Blocking reads: the pipe was made for the runtime.
-        let flags = rustix::fs::fcntl_getfl(&pipe)?;
-        rustix::fs::fcntl_setfl(&pipe, flags - rustix::fs::OFlags::NONBLOCK)?;
-        let mut cat = std::process::Command::new("cat");
-        cat.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").process_group(0);
-        let pipe = pipe.try_clone()?;
-        cat.stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-    };
-    if keeps && reader().is_ok() {
-        return;
-    }
-    // A thread of the runtime would keep it from ending.
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::fs::File::from(pipe), &mut std::io::sink());
-    });
-}
-
 /// A command that is running. Dropped, its group is killed.
 struct Started {
     child: Child,
     group: Option<Pid>,
+    pipes: Option<Pipes>,
 }
 
 fn start(spec: &Spec<'_>) -> Result<Started, String> {
@@ -233,10 +195,13 @@ fn start(spec: &Spec<'_>) -> Result<Started, String> {
         }
     }
     command.envs(spec.env.iter().map(|(n, v)| (n, v))).env(MARK, spec.run);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", program.display()))?;
+    command.stdin(Stdio::null()).process_group(0);
+    let cannot = |e: std::io::Error| format!("`{}` cannot be started: {e}", program.display());
+    let pipes = Pipes::into(&mut command, spec.keeps).map_err(cannot)?;
+    let child = command.spawn().map_err(cannot)?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    Ok(Started { child, group })
+    // With `command` our ends of what it writes to are closed: only then is there an end to what is read.
+    Ok(Started { child, group, pipes: Some(pipes) })
 }
 
 impl Started {

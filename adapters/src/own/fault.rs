@@ -32,7 +32,7 @@ use super::play::guard;
 use super::secrets::Secrets;
 use crate::local::watchdog::Watchdog;
 use crate::local::watchdog_args;
-use watch::Watch;
+use watch::{Seed, Watch};
 
 /// One drill being played.
 struct Player {
@@ -47,6 +47,8 @@ struct Player {
     rehearsed: bool,
     before: BTreeMap<String, Sum>,
     newer: BTreeMap<String, BTreeSet<String>>,
+    /// Canaries that were planted, by component.
+    sown: BTreeMap<String, Vec<Seed>>,
     /// Locked for moments, never across an await.
     open: Mutex<Open>,
 }
@@ -102,6 +104,7 @@ pub async fn play(
         rehearsed,
         before: BTreeMap::new(),
         newer: BTreeMap::new(),
+        sown: BTreeMap::new(),
         open: Mutex::default(),
     };
     let _alone = match player.alone().await {
@@ -224,11 +227,11 @@ impl Player {
         self.record(FaultEvent::Entered(Stage::Storm))?;
         self.storm(&watch).await?;
         self.record(FaultEvent::Entered(Stage::ReadBack))?;
-        let sown = watch.finish().await;
+        self.sown = watch.finish().await;
         pulse.finish().await;
         let until_us = self.settles_us();
         self.read(Pass::Recovered, until_us).await?;
-        self.read_canaries(&sown, until_us).await
+        self.read_canaries(Pass::Recovered, &self.sown, until_us).await
     }
 
     /// Alarms, rights, and that no fault is there yet.

@@ -33,7 +33,9 @@ pub(super) enum Output {
 impl<'a> Page<'a> {
     pub(super) fn open(spec: &Spec<'a>, show: Option<&'a Show>) -> Result<Self, String> {
         let open = |path: &PathBuf| {
-            crate::local::private::write(path, b"").and_then(|()| File::options().append(true).open(path))
+            // What an earlier attempt said stays.
+            let made = if path.exists() { Ok(()) } else { crate::local::private::write(path, b"") };
+            made.and_then(|()| File::options().append(true).open(path))
         };
         let log =
             spec.log.as_ref().map(open).transpose().map_err(|e| format!("its log cannot be written: {e}"))?;

@@ -68,12 +68,13 @@ impl Player {
     /// Reads the canaries of this drill, until each that was acknowledged is there, or until then.
     pub(super) async fn read_canaries(
         &self,
+        pass: Pass,
         sown: &BTreeMap<String, Vec<Seed>>,
         until_us: u64,
     ) -> Result<(), Halt> {
         for (component, sown) in sown {
             loop {
-                let canaries = self.listed(component, sown).await;
+                let canaries = self.listed(pass, component, sown).await;
                 let there: BTreeSet<&String> = canaries.list.iter().map(|p| &p.id).collect();
                 let whole = canaries.none.is_none() && sown.iter().all(|s| !s.acked || there.contains(&s.id));
                 if whole || self.clock.now_us() >= until_us {
@@ -99,8 +100,9 @@ impl Player {
     }
 
     /// What a component holds of this drill's canaries.
-    async fn listed(&self, component: &str, sown: &[Seed]) -> Canaries {
-        let none = |why: String| Canaries { component: component.into(), list: Vec::new(), none: Some(why) };
+    async fn listed(&self, pass: Pass, component: &str, sown: &[Seed]) -> Canaries {
+        let none =
+            |why: String| Canaries { component: component.into(), pass, list: Vec::new(), none: Some(why) };
         let listed = match self.places[component].canaries().await {
             Ok(listed) => listed,
             Err(e) => return none(self.hide(e)),
@@ -111,7 +113,7 @@ impl Player {
         }
         let ours: BTreeSet<&String> = sown.iter().map(|s| &s.id).collect();
         let list: Vec<Planted> = listed.list.into_iter().filter(|p| ours.contains(&p.id)).collect();
-        Canaries { component: component.into(), list, none: None }
+        Canaries { component: component.into(), pass, list, none: None }
     }
 
     /// Everything once more, when all is undone.
@@ -133,6 +135,8 @@ impl Player {
                 sleep(AGAIN).await;
             }
         }
-        self.read(Pass::Undone, until_us).await
+        self.read(Pass::Undone, until_us).await?;
+        let sown = std::mem::take(&mut self.sown);
+        self.read_canaries(Pass::Undone, &sown, until_us).await
     }
 }

@@ -32,6 +32,8 @@ const LINE_MAX: u64 = 1 << 20;
 
 /// How long the effect may take to go once the undo has ended well.
 const GONE: Duration = Duration::from_secs(10);
+/// How long the watchdog waits for whoever drills on the stack.
+const WAIT: Duration = Duration::from_secs(30);
 /// How long it is waited before it is looked again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -100,8 +102,10 @@ pub fn left(folder: &Path) -> Result<Option<Left>, JournalError> {
     let mut faults: Vec<usize> = open.filter_map(named).collect();
     faults.reverse();
     let run = facts.began.run.clone();
-    let unended = facts.started.keys().filter(|c| c.task != Task::Inject && !facts.ran.contains_key(*c));
-    let marks = unended.filter_map(|c| {
+    let unended = facts.started.iter().filter(|(c, started)| {
+        c.task != Task::Inject && facts.ran.get(*c).is_none_or(|ran| ran.seq < started.seq)
+    });
+    let marks = unended.filter_map(|(c, _)| {
         let n = match c.task {
             Task::Recover => facts.drill.fault.recover.iter().position(|r| r.name == c.step)?,
             _ => facts.drill.fault.fault.iter().position(|f| f.name == c.step)?,
@@ -153,16 +157,14 @@ pub fn undo(
     secrets: &Secrets,
     (show, died): (Option<&Show>, bool),
 ) -> std::io::Result<Vec<Undone>> {
-    // Nobody else drills on the stack meanwhile. Who holds it may be a drill that saw the fault and gives up.
-    let name = super::whole_name(&left.drill.stack, secrets, &places.stack_dir);
-    let _alone = guard::hold(&name);
+    let _alone = alone(left, places, secrets, died)?;
     // What could not be ended is told by the undo, which then fails; it is tried all the same.
     let _ = sweep(&format!("{}.look", left.run));
     for mark in left.marks.iter().filter(|_| died) {
         let _ = sweep_session(mark, places.session);
     }
     for n in &left.faults {
-        let _ = sweep(&mark(&left.run, Task::Inject, *n));
+        let _ = sweep_session(&mark(&left.run, Task::Inject, *n), places.session);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -172,6 +174,24 @@ pub fn undo(
         }
         Ok(all)
     })
+}
+
+/// Keeps others from drilling on the stack until all is undone. Its own watchdog waits for whoever holds it, which may be a
+/// drill that sees the fault and gives up, and then undoes all the same; somebody who asks later is refused.
+fn alone(left: &Left, places: &Places, secrets: &Secrets, died: bool) -> std::io::Result<Option<File>> {
+    let name = super::whole_name(&left.drill.stack, secrets, &places.stack_dir);
+    let until = std::time::Instant::now() + WAIT;
+    loop {
+        match guard::hold(&name) {
+            Ok(held) => return Ok(Some(held)),
+            Err(why) if !died => {
+                let what = format!("stack {}: {why}", left.drill.stack.name);
+                return Err(std::io::Error::other(what));
+            }
+            Err(_) if std::time::Instant::now() >= until => return Ok(None),
+            Err(_) => std::thread::sleep(AGAIN),
+        }
+    }
 }
 
 async fn one(left: &Left, n: usize, dir: &Path, secrets: &Secrets, show: Option<&Show>) -> Undone {
@@ -219,6 +239,9 @@ async fn one(left: &Left, n: usize, dir: &Path, secrets: &Secrets, show: Option<
         if gone {
             break;
         }
+        // Whatever its inject command started, in whatever session: the effect is still there.
+        let mark = mark(&left.run, Task::Inject, n);
+        let _ = tokio::task::spawn_blocking(move || sweep(&mark)).await;
     }
     Undone { fault: step.name.clone(), gone, how: if gone { "gone".into() } else { how } }
 }

@@ -51,11 +51,23 @@ impl Player {
         command: &Command,
         stop: impl Future<Output = String>,
     ) -> Result<Ended, Halt> {
+        self.begins(task, step)?;
+        self.begun((task, n, step), command, stop).await
+    }
+
+    /// Writes down that a command is about to be started.
+    fn begins(&self, task: Task, step: &str) -> io::Result<()> {
+        let told = self.record(FaultEvent::Starts(Which { task, step: step.to_owned() }));
+        if task == Task::Undo { Ok(()) } else { told }
+    }
+
+    async fn begun(
+        &self,
+        (task, n, step): (Task, usize, &str),
+        command: &Command,
+        stop: impl Future<Output = String>,
+    ) -> Result<Ended, Halt> {
         let which = Which { task, step: step.to_owned() };
-        let told = self.record(FaultEvent::Starts(which.clone()));
-        if task != Task::Undo {
-            told?;
-        }
         let mark = mark(&self.c.run, which.task, n);
         self.opened().marks.insert(mark.clone());
         let began_us = self.clock.now_us();
@@ -130,7 +142,7 @@ impl Player {
     /// No effect may be there before: whatever says otherwise would say so for ever.
     pub(super) async fn absent(&self, step: &FaultStep) -> Result<(), Halt> {
         let name = &step.name;
-        let looked = self.look(step, Look::Before, |_| true).await?;
+        let looked = self.look(step, Look::Before, |there| there.is_some()).await?;
         let why = match looked.there {
             Some(false) => return Ok(()),
             Some(true) => "its `observe` says that its effect is there already".to_owned(),
@@ -150,6 +162,7 @@ impl Player {
     ) -> Result<(), Halt> {
         self.absent(step).await?;
         self.opened().faults.insert(n);
+        self.begins(Task::Inject, &step.name)?;
         let (name, began_us) = (&step.name, self.clock.now_us());
         let over = std::cell::Cell::new(false);
         let enough = |there| match there {
@@ -159,7 +172,7 @@ impl Player {
         };
         let injecting = async {
             let which = (Task::Inject, n, name.as_str());
-            let ended = self.command(which, step.inject.command(), std::future::pending()).await?;
+            let ended = self.begun(which, step.inject.command(), std::future::pending()).await?;
             over.set(true);
             match ended.code {
                 Some(0) => Ok(()),
@@ -182,16 +195,20 @@ impl Player {
     }
 
     /// Undoes a fault, and looks whether it is gone; answers whether it is. What its inject command left running is ended
-    /// before: an undo that comes last is not undone by it.
+    /// before, so that an undo that comes last is not undone by it; but for what has a session of its own, which may be its
+    /// owner's server, and is ended only if the effect does not go.
     pub(super) async fn undo(&self, n: usize, step: &FaultStep) -> Result<bool, Halt> {
+        let mark = mark(&self.c.run, Task::Inject, n);
         // A journal that cannot be written keeps nothing from being undone.
-        let _ = self.sweep(mark(&self.c.run, Task::Inject, n)).await;
+        let _ = self.sweep_session(mark.clone()).await;
         let undo = step.undo.as_ref().expect("a fault that nobody undoes is refused when loaded");
         let ended = self.command((Task::Undo, n, &step.name), undo, std::future::pending()).await?;
         let looked = self.look(step, Look::Gone, |there| there == Some(false)).await?;
         let gone = ended.code == Some(0) && looked.there == Some(false);
         if gone {
             self.opened().faults.remove(&n);
+        } else {
+            let _ = self.sweep(mark).await;
         }
         Ok(gone)
     }
@@ -202,9 +219,7 @@ impl Player {
         let marks = std::mem::take(&mut self.opened().marks);
         let mut result = Ok(());
         for mark in marks {
-            let session = session();
-            let swept = tokio::task::spawn_blocking(move || sweep_session(&mark, session)).await;
-            result = result.and(self.swept(swept.map_err(io::Error::other)?));
+            result = result.and(self.sweep_session(mark).await);
         }
         let open: Vec<usize> = self.opened().faults.iter().rev().copied().collect();
         if complete || !open.is_empty() {
@@ -234,6 +249,13 @@ impl Player {
         let run = self.c.run.clone();
         let look = format!("{run}.look");
         result.and(self.sweep(run).await).and(self.sweep(look).await)
+    }
+
+    /// Ends whatever carries a mark and has no session of its own.
+    async fn sweep_session(&self, mark: String) -> io::Result<()> {
+        let session = session();
+        let swept = tokio::task::spawn_blocking(move || sweep_session(&mark, session)).await;
+        self.swept(swept.map_err(io::Error::other)?)
     }
 
     /// Ends whatever carries a mark.

@@ -19,6 +19,8 @@ use crate::own::place::{Place, digest};
 use crate::own::probe::Answer;
 use crate::own::secrets::Secrets;
 
+/// So many of the last bad answers are remembered.
+const BAD_KEPT: usize = 8;
 /// So many bad answers in a row are an outage.
 const DETECTS: u32 = 3;
 /// Planting one canary is given up after this; it may be there all the same.
@@ -33,6 +35,8 @@ pub(super) struct State {
     pub(super) t0_us: Option<u64>,
     /// How services are.
     pub(super) services: BTreeMap<String, Health>,
+    /// Faults that were begun.
+    pub(super) begun: usize,
     /// Faults that were begun and have not struck yet.
     pub(super) striking: usize,
     /// Faults that have struck, and steps that have ended.
@@ -60,13 +64,18 @@ pub(super) struct Health {
     ahead: BTreeSet<u64>,
     /// When question 0 was due.
     first_us: Option<u64>,
-    /// The last bad answer was due.
-    pub(super) last_bad_us: Option<u64>,
+    /// When the last bad answers were due, the newest of them last.
+    bad: Vec<u64>,
     /// Why the last bad one was bad.
     pub(super) why: Option<String>,
 }
 
 impl Health {
+    /// Whether several questions that were due since a moment had bad answers: a single one may be chance.
+    pub(super) fn bad_since(&self, at_us: u64) -> bool {
+        self.bad.iter().filter(|at| **at >= at_us).count() >= harness::own::fault::facts::NOTICED
+    }
+
     fn answered(&mut self, answer: &Answer) {
         if answer.n == 0 {
             self.first_us = Some(answer.due_us);
@@ -106,7 +115,10 @@ impl State {
             }
             Some(why) => {
                 health.good = None;
-                health.last_bad_us = health.last_bad_us.max(Some(answer.due_us));
+                health.bad.push(answer.due_us);
+                health.bad.sort_unstable();
+                let old = health.bad.len().saturating_sub(BAD_KEPT);
+                health.bad.drain(..old);
                 health.why = Some(why.clone());
                 health.bad_run = if struck { health.bad_run + 1 } else { 0 };
                 let newly = !health.detected && health.bad_run >= DETECTS;

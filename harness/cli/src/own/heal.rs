@@ -95,7 +95,8 @@ fn broken(folder: &Path, left: &fault::Left, places: &Places, yes_run: bool) -> 
     }
     let secrets = Secrets::of_undo(&left.drill, value_of).map_err(|missing| unset(&missing))?;
     let undone = fault::undo(left, places, &secrets, (live::show(true).as_ref(), false));
-    let undone = undone.map_err(|e| Failure::environment(e.to_string(), "see `gameday doctor`"))?;
+    let undone = undone
+        .map_err(|e| Failure::environment(e.to_string(), "wait until it has ended, and heal once more"))?;
     fault::remember(folder, &undone)
         .map_err(|e| Failure::environment(format!("heal.jsonl: {e}"), "free the disk"))?;
     let words = |u: &fault::Undone| format!("{}: {}", u.fault, u.how);

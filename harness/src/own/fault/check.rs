@@ -23,7 +23,7 @@ pub(super) fn fault(f: &Fault, s: &Stack) -> Problems {
         problem(&mut out, "fault", "nothing is broken", hint);
     }
     for (i, step) in f.fault.iter().enumerate() {
-        self::step(&mut out, &format!("fault.{i}"), step, s);
+        self::step(&mut out, &format!("fault.{i}"), step, (f, s));
     }
     allowed(&mut out, f, s);
     recovery(&mut out, f, s);
@@ -32,7 +32,7 @@ pub(super) fn fault(f: &Fault, s: &Stack) -> Problems {
     out
 }
 
-fn step(out: &mut Problems, path: &str, step: &FaultStep, s: &Stack) {
+fn step(out: &mut Problems, path: &str, step: &FaultStep, (f, s): (&Fault, &Stack)) {
     name(out, &format!("{path}.name"), &step.name);
     component(out, &format!("{path}.component"), &step.component, s);
     command(out, &format!("{path}.inject.command"), step.inject.command());
@@ -58,6 +58,12 @@ fn step(out: &mut Problems, path: &str, step: &FaultStep, s: &Stack) {
     if step.undo.as_ref().is_some_and(|undo| undo.run == step.inject.command().run) {
         let hint = "name the command that brings the component back to what it was";
         problem(out, format!("{path}.undo"), "it would break it once more", hint);
+    }
+    let rto = f.objectives.rto_of.values().chain([&f.objectives.rto]).min().copied().unwrap_or_default();
+    if step.at > Dur::default() && step.at >= rto {
+        let hint =
+            "every clock begins with the first fault: play it as a drill of its own, or write a longer RTO";
+        problem(out, format!("{path}.at"), "it strikes when everything has to be back already", hint);
     }
     if step.hold.is_some_and(|d| d.us() == 0) {
         problem(
@@ -115,7 +121,9 @@ fn recovery(out: &mut Problems, f: &Fault, s: &Stack) {
             let message = format!("there is a step `{}` already", step.name);
             problem(out, format!("{path}.name"), message, "give each a name of its own");
         }
-        before.push(step.name.clone());
+        if matches!(step.act, RecoverAct::Command(_)) {
+            before.push(step.name.clone());
+        }
     }
 }
 

@@ -280,6 +280,8 @@ impl std::fmt::Display for Pass {
 pub struct Canaries {
     /// Which component.
     pub component: String,
+    /// Which reading: after recovery, or after the undo.
+    pub pass: Pass,
     /// Those of this drill, in the order of their moments.
     pub list: Vec<Planted>,
     /// Why they could not be read.

@@ -18,6 +18,8 @@ use crate::{
     own::{check as of_stack, event::Asked, facts::At},
 };
 
+/// So many bad answers of a service show that its users noticed something: a single one may be chance.
+pub const NOTICED: usize = 2;
 /// So many reasons of bad answers are kept.
 const REASONS_MAX: usize = 64;
 
@@ -45,8 +47,8 @@ pub struct Facts {
     /// Canaries that were planted, by component.
     pub sown: BTreeMap<String, Vec<At<Sown>>>,
     sown_ids: BTreeSet<(String, String)>,
-    /// What was there of them after recovery: the last reading.
-    pub canaries: BTreeMap<String, At<Canaries>>,
+    /// What was there of them: the last reading of each pass.
+    pub canaries: BTreeMap<(Pass, String), At<Canaries>>,
     /// The last reading of each pass, by witness.
     pub witnessed: BTreeMap<(Pass, String), At<Witnessed>>,
     /// When the harness stood still.
@@ -194,7 +196,7 @@ impl Facts {
                 if !whole || (is.none.is_some() && !is.list.is_empty()) {
                     self.breach(format!("event {seq}: this is no list of this drill's canaries"));
                 }
-                self.canaries.insert(is.component.clone(), At { is: *is, at_us, seq });
+                self.canaries.insert((is.pass, is.component.clone()), At { is: *is, at_us, seq });
             }
             FaultEvent::Witnessed(is) => {
                 if is.sum.is_some() == is.none.is_some() || is.sum.as_ref().is_some_and(|s| !s.is_whole()) {
@@ -337,15 +339,21 @@ impl Facts {
         seen.then_some(look.at_us.max(ran.at_us))
     }
 
-    /// The first bad answer of a service that uses what a fault broke, asked since it was issued and known when it was looked:
-    /// the service, when it was asked, and the event.
+    /// The first of several bad answers of a service that uses what a fault broke, asked since it was issued and known when it
+    /// was looked: the service, when it was asked, and the event. Nobody, where another fault had been begun: it may have been
+    /// that one.
     pub fn noticed(&self, fault: &str) -> Option<(&String, u64, u64)> {
         let began = self.started.get(&Command { task: Task::Inject, step: fault.to_owned() })?;
+        let faults = self.started.iter().filter(|(c, _)| c.task == Task::Inject);
+        if faults.filter(|(_, s)| s.seq < began.seq).count() > 0 {
+            return None;
+        }
         let look = self.looked.get(&(fault.to_owned(), Look::Struck))?;
         let component = &self.fault(fault)?.component;
         let bad = self.drill.detectors(Some(component)).into_iter().filter_map(|id| {
             let bad = |p: &&ProbeRecord| !p.good && p.due_us >= began.at_us && p.done_us <= look.at_us;
-            let first = self.services.get(id)?.probes.iter().filter(bad).min_by_key(|p| p.due_us)?;
+            let all: Vec<&ProbeRecord> = self.services.get(id)?.probes.iter().filter(bad).collect();
+            let first = all.iter().min_by_key(|p| p.due_us).filter(|_| all.len() >= NOTICED)?;
             Some((id, first.due_us, first.seq))
         });
         bad.min_by_key(|(_, due_us, _)| *due_us)
@@ -402,6 +410,7 @@ fn home(event: &FaultEvent, stage: Option<Stage>) -> bool {
         FaultEvent::Probed(_) | FaultEvent::Planted(_) | FaultEvent::Detected { .. } => {
             one_of(&[Stage::Settle, Stage::Storm, Stage::ReadBack])
         }
+        FaultEvent::Canaries(c) if c.pass == Pass::Undone => one_of(&[Stage::After]),
         FaultEvent::Canaries(_) => one_of(&[Stage::ReadBack]),
         FaultEvent::Witnessed(w) => one_of(&[match w.pass {
             Pass::Before => Stage::Before,

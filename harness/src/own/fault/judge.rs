@@ -39,6 +39,7 @@ pub(super) fn findings(f: &Facts) -> Vec<Finding> {
         all.extend(faults.iter().filter_map(|step| undone(f, step)));
         all.extend(f.drill.services().map(|(id, _)| after(f, id)));
         all.extend(f.drill.witnesses().map(|(id, _)| data::same(f, id, Pass::Undone)));
+        all.extend(f.drill.planted().into_iter().map(|id| data::kept(f, id)));
     }
     all
 }
@@ -151,7 +152,12 @@ fn recovery(f: &Facts, name: &str, act: &RecoverAct) -> Option<Finding> {
     let started = f.started.get(&super::event::Command { task: Task::Recover, step: name.to_owned() })?;
     let finding = finding.evidence([started.seq]);
     let Some(ran) = f.ended(Task::Recover, name) else {
-        return Some(finding.because(Unknown, "nobody knows how it ended"));
+        let why = if f.aborted.is_some() {
+            "the drill was given up while it ran"
+        } else {
+            "nobody knows how it ended"
+        };
+        return Some(finding.because(Unknown, why));
     };
     let took = human_us(ran.at_us.saturating_sub(ran.is.began_us));
     let finding = finding.measured(format!("{} after {took}", ran.is.how)).evidence([ran.seq]);

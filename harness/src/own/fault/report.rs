@@ -194,7 +194,7 @@ fn fault(f: &Facts) -> FaultReport {
         }
     };
     let canary = |id: &String| {
-        let lost = judge::lost(f, id);
+        let lost = judge::lost(f, Pass::Recovered, id);
         let sown = f.sown.get(id).map_or(&[][..], |all| &all[..]);
         CanaryReport {
             component: id.clone(),
@@ -252,7 +252,8 @@ fn proves_little(f: &Facts) -> Vec<String> {
         ));
     }
     let unused = |r: &&super::RecoverStep| {
-        matches!(r.act, RecoverAct::Command(_)) && f.ended(Task::Recover, &r.name).is_none()
+        let which = Command { task: Task::Recover, step: r.name.clone() };
+        matches!(r.act, RecoverAct::Command(_)) && !f.started.contains_key(&which)
     };
     for step in f.drill.fault.recover.iter().filter(unused).filter(|_| struck) {
         all.push(format!("the runbook `{}` was never run: it is as untried as before", step.name));

@@ -86,8 +86,8 @@ pub(super) fn same(f: &Facts, witness: &str, pass: Pass) -> Finding {
 }
 
 /// What became of the canaries of a component; absent if nobody could read them.
-pub(in crate::own::fault) fn lost(f: &Facts, component: &str) -> Option<Lost> {
-    let there = f.canaries.get(component).filter(|c| c.is.none.is_none())?;
+pub(in crate::own::fault) fn lost(f: &Facts, pass: Pass, component: &str) -> Option<Lost> {
+    let there = f.canaries.get(&(pass, component.to_owned())).filter(|c| c.is.none.is_none())?;
     let there: std::collections::BTreeMap<&String, &String> =
         there.is.list.iter().map(|p| (&p.id, &p.digest)).collect();
     let none = Vec::new();
@@ -133,9 +133,9 @@ fn recovered_us(f: &Facts, component: &str) -> Option<u64> {
 pub(super) fn rpo(f: &Facts, component: &str, t0_us: u64) -> Finding {
     let limit = f.drill.fault.objectives.rpo.unwrap_or_default();
     let finding = Finding::new("rpo", component, format!("at most {limit}"));
-    let read = f.canaries.get(component);
+    let read = f.canaries.get(&(Pass::Recovered, component.to_owned()));
     let finding = finding.evidence(read.map(|c| c.seq));
-    let Some(lost) = lost(f, component) else {
+    let Some(lost) = lost(f, Pass::Recovered, component) else {
         return match read.and_then(|c| c.is.none.as_ref()) {
             Some(why) => {
                 let why = format!("the canaries could not be read after recovery: {why}");
@@ -166,6 +166,27 @@ pub(super) fn rpo(f: &Facts, component: &str, t0_us: u64) -> Finding {
         finding.because(Fail, "records that were acknowledged are gone, beyond what may be lost")
     } else if lost.exercised == 0 {
         finding.because(Unknown, "no canary was acknowledged before the fault: nothing could be lost")
+    } else {
+        finding.because(Good, "")
+    }
+}
+
+/// The undo took no canary away that recovery had brought back.
+pub(super) fn kept(f: &Facts, component: &str) -> Finding {
+    let finding =
+        Finding::new("data_after", component, "after the undo, the same canaries as after recovery");
+    let read = f.canaries.get(&(Pass::Undone, component.to_owned()));
+    let finding = finding.evidence(read.map(|c| c.seq));
+    let Some((before, after)) = lost(f, Pass::Recovered, component).zip(lost(f, Pass::Undone, component))
+    else {
+        return match read.and_then(|c| c.is.none.as_ref()) {
+            Some(why) => finding.because(Fail, format!("they could not be read after the undo: {why}")),
+            None => finding.because(Unknown, "they were not read twice"),
+        };
+    };
+    let finding = finding.measured(format!("{} lost, {} changed", after.lost, after.corrupt));
+    if after.lost > before.lost || after.corrupt > before.corrupt {
+        finding.because(Fail, "the undo took records away")
     } else {
         finding.because(Good, "")
     }
