@@ -119,8 +119,9 @@ fn drilled(desk: &Desk, more: &str) -> (Value, i32, Vec<String>) {
 fn left_of(desk: &Desk) -> Vec<u32> {
     let runs = fs::read_dir(desk.path("runs")).into_iter().flatten().flatten();
     let names = runs.map(|e| e.file_name().into_string().expect(FILES)).filter(|n| n != "latest");
-    let marks =
-        names.flat_map(|run| ["", ".inject0", ".look", ".undo0", ".recover0", ".heal0"].map(|of| format!("{run}{of}")));
+    let marks = names.flat_map(|run| {
+        ["", ".inject0", ".look", ".undo0", ".recover0", ".heal0"].map(|of| format!("{run}{of}"))
+    });
     marks.flat_map(|mark| sweep::find(&mark).expect(FILES)).collect()
 }
 
