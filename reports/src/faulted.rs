@@ -10,13 +10,18 @@ fn rows(n: Option<u64>) -> String {
     n.map_or("-".into(), count)
 }
 
+/// Rows, in words.
+pub(crate) fn plural(rows: u64) -> String {
+    format!("{} {}", count(rows), if rows == 1 { "row" } else { "rows" })
+}
+
 /// What a pass says of the data.
 pub(crate) fn headline(f: &FaultReport) -> Vec<String> {
     let mut said = Vec::new();
     if !f.witnesses.is_empty() {
         let same = f.witnesses.iter().filter_map(|w| w.same).sum();
         let noun = if f.witnesses.len() == 1 { "witness" } else { "witnesses" };
-        said.push(format!("{} rows of {} {noun} as before", count(same), f.witnesses.len()));
+        said.push(format!("{} of {} {noun} as before", plural(same), f.witnesses.len()));
     }
     if !f.canaries.is_empty() {
         let (acked, lost) =

@@ -25,7 +25,7 @@ pub(crate) fn headline(report: &Report, r: &RestoreReport) -> String {
     );
     let (rows, witnesses) = (r.witnesses.iter().filter_map(|w| w.same).sum(), r.witnesses.len());
     let noun = if witnesses == 1 { "witness" } else { "witnesses" };
-    said.push(format!("{} rows of {witnesses} {noun} as in the source", count(rows)));
+    said.push(format!("{} of {witnesses} {noun} as in the source", crate::faulted::plural(rows)));
     said.join("; ")
 }
 

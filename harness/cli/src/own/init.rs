@@ -16,9 +16,10 @@ const FILES: [(&str, u32, &str); 8] = [
     ("drills/restore-db.sh", 0o755, include_str!("init/restore-db.sh")),
     ("drills/empty-scratch.sh", 0o755, include_str!("init/empty-scratch.sh")),
     ("drills/break_db.toml", 0o644, include_str!("init/break_db.toml")),
-    ("drills/break-db.sh", 0o755, include_str!("init/break-db.sh")),
+    // Not to be run as they are: `check` says so until they are edited and made executable.
+    ("drills/break-db.sh", 0o644, include_str!("init/break-db.sh")),
     ("drills/db-is-down.sh", 0o755, include_str!("init/db-is-down.sh")),
-    ("drills/start-db.sh", 0o755, include_str!("init/start-db.sh")),
+    ("drills/start-db.sh", 0o644, include_str!("init/start-db.sh")),
 ];
 
 /// Write a stack file, a restore drill and a fault drill to edit
@@ -67,14 +68,28 @@ impl Init {
             })?;
             say::out(&format!("wrote {}\n", path.display()))?;
         }
-        let program = say::program();
-        say::out(&format!(
-            "\nNEXT\n  edit stack.toml and the two scripts; each line says what it is for\n  \
-             export DB_DSN=.. SCRATCH_DSN=.. BACKUP=/whole/path\n  {program} check drills/\n  \
-             {program} canary plant stack.toml                     from now on by cron\n  \
-             take a backup as you always do: it has to hold a canary\n  \
-             {program} rehearse drills/restore_db.toml\n  {program} run drills/restore_db.toml --stack my-stack\n"
-        ))?;
+        say::out(&next(&say::program()))?;
         Ok(Exit::Pass)
     }
+}
+
+/// What to do now: nothing has to be edited before the first verdict.
+fn next(program: &str) -> String {
+    format!(
+        "\nNEXT: nothing has to be edited where your backup is a `pg_dump -Fc`
+  export DB_DSN=postgres://user:password@host:5432/name           the database
+  export SCRATCH_DSN=postgres://user:password@host:5433/empty     an empty one, of another server
+  export BACKUP=/whole/path/of/the.dump
+  {program} check drills/restore_db.toml
+  {program} canary plant stack.toml                  from now on by cron
+  pg_dump -Fc -f \"$BACKUP\" \"$DB_DSN\"                  or as you always do: it has to hold a canary
+  {program} rehearse drills/restore_db.toml
+  {program} run drills/restore_db.toml --stack my-stack
+
+THEN
+  name your own rows under [witness] in stack.toml: until you do, a pass says that as many rows came back, and proves little
+  edit drills/break-db.sh and drills/start-db.sh, chmod +x both, and
+  {program} run drills/break_db.toml --stack my-stack
+"
+    )
 }

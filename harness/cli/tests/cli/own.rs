@@ -408,9 +408,17 @@ fn a_run_that_is_interrupted_cleans_up_and_proves_nothing() {
 fn what_init_writes_is_right_and_nothing_is_overwritten() {
     let desk = Desk::new();
     assert_eq!(desk.gameday("init --endpoints --in own").code, 0);
-    let checked = desk.gameday("check own/drills");
+    let checked = desk.gameday("check own/drills/restore_db.toml");
     // The programs that its scripts need are looked for when they run.
     assert_eq!(checked.code, 0, "{}", checked.stderr);
+    // What has to be edited before it may be run says so.
+    let checked = desk.gameday("check own/drills");
+    let said = &checked.stderr;
+    assert!(checked.code == 2 && said.contains("break-db.sh") && said.contains("chmod +x"), "{said}");
+    for script in ["break-db.sh", "start-db.sh"] {
+        fs::set_permissions(desk.path("own/drills").join(script), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(desk.gameday("check own/drills").code, 0);
     let again = desk.gameday("init --endpoints --in own");
     assert!(again.code == 2 && again.stderr.contains("stack.toml"), "{}", again.stderr);
     let unset = desk.gameday("rehearse own/drills/restore_db.toml");

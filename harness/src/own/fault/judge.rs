@@ -202,20 +202,20 @@ fn undone(f: &Facts, step: &FaultStep) -> Option<Finding> {
         return Some(finding.measured("still there, perhaps").because(Unknown, why));
     };
     let finding = finding.evidence([ran.seq]).measured(ran.is.how.clone());
-    if ran.is.code != Some(0) {
-        let why = format!(
-            "the undo did not end well: the fault may still be there; `gameday heal RUN` tries again ({})",
-            ran.is.how
-        );
-        return Some(finding.because(Fail, why));
-    }
     let look = f.looked.get(&(step.name.clone(), Look::Gone));
     let finding = finding.evidence(look.map(|l| l.seq));
     Some(match look.map(|l| (l.is.there, &l.is.how)) {
+        // What is seen counts: some undos fail where there is nothing to undo.
+        Some((Some(false), _)) if ran.is.code != Some(0) => {
+            finding.measured(format!("gone, though the undo ended with {}", ran.is.how)).because(Good, "")
+        }
         Some((Some(false), _)) => finding.measured("gone").because(Good, ""),
-        Some((Some(true), _)) => finding
-            .measured("still there")
-            .because(Fail, "the undo ended well, and the effect is still there"),
+        Some((Some(true), _)) => {
+            let how = &ran.is.how;
+            let why =
+                format!("its effect is still there after the undo ({how}); `gameday heal RUN` tries again");
+            finding.measured("still there").because(Fail, why)
+        }
         Some((None, how)) => finding.because(Unknown, format!("nobody can tell whether it is gone: {how}")),
         None => finding.because(Unknown, "nobody looked whether it is gone"),
     })

@@ -89,7 +89,6 @@ impl Facts {
         let gone = |f: &&FaultStep| {
             let look = self.looked.get(&(f.name.clone(), Look::Gone));
             look.is_some_and(|l| l.is.there == Some(false))
-                && self.ended(Task::Undo, &f.name).is_some_and(|r| r.is.code == Some(0))
         };
         self.drill.fault.fault.iter().filter(injected).filter(|f| !gone(f)).collect()
     }
