@@ -15,6 +15,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   gameday heal runs/latest
+  gameday heal runs/latest --yes-run    with the undo of a fault on your own stack, which it names without
 
 For a run whose harness was killed, when its watchdog was killed as well. The journal and the
 reports stay; what was done is added to heal.jsonl. Nothing to heal is fine.
@@ -27,7 +28,7 @@ pub(crate) struct Heal {
     /// End the run even while it is being played
     #[arg(long)]
     force: bool,
-    /// Run the clean-up command of a drill on your own stack, if it was not run
+    /// Run the clean-up of a restore drill, or the undo of the faults of a fault drill, on your own stack if it was not run
     #[arg(long)]
     yes_run: bool,
 }
