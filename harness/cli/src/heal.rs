@@ -15,7 +15,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   gameday heal runs/latest
-  gameday heal runs/latest --yes-run    with the undo of a fault on your own stack, which it names without
+  gameday heal runs/latest --yes-run    also runs the commands that it would name else
 
 For a run whose harness was killed, when its watchdog was killed as well. The journal and the
 reports stay; what was done is added to heal.jsonl. Nothing to heal is fine.
