@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::shortage;
-use rustix::process::{Pid, PidfdFlags, Signal, getsid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
 /// The variable that marks the processes of a run.
@@ -102,16 +102,24 @@ pub fn sweep(run: &str) -> Result<Vec<Killed>, SweepError> {
 
 /// The same of those alone that are in this session: what has made a session of its own, as servers do, is left alone.
 pub fn sweep_session(run: &str, session: i32) -> Result<Vec<Killed>, SweepError> {
-    let of = |pid: &u32| {
-        let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
-        pid.and_then(|pid| getsid(Some(pid)).ok()).is_some_and(|sid| sid.as_raw_nonzero().get() == session)
-    };
-    sweep_where(run, of)
+    sweep_where(run, |pid| session_of(*pid) == Some(session))
 }
 
-/// The session of this process.
+/// The session of this process; 0 for one whose leader cannot be seen from here, as in a container or a CI job whose
+/// shell lives outside of the pid namespace.
 pub fn session() -> i32 {
-    getsid(None).map_or(0, |sid| sid.as_raw_nonzero().get())
+    session_of(std::process::id()).unwrap_or(0)
+}
+
+/// Read from `/proc`, for `rustix` takes the session 0 for impossible and panics. The name stands in parentheses and may
+/// hold any character, so the fields are counted from the last one: state, parent, group, session (`proc(5)`).
+fn session_of(pid: u32) -> Option<i32> {
+    session_in(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn session_in(stat: &[u8]) -> Option<i32> {
+    let after = stat.iter().rposition(|&b| b == b')')? + 1;
+    std::str::from_utf8(&stat[after..]).ok()?.split_whitespace().nth(3)?.parse().ok()
 }
 
 fn sweep_where(run: &str, wanted: impl Fn(&u32) -> bool) -> Result<Vec<Killed>, SweepError> {
@@ -230,6 +238,26 @@ mod tests {
         assert!(sweep(&run).unwrap().len() >= 3);
         child.wait().unwrap();
         assert!(find(&run).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_session_is_read_whatever_the_process_is_called_and_wherever_its_leader_is() {
+        assert_eq!(session_in(b"7 (a) S 1 2 (\xff) R 5 6 77 0 -1"), Some(77));
+        // The leader of the session is outside of the pid namespace, as under `unshare --pid --fork`.
+        assert_eq!(session_in(b"1 (gameday) R 0 0 0 34816 0"), Some(0));
+        for torn in [&b""[..], b"7 (sh", b"7 (sh)", b"7 (sh) S 1 2", b"7 (sh) S 1 2 x"] {
+            assert_eq!(session_in(torn), None);
+        }
+        let mut leads = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+        let leader = i32::try_from(leads.id()).unwrap();
+        let began = Instant::now();
+        while session_of(leads.id()) != Some(leader) {
+            assert!(began.elapsed() < LIMIT);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_ne!(session(), leader);
+        leads.kill().unwrap();
+        leads.wait().unwrap();
     }
 
     #[test]
