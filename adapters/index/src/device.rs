@@ -4,6 +4,7 @@
 //! asked of the processor, and the build goes on there.
 
 use crate::bulk::assign::{self, Centres};
+use crate::bulk::exact;
 use crate::bulk::leaf::{self, Leaves};
 use crate::bulk::rows::Rows;
 use crate::engine::{BuildError, Engine, Progress, Ran};
@@ -62,10 +63,26 @@ impl Device {
         }
     }
 
-    /// See [`assign::nearest_centres`]; for all rows.
+    /// See [`assign::nearest_centres`]; for all rows, and by differences where that will not do.
     pub(crate) fn nearest_centres(
         &mut self,
         rows: Rows<'_>,
+        centres: Rows<'_>,
+        f: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<u32>, BuildError> {
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let found = self.fast_centres(rows, &all, centres, f, progress)?;
+        if exact::will_do(rows, &all, centres, f, &found) {
+            return Ok(found);
+        }
+        exact::nearest_centres(rows, centres, f, &mut progress.part(1.0, 1.0))
+    }
+
+    fn fast_centres(
+        &mut self,
+        rows: Rows<'_>,
+        all: &[u32],
         centres: Rows<'_>,
         f: usize,
         progress: &mut Progress<'_>,
@@ -79,8 +96,7 @@ impl Device {
                 Err(lost) => self.go_on(lost)?,
             }
         }
-        let all: Vec<u32> = (0..rows.len() as u32).collect();
-        assign::nearest_centres(rows, &all, centres, f, progress)
+        assign::nearest_centres(rows, all, centres, f, progress)
     }
 
     /// See [`leaf::neighbours`].
@@ -92,8 +108,9 @@ impl Device {
     ) -> Result<Vec<u16>, BuildError> {
         if let Some(remote) = &mut self.remote {
             match remote.neighbours(rows, leaves, progress) {
-                Ok(found) => {
+                Ok(mut found) => {
                     self.answered = true;
+                    leaf::mend(rows, leaves, &mut found, &mut progress.part(1.0, 1.0))?;
                     return Ok(found);
                 }
                 Err(lost) => self.go_on(lost)?,

@@ -46,7 +46,7 @@ fn spec(kind: IndexKind) -> IndexSpec {
         IndexKind::Hnsw => SpecKind::Hnsw { m: 16, ef_construction: 200, ef: 128 },
         IndexKind::IvfFlat => SpecKind::IvfFlat { nlist: 128, nprobe: 16 },
     };
-    IndexSpec { kind, seed: 0 }
+    IndexSpec { kind, seed: 0, min_recall: 0 }
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -161,8 +161,7 @@ impl LocalHost {
     }
 
     fn other(&self) -> Other {
-        let v = &self.plan.scenario.data.vectors;
-        let spec = spec(v.index, v.count, self.plan.scenario.seed);
+        let spec = spec(&self.plan.scenario);
         Other { collection: COLLECTION.into(), corpus: (*self.corpus).clone(), spec }
     }
 

@@ -9,7 +9,7 @@ use harness::act::EngineChoice;
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, System};
-use harness::scenario::IndexKind;
+use harness::scenario::{IndexKind, Scenario};
 use harness::topology::Role;
 
 use super::defect::Defect;
@@ -108,7 +108,7 @@ impl Product {
             Role::Vector => Ok(Product::Vector(VectorNode {
                 dir,
                 dim: v.dim,
-                spec: spec(v.index, v.count, plan.scenario.seed),
+                spec: spec(&plan.scenario),
                 defect: defect.clone(),
                 client: Client::new(port.addr(), OWN_LIMIT),
             })),
@@ -360,8 +360,15 @@ pub(super) fn words(spec: &IndexSpec) -> &'static str {
     }
 }
 
-/// The index that a scenario asks for.
-pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
+/// The index that a scenario asks for: one that is to be served finds as much as its users want to be shown.
+pub(super) fn spec(scenario: &Scenario) -> IndexSpec {
+    let least = scenario.service.iter().filter_map(|service| service.probe.search.as_ref());
+    let least = least.map(|search| search.min_recall).fold(0.0, f64::max);
+    let v = &scenario.data.vectors;
+    IndexSpec { min_recall: (least * 1_000.0).round() as u16, ..plain(v.index, v.count, scenario.seed) }
+}
+
+fn plain(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let native = match kind {
         IndexKind::Hnsw => index::IndexSpec::hnsw(),
@@ -374,7 +381,7 @@ pub(super) fn spec(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
             unreachable!("scenarios name `hnsw` and `ivf_flat` only, and the spec was made above")
         }
     };
-    IndexSpec { kind, seed }
+    IndexSpec { kind, seed, min_recall: 0 }
 }
 
 #[cfg(test)]
@@ -384,7 +391,7 @@ mod tests {
     #[test]
     fn an_act_tells_what_was_found_in_the_graph_and_why_it_was_not_built_in_bulk() {
         let mut info = vectordb::IndexInfo {
-            spec: spec(IndexKind::Hnsw, 10, 1),
+            spec: plain(IndexKind::Hnsw, 10, 1),
             engine: BuildEngine::Cpu,
             tier: "fp32 avx2".into(),
             note: Some("so vectors were inserted one by one".into()),

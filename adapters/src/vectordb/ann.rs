@@ -106,7 +106,8 @@ mod tests {
         let data: Vec<f32> =
             (0..4_000).flat_map(|row| (0..DIM).map(move |i| value(place(row) + i + 1))).collect();
         let ids: Vec<u64> = (0..4_000).collect();
-        let spec = IndexSpec { kind: Kind::Hnsw { m: 16, ef_construction: 100, ef: 96 }, seed: 1 };
+        let spec =
+            IndexSpec { kind: Kind::Hnsw { m: 16, ef_construction: 100, ef: 96 }, seed: 1, min_recall: 0 };
         let ann = Ann::build(DIM, &ids, &data, &spec, BuildEngine::Cpu, &|| false).unwrap();
         let (engine, ran) = ann.ran().unwrap();
         assert_eq!(engine, BuildEngine::Cpu);

@@ -16,6 +16,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+/// Why what was built is not to be served: searches find less in it than was asked for.
+fn too_little(found: Option<f64>, least: u16) -> Option<String> {
+    let (found, least) = (found?, f64::from(least) / 1_000.0);
+    (found < least).then(|| {
+        format!(
+            "the index that was built finds {:.1} % of true neighbours, and {:.1} % were asked for: it is not served",
+            (found * 1_000.0).floor() / 10.0,
+            least * 100.0
+        )
+    })
+}
+
 /// More segments than this are merged by the next flush.
 const MAX_SEGMENTS: usize = 8;
 
@@ -210,6 +222,9 @@ impl Core {
         let ann = Ann::build(self.config.dim as usize, &ids, &data, &spec, engine, &stop)
             .map_err(|why| refused(self.view().state, why))?;
         let (bytes, ran) = (ann.to_bytes(), ann.ran());
+        if let Some(why) = ran.and_then(|(_, ran)| too_little(ran.recall, spec.min_recall)) {
+            return Err(refused(self.view().state, why));
+        }
         let info = IndexInfo {
             spec,
             engine: ran.map_or(engine, |(engine, _)| engine),

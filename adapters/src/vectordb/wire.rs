@@ -148,6 +148,8 @@ pub struct IndexSpec {
     pub kind: Kind,
     /// Seed of everything drawn by the build.
     pub seed: u64,
+    /// Thousandths of true neighbours that searches at the end of a build must find in it, or it is not served.
+    pub min_recall: u16,
 }
 
 impl std::fmt::Display for IndexSpec {

@@ -125,7 +125,7 @@ fn tamper_with_vectors(state: &Path) {
     runtime.block_on(async {
         use adapters::vectordb::{BuildEngine, Client, IndexSpec, Kind};
         let client = Client::new((std::net::Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(60));
-        let spec = IndexSpec { kind: Kind::IvfFlat { nlist: 16, nprobe: 16 }, seed: 1 };
+        let spec = IndexSpec { kind: Kind::IvfFlat { nlist: 16, nprobe: 16 }, seed: 1, min_recall: 0 };
         client.build_index(spec, BuildEngine::Cpu).await.unwrap();
     });
 }

@@ -9,6 +9,7 @@
 mod grid;
 #[cfg(target_arch = "x86_64")]
 mod matrix;
+pub(crate) mod tight;
 
 use super::assign::{INDEX_BITS, insert, keys};
 use super::rows::Rows;
@@ -45,6 +46,13 @@ impl Leaves {
         self.starts.windows(2).map(|pair| &self.members[pair[0]..pair[1]])
     }
 
+    /// Puts other leaves behind these.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        let before = self.members.len();
+        self.starts.extend(other.starts[1..].iter().map(|start| before + start));
+        self.members.append(&mut other.members);
+    }
+
     /// All leaves in groups of at most `most` members, or of one leaf that has more.
     pub(crate) fn groups(&self, most: usize) -> Vec<Range<usize>> {
         let (mut groups, mut first) = (Vec::new(), 0);
@@ -67,15 +75,7 @@ pub(crate) fn neighbours(
 ) -> Result<Vec<u16>, BuildError> {
     let tier = Tier::detect();
     let mut out = vec![NOBODY; leaves.members.len() * NEAR];
-    let mut rest = out.as_mut_slice();
-    let items: Vec<_> = leaves
-        .iter()
-        .map(|members| {
-            let (piece, behind) = std::mem::take(&mut rest).split_at_mut(members.len() * NEAR);
-            rest = behind;
-            (members, piece)
-        })
-        .collect();
+    let items: Vec<_> = pieces(leaves, &mut out).collect();
     crew::each(items.into_iter(), progress, Scratch::default, |scratch, (members, out)| {
         leaf(tier, rows, members, scratch, out);
     })?;
@@ -130,6 +130,28 @@ fn leaf(tier: Tier, rows: Rows<'_>, members: &[u32], scratch: &mut Scratch, out:
     for (near, &key) in out.iter_mut().zip(&scratch.keys) {
         *near = if key < FAR { (key & INDEX) as u16 } else { NOBODY };
     }
+    tight::mend(rows, members, out);
+}
+
+/// Does for what an engine found what [`neighbours`] does by itself: leaves of tight groups are compared anew.
+pub(crate) fn mend(
+    rows: Rows<'_>,
+    leaves: &Leaves,
+    near: &mut [u16],
+    progress: &mut Progress<'_>,
+) -> Result<(), BuildError> {
+    let items: Vec<_> = pieces(leaves, near).collect();
+    crew::each(items.into_iter(), progress, || (), |(), (members, near)| tight::mend(rows, members, near))
+}
+
+/// Each leaf with its piece of what is found.
+fn pieces<'l>(leaves: &'l Leaves, near: &'l mut [u16]) -> impl Iterator<Item = (&'l [u32], &'l mut [u16])> {
+    let mut rest = near;
+    leaves.iter().map(move |members| {
+        let (piece, behind) = std::mem::take(&mut rest).split_at_mut(members.len() * NEAR);
+        rest = behind;
+        (members, piece)
+    })
 }
 
 on_tier!(fn pairs = pairs_body(panels: &Panels, columns: &mut [Lists], out: &mut [u32]));

@@ -8,21 +8,24 @@
 //! All steps are deterministic: lists have one order, sums one chain, and ties go to the lower number.
 
 pub(crate) mod assign;
+pub(crate) mod contrast;
+pub(crate) mod exact;
 pub(crate) mod leaf;
 pub(crate) mod narrow;
 pub(crate) mod partition;
 pub(crate) mod prune;
 pub(crate) mod rows;
+mod samples;
 
 use crate::crew;
 use crate::device::Device;
 use crate::engine::{BuildError, Progress};
 use leaf::{Leaves, NEAR, NOBODY};
-use prune::{Links, Rule};
+use prune::{Links, Lists, Rule};
 use rows::Rows;
 
 /// Up to so many rows are each compared with all others.
-pub(crate) const ALL: usize = 4 * leaf::LEAF;
+pub(crate) const ALL: usize = leaf::LEAF;
 
 /// Rows whose neighbours are put in order at a time.
 const CHUNK: usize = 4_096;
@@ -37,11 +40,13 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// The links of rows that are in these buckets; without buckets they are drawn, or needless.
+    /// The links of rows that are in these buckets; without buckets they are drawn, or needless. What the rows are linked
+    /// to on the layers above are candidates too.
     pub(crate) fn links(
         self,
         rows: Rows<'_>,
         buckets: Option<partition::Buckets>,
+        above: &Lists,
         device: &mut Device,
         progress: &mut Progress<'_>,
     ) -> Result<Links, BuildError> {
@@ -55,12 +60,32 @@ impl Layer {
             None => partition::buckets(rows, self.f, self.seed, device, &mut progress.part(0.0, 0.05))?
                 .leaves(rows, self.seed, &mut progress.part(0.05, 0.1))?,
         };
-        let near = device.neighbours(rows, &leaves, &mut progress.part(0.1, 0.48))?;
+        let (leaves, near) = Self::near(rows, leaves, self.seed, device, &mut progress.part(0.1, 0.48))?;
         let found = Found::of(n, &leaves, near, &mut progress.part(0.48, 0.5))?;
         drop(leaves);
-        let links = prune::choose(rows, self.rule, |row| found.list(row), &mut progress.part(0.5, 0.85))?;
+        let links =
+            prune::choose(rows, self.rule, |row| found.list(row), above, &mut progress.part(0.5, 0.85))?;
         drop(found);
         prune::mutual(rows, self.rule, &links, &mut progress.part(0.85, 1.0))
+    }
+}
+
+impl Layer {
+    /// What is near in all leaves, and in samples of those where rows lie in groups.
+    fn near(
+        rows: Rows<'_>,
+        mut leaves: Leaves,
+        seed: u64,
+        device: &mut Device,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Leaves, Vec<u16>), BuildError> {
+        let mut near = device.neighbours(rows, &leaves, &mut progress.part(0.0, 0.9))?;
+        let samples = samples::of_grouped(rows, &leaves, &near, seed, &mut progress.part(0.9, 0.92))?;
+        if !samples.members.is_empty() {
+            near.extend(device.neighbours(rows, &samples, &mut progress.part(0.92, 1.0))?);
+            leaves.append(samples);
+        }
+        Ok((leaves, near))
     }
 }
 

@@ -7,6 +7,7 @@
 //! they lie in space, and what is worked on together is fetched together.
 
 use super::assign::{Centres, MOST_CENTRES, MOST_NEAREST};
+use super::exact::will_do;
 use super::leaf::{LEAF, Leaves};
 use super::narrow::coarse::Coarse;
 use super::rows::Rows;
@@ -183,7 +184,8 @@ fn cut(rows: Rows<'_>, members: Vec<u32>, draw: &mut Draw, panels: &mut Panels) 
 fn join(rows: Rows<'_>, members: &[u32], centres: Rows<'_>, panels: &mut Panels, parts: &mut [Vec<u32>]) {
     let mut nearest = vec![0; members.len()];
     let coarse = Coarse::alone_of_any(Tier::detect(), rows, members);
-    if coarse.and_then(|coarse| coarse.nearest_alone(centres, &mut nearest)).is_none() {
+    let found = coarse.and_then(|coarse| coarse.nearest_alone(centres, &mut nearest));
+    if found.is_none() || !will_do(rows, members, centres, 1, &nearest) {
         let centres = Centres::of(centres);
         for (members, nearest) in members.chunks(BLOCK).zip(nearest.chunks_mut(BLOCK)) {
             centres.nearest(rows, members, 1, panels, nearest);

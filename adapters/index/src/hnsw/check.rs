@@ -11,7 +11,7 @@
 
 use super::graph::Graph;
 use super::search::{Scratch, Walk};
-use super::{insert, reach};
+use super::{copies, insert, reach};
 use crate::bulk::rows::Rows;
 use crate::crew;
 use crate::distance::Kernel;
@@ -76,6 +76,7 @@ pub(super) fn mend(
     graph: &mut Graph,
     spec: &IndexSpec,
     ef_construction: usize,
+    firsts: &[u32],
     progress: &mut Progress<'_>,
 ) -> Result<Option<Outcome>, BuildError> {
     if graph.len() == 0 {
@@ -88,7 +89,9 @@ pub(super) fn mend(
         return Ok(Some(Outcome { found: bulk, inserted: None }));
     }
     let links = graph.unlink();
-    insert::insert_all(graph, kernel, ef_construction, spec.seed, &mut progress.part(0.4, 0.95))?;
+    let distinct = graph.len() - firsts.len();
+    insert::insert_all(graph, kernel, ef_construction, spec.seed, distinct, &mut progress.part(0.4, 0.95))?;
+    copies::hang_all(graph, firsts, &mut progress.part(0.95, 0.95))?;
     reach::connect_all(graph, kernel, EF, &mut progress.part(0.95, 0.95))?;
     let inserted = sample.ask(graph, kernel, &mut progress.part(0.95, 1.0))?;
     if inserted.worse_than(bulk) {
@@ -266,11 +269,11 @@ mod tests {
         let mut heard = |_| ControlFlow::Continue(());
         let spec = IndexSpec::hnsw();
         // No links at all: whoever starts finds the entry, and nothing else.
-        let mended = mend(&mut graph, &spec, 50, &mut Progress::new(&mut heard)).unwrap().unwrap();
+        let mended = mend(&mut graph, &spec, 50, &[], &mut Progress::new(&mut heard)).unwrap().unwrap();
         let Some((true, before)) = mended.inserted else { panic!("{mended:?}") };
         assert!(before.short == QUERIES && before.recall < 0.01, "{before:?}");
         assert!(mended.found.sound() && mended.found.recall > 0.95, "{mended:?}");
-        let again = mend(&mut graph, &spec, 50, &mut Progress::new(&mut heard)).unwrap().unwrap();
+        let again = mend(&mut graph, &spec, 50, &[], &mut Progress::new(&mut heard)).unwrap().unwrap();
         assert_eq!(again, Outcome { inserted: None, ..mended });
     }
 }

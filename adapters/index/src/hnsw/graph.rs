@@ -45,9 +45,12 @@ impl Graph {
         Self { dim, m, ids, data, entry: None, bottom, upper: vec![0; blocks * (1 + m)], upper_at }
     }
 
-    /// Replaces all links of layer 0 by as many blocks.
-    pub(super) fn set_bottom(&mut self, blocks: Vec<u32>) {
-        debug_assert_eq!(blocks.len(), self.bottom.len());
+    /// Replaces all links of layer 0 by blocks; nodes behind the last have none.
+    pub(super) fn set_bottom(&mut self, mut blocks: Vec<u32>) {
+        debug_assert!(blocks.len() <= self.bottom.len());
+        let len = self.bottom.len();
+        self.bottom = Vec::new();
+        blocks.resize(len, 0);
         self.bottom = blocks;
     }
 
@@ -135,12 +138,19 @@ impl Graph {
 ///
 /// In a large graph nodes that follow each other are mostly neighbours in space, so that a layer seldom lacks a cluster of
 /// some times `m` nodes. Were each drawn by itself, as in the paper, it would more often, and searches might miss it.
-pub(super) fn levels(n: usize, m: usize, seed: u64) -> Vec<usize> {
+///
+/// Under an inner product the longest of them rises: nearly all answers are long vectors, and a search then starts there.
+pub(super) fn levels(n: usize, m: usize, seed: u64, length: Option<&dyn Fn(usize) -> f32>) -> Vec<usize> {
     let mut draw = Draw::new(seed, *b"hnsw lvl");
     let mut levels = vec![0; n];
     let mut layer: Vec<usize> = (0..n).collect();
     while layer.len() > m {
-        let next = layer.chunks(m).map(|group| group[draw.below(group.len())]);
+        let next = layer.chunks(m).map(|group| match length {
+            Some(length) => {
+                *group.iter().max_by(|a, b| length(**a).total_cmp(&length(**b))).unwrap_or(&group[0])
+            }
+            None => group[draw.below(group.len())],
+        });
         layer = next.collect();
         layer.iter().for_each(|&node| levels[node] += 1);
     }
@@ -153,14 +163,14 @@ mod tests {
 
     #[test]
     fn of_all_that_follow_each_other_one_rises() {
-        let levels = levels(160_001, 16, 1);
+        let levels = levels(160_001, 16, 1, None);
         let at_least = |l| levels.iter().filter(|&&level| level >= l).count();
         assert_eq!([1, 2, 3, 4, 5].map(at_least), [10_001, 626, 40, 3, 0]);
         assert!(levels.chunks(16).all(|group| group.iter().filter(|&&level| level > 0).count() == 1));
         assert!(levels.chunks(256).all(|group| group.iter().any(|&level| level > 1)));
-        assert_eq!(super::levels(16, 16, 1), [0; 16]);
-        assert_eq!(super::levels(0, 2, 1), []);
-        assert_eq!(super::levels(1 << 16, 2, 1).into_iter().max(), Some(15));
+        assert_eq!(super::levels(16, 16, 1, None), [0; 16]);
+        assert_eq!(super::levels(0, 2, 1, None), []);
+        assert_eq!(super::levels(1 << 16, 2, 1, None).into_iter().max(), Some(15));
     }
 
     #[test]

@@ -4,19 +4,22 @@
 //! down from the top, keeping the few best of each layer, and then widens on layer 0 to the `ef` best. A node holds at
 //! most `m` links on upper layers and `2 * m` on layer 0.
 //!
-//! `graph` is the flat memory, `build` and `reach` fill it, `search` walks, `format` is the file. How the links of a
-//! layer are found is in `bulk`. `check` asks the finished graph as `peer`s would, and where they would not find their
-//! neighbours, `insert` makes it anew.
+//! `graph` is the flat memory, `build` fills it, `search` walks, `format` is the file. How the links of a layer are found is
+//! in `bulk`; of equal vectors one is linked, and the `copies` hang below it; under an inner product all are linked to the
+//! `longest`; `reach` sees to it that nothing is out of reach. `check` asks the finished graph as `peer`s would, and where
+//! they would not find their neighbours, `insert` makes it anew.
 //!
 //! Invariants: every link of a layer leads to a node of that layer; the entry is a node of the top layer; in a graph
-//! built here every node can be reached from the entry on layer 0.
+//! built here every node can be reached from every other one on layer 0.
 
 mod build;
 mod check;
+mod copies;
 mod faiss;
 mod format;
 mod graph;
 mod insert;
+mod longest;
 mod peer;
 mod reach;
 mod search;

@@ -5,6 +5,7 @@
 //! The last assignment, that of all vectors, is exact. A list that lost its members takes a share of the longest one. Ties
 //! go to the first centroid.
 
+use crate::bulk::exact::will_do;
 use crate::bulk::narrow::coarse::Coarse;
 use crate::bulk::rows::Rows;
 use crate::device::Device;
@@ -81,8 +82,8 @@ fn train(
             None => None,
         };
         let again = match again {
-            Some(again) => again,
-            None => {
+            Some(again) if will_do(rows, part, around, 1, &again) => again,
+            _ => {
                 let data = rows.gather(part);
                 device.nearest_centres(Rows { dim, data: &data }, around, 1, &mut progress)?
             }

@@ -3,6 +3,7 @@
 use super::codes::Placed;
 use super::kmeans::Sums;
 use crate::bulk::assign::Centres;
+use crate::bulk::exact::will_do;
 use crate::bulk::narrow::coarse::Coarse;
 use crate::bulk::narrow::sharp::{Scratch, Sharp};
 use crate::bulk::rows::Rows;
@@ -77,7 +78,8 @@ fn train(rows: Rows<'_>, sample: &[u32], parts: &mut [f32]) {
     let mut sums = Sums::default();
     for _ in 0..ROUNDS {
         let around = Rows { dim: rows.dim, data: parts };
-        if grid.as_ref().and_then(|grid| grid.nearest_alone(around, &mut again)).is_none() {
+        let found = grid.as_ref().and_then(|grid| grid.nearest_alone(around, &mut again));
+        if found.is_none() || !will_do(rows, sample, around, 1, &again) {
             Centres::of(around).nearest(rows, sample, 1, &mut Panels::default(), &mut again);
         }
         if assigned.is_empty() {

@@ -95,7 +95,7 @@ for ef in (16, 64, 100, 256, 1000):
 ";
 
 #[test]
-fn hnswlib_finds_as_much_as_in_its_own_graph_where_bulk_building_fails() {
+fn hnswlib_finds_as_much_as_in_its_own_graph_on_groups_of_equals() {
     let Some(python) = python() else {
         eprintln!("SKIPPED: no Python environment with hnswlib; `gameday bench setup` makes it");
         return;

@@ -81,7 +81,11 @@ impl Stack {
     }
 
     async fn build(&self) -> IndexInfo {
-        let spec = IndexSpec { kind: vectordb::Kind::Hnsw { m: 8, ef_construction: 50, ef: 50 }, seed: 7 };
+        let spec = IndexSpec {
+            kind: vectordb::Kind::Hnsw { m: 8, ef_construction: 50, ef: 50 },
+            seed: 7,
+            min_recall: 0,
+        };
         self.client.build_index(spec, vectordb::BuildEngine::Cpu).await.unwrap()
     }
 }

@@ -24,7 +24,7 @@ const DIM: u32 = 4;
 type Model = BTreeMap<u64, Record>;
 
 fn spec() -> IndexSpec {
-    IndexSpec { kind: Kind::Hnsw { m: 8, ef_construction: 50, ef: 50 }, seed: 7 }
+    IndexSpec { kind: Kind::Hnsw { m: 8, ef_construction: 50, ef: 50 }, seed: 7, min_recall: 0 }
 }
 
 fn config(dir: &Path) -> Config {

@@ -168,3 +168,19 @@ fn imports_without_a_possible_history_are_refused() {
     }
     assert_eq!((contents(&engine).unwrap(), engine.status().point), (model([(1, 1)]), point));
 }
+
+/// No graph finds more than all: what is served goes on being served.
+#[test]
+fn an_index_that_finds_less_than_was_asked_for_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    fill(&engine, 0..50, 1);
+    let built = engine.build_index(IndexSpec { min_recall: 900, ..spec() }, BuildEngine::Cpu).unwrap();
+    put(&engine, 50, 1).unwrap();
+    let demanding = IndexSpec { min_recall: 1_001, ..spec() };
+    let refused = engine.build_index(demanding, BuildEngine::Cpu).unwrap_err().to_string();
+    assert!(refused.contains("100.0 % of true neighbours") && refused.contains("not served"), "{refused}");
+    let status = engine.status();
+    assert_eq!((status.state, status.index.unwrap().lsn), (State::Healthy, built.lsn));
+    assert_eq!(engine.search(&record(50, 1).vector, 1).unwrap()[0].key, 50);
+}

@@ -1,6 +1,8 @@
 //! Roughly the nearest centre, by bytes: for the rounds of k-means, which need no more.
 //!
-//! The rows are rounded once, and met with ever new centres. A value far out of the ordinary is cut off.
+//! The rows are rounded once, and met with ever new centres. A value far out of the ordinary is cut off. A grid that holds
+//! rows far apart may be too coarse for those that lie together: so whoever uses an answer asks first whether it
+//! [`will_do`](crate::bulk::exact::will_do).
 
 use super::{BLOCK, Bases, Least, Packed, fill, meet, moderate};
 use crate::bulk::rows::Rows;
@@ -75,7 +77,7 @@ impl Coarse {
 
     /// The grid, and room for the rows.
     fn empty(tier: Tier, rows: Rows<'_>, len: usize, looked_at: &[u32]) -> Option<Self> {
-        let origin = mean(rows.dim, looked_at.iter().map(|&at| rows.row(at)));
+        let origin = rows.centre(looked_at.iter().copied());
         let scale = scale(looked_at.iter().map(|&at| rows.row(at)), &origin, f64::from(RAISE - 1))?;
         let mut packed = Packed::of(tier, Form::Raised, std::iter::empty(), &origin, scale);
         packed.words.resize(len.div_ceil(LANES) * packed.width, Words::ZERO);
@@ -142,16 +144,6 @@ impl Coarse {
         bases.fill(shift, figures.iter().map(|(base, _)| *base));
         Some((packed, bases))
     }
-}
-
-/// The mean: a chain of additions in the order of the rows.
-fn mean<'r>(dim: usize, rows: impl ExactSizeIterator<Item = &'r [f32]>) -> Vec<f32> {
-    let share = 1.0 / rows.len().max(1) as f64;
-    let mut sums = vec![0.0f64; dim];
-    for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    sums.into_iter().map(|sum| (sum * share) as f32).collect()
 }
 
 /// Steps of the grid for a distance of 1: all but the outermost values of nearly all rows lie within `most` steps.
