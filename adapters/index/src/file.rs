@@ -4,7 +4,7 @@
 //! A file is written under another name, synced and renamed, so its name holds the old bytes or the new ones,
 //! never a mixture.
 
-use crate::{Index, IndexSpec, SpecError};
+use crate::{Index, IndexSpec, SpecError, hnsw, ivf};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{self, File};
@@ -20,6 +20,16 @@ impl Checksum {
     /// The checksum of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The checksum of a file, which is read in pieces.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let mut to = Summed { file: io::sink(), digest: Sha256::new() };
+        io::copy(&mut File::open(path)?, &mut to)?;
+        Ok(Self(to.digest.finalize().into()))
     }
 }
 
@@ -60,17 +70,32 @@ pub struct ChecksumError(String);
 /// At `path` is something that is no regular file, such as a device; or the file system refused: `path` then holds the old
 /// bytes, or the new ones if only the last sync failed.
 pub fn save(index: &Index, path: &Path) -> Result<Checksum, SaveError> {
+    save_with(path, &mut |to| index.write(to))
+}
+
+/// The same with whatever `write` writes, such as [`Index::write_faiss`]; if it fails, `path` holds the old bytes.
+///
+/// # Errors
+/// Those of [`save`], and of `write`.
+pub fn save_with(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> Result<Checksum, SaveError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
-    replace(index, &temporary, path).map_err(|source| {
+    replace(write, &temporary, path).map_err(|source| {
         // Best effort: the error being reported says more than a failure to tidy up.
         let _ = fs::remove_file(&temporary);
         SaveError { path: path.to_owned(), source }
     })
 }
 
-fn replace(index: &Index, temporary: &Path, path: &Path) -> io::Result<Checksum> {
+fn replace(
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    temporary: &Path,
+    path: &Path,
+) -> io::Result<Checksum> {
     // Whoever may rename into /dev would take the device away from everybody.
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(
@@ -79,7 +104,7 @@ fn replace(index: &Index, temporary: &Path, path: &Path) -> io::Result<Checksum>
         ));
     }
     let mut to = Summed { file: File::create(temporary)?, digest: Sha256::new() };
-    index.write(&mut to)?;
+    write(&mut to)?;
     to.file.sync_all()?;
     fs::rename(temporary, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -87,13 +112,13 @@ fn replace(index: &Index, temporary: &Path, path: &Path) -> io::Result<Checksum>
     Ok(Checksum(to.digest.finalize().into()))
 }
 
-/// A file and the digest of what was written to it.
-struct Summed {
-    file: File,
+/// Where bytes are written to, and their digest.
+struct Summed<W> {
+    file: W,
     digest: Sha256,
 }
 
-impl Write for Summed {
+impl<W: Write> Write for Summed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.digest.update(&bytes[..written]);
@@ -126,6 +151,22 @@ pub fn load(path: &Path, expected: Checksum, spec: &IndexSpec) -> Result<Index, 
         return Err(LoadError::Checksum { expected, found });
     }
     Index::from_bytes(&bytes, spec)
+}
+
+/// What an index file was built with, as its own first bytes say: hnswlib's or ours, by whomever it was written. Of what is not
+/// in it, the metric is [`Metric::L2`](crate::Metric::L2), the seed 0, and a search looks at a hundred candidates or an
+/// eighth of the lists.
+///
+/// # Errors
+/// No index file, or one built with parameters that are not supported.
+pub fn spec_of(bytes: &[u8]) -> Result<IndexSpec, LoadError> {
+    let kind = match ivf::Ivf::kind_of(bytes) {
+        Some(kind) => kind?,
+        None => hnsw::Hnsw::kind_of(bytes)?,
+    };
+    let spec = IndexSpec { kind, ..IndexSpec::hnsw() };
+    spec.validate()?;
+    Ok(spec)
 }
 
 /// The index could not be written.

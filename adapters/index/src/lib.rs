@@ -42,6 +42,7 @@
 //! | `rows_file` | vectors in a file, mapped: [`RowsFile`] |
 //! | `engine` | [`build`], and which [`Engine`] does it |
 //! | `searcher` | the finished [`Index`] |
+//! | `sample` | what share of true neighbours an index finds: [`Sample`] |
 //! | `hnsw` | the graph: layers, search, the check of a finished one, hnswlib's file layout |
 //! | `bulk` | how a layer is built: partition, all pairs in leaves, pruning; the nearest centres, by floats and integers |
 //! | `ivf` | inverted lists, of whole vectors or of codes: k-means, search, file layout |
@@ -67,6 +68,7 @@ mod nearest;
 pub mod opencl;
 mod reader;
 mod rows_file;
+mod sample;
 mod searcher;
 mod sink;
 mod spec;
@@ -75,10 +77,11 @@ mod vectors;
 
 pub use bulk::leaf::BYTES;
 pub use engine::{BuildError, Engine, Ran, build};
-pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save};
+pub use file::{Checksum, ChecksumError, LoadError, SaveError, load, save, save_with, spec_of};
 pub use nearest::{Rounded, nearest};
 pub use rows_file::RowsFile;
-pub use searcher::{Index, Neighbor, SearchError};
+pub use sample::{Answered, Sample};
+pub use searcher::{Index, Neighbor, Reach, SearchError};
 pub use spec::{IndexSpec, Kind, Metric, SpecError};
 pub use tile::matrix_unit;
 pub use vectors::{Vectors, VectorsError};

@@ -4,6 +4,7 @@ use crate::distance::Kernel;
 use crate::file::LoadError;
 use crate::vectors::unit_rows;
 use crate::{IndexSpec, Kind, Metric, Ran, hnsw, ivf, sink};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -29,6 +30,15 @@ pub struct Neighbor {
     pub distance: f32,
 }
 
+/// Who is out of reach in a graph, on its bottom layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Vectors that no way leads to from the entry: no search for them can find them from there.
+    pub unreached: usize,
+    /// Vectors of layer 1, where hnswlib and FAISS may start, from which fewer are reached than from the entry.
+    pub blind: usize,
+}
+
 impl Index {
     pub(crate) fn new(spec: IndexSpec, body: Body, ran: Option<Ran>) -> Self {
         Self { kernel: Kernel::of(spec.metric), spec, body, ran }
@@ -48,24 +58,11 @@ impl Index {
         k: usize,
         keep: &dyn Fn(u64) -> bool,
     ) -> Result<Vec<Neighbor>, SearchError> {
-        if query.len() != self.dim() {
-            return Err(SearchError::Dim { expected: self.dim(), found: query.len() });
-        }
-        if query.iter().any(|value| !value.is_finite()) {
-            return Err(SearchError::NotFinite);
-        }
+        let query = &*self.asked(query)?;
         let k = k.min(self.len());
         if k == 0 {
             return Ok(Vec::new());
         }
-        let unit;
-        let query = match self.spec.metric {
-            Metric::L2 | Metric::InnerProduct => query,
-            Metric::Cosine => {
-                unit = unit_rows(query, query.len());
-                unit.as_slice()
-            }
-        };
         Ok(match (&self.body, self.spec.kind) {
             (Body::Hnsw(hnsw), Kind::Hnsw { ef, .. }) => {
                 hnsw.search(self.kernel, query, k, ef as usize, keep)
@@ -76,6 +73,56 @@ impl Index {
             ) => ivf.search(self.kernel, query, k, nprobe as usize, keep),
             _ => unreachable!("spec and body are made together, by `build` and `from_bytes`"),
         })
+    }
+
+    /// The same as hnswlib and FAISS search a graph, considering `ef` candidates: what users of the file find. Other kinds
+    /// of index are searched as by [`search`](Self::search).
+    ///
+    /// # Errors
+    /// Those of [`search`](Self::search).
+    pub fn search_as_peers(&self, query: &[f32], k: usize, ef: usize) -> Result<Vec<Neighbor>, SearchError> {
+        let Body::Hnsw(hnsw) = &self.body else { return self.search(query, k, &|_| true) };
+        let (k, query) = (k.min(self.len()), self.asked(query)?);
+        Ok(if k == 0 { Vec::new() } else { hnsw.search_as_peers(self.kernel, &query, k, ef) })
+    }
+
+    /// The query as distances are measured from it.
+    fn asked<'q>(&self, query: &'q [f32]) -> Result<Cow<'q, [f32]>, SearchError> {
+        if query.len() != self.dim() {
+            return Err(SearchError::Dim { expected: self.dim(), found: query.len() });
+        }
+        if query.iter().any(|value| !value.is_finite()) {
+            return Err(SearchError::NotFinite);
+        }
+        Ok(match self.spec.metric {
+            Metric::L2 | Metric::InnerProduct => Cow::Borrowed(query),
+            Metric::Cosine => Cow::Owned(unit_rows(query, query.len())),
+        })
+    }
+
+    /// Who is out of reach, where this is a graph.
+    pub fn reach(&self) -> Option<Reach> {
+        match &self.body {
+            Body::Hnsw(hnsw) => Some(hnsw.reach()),
+            Body::Ivf(_) => None,
+        }
+    }
+
+    /// The ids, in the order of the file.
+    pub fn ids(&self) -> &[u64] {
+        match &self.body {
+            Body::Hnsw(hnsw) => hnsw.ids(),
+            Body::Ivf(ivf) => ivf.ids(),
+        }
+    }
+
+    /// The vectors as they are stored, in the order of [`ids`](Self::ids); `None` where only codes are. Under
+    /// [`Metric::Cosine`] they have length one.
+    pub fn vectors(&self) -> Option<&[f32]> {
+        match &self.body {
+            Body::Hnsw(hnsw) => Some(hnsw.vectors()),
+            Body::Ivf(ivf) => ivf.vectors(),
+        }
     }
 
     /// Number of vectors.

@@ -23,6 +23,7 @@
 
 use super::Hnsw;
 use super::graph::{Graph, MAX_LEVEL};
+use crate::Kind;
 use crate::file::LoadError;
 use crate::reader::{Reader, finite_f32s, u32s};
 use crate::sink::Sink;
@@ -30,6 +31,8 @@ use crate::vectors::{MAX_DIM, repeated};
 use std::io::{self, Write};
 
 const NOBODY: u32 = u32::MAX;
+/// Where `M_` stands in the header.
+const PARAMETERS_AT: usize = 6 * 8 + 2 * 4 + 2 * 8;
 
 impl Hnsw {
     pub(crate) fn write(&self, ef_construction: u32, to: &mut dyn Write) -> io::Result<()> {
@@ -92,6 +95,16 @@ impl Hnsw {
             }
         }
         Ok(Self::new(graph))
+    }
+
+    /// What a file was built with, as its header says; searches consider a hundred candidates.
+    pub(crate) fn kind_of(bytes: &[u8]) -> Result<Kind, LoadError> {
+        let mut reader = Reader::new(bytes);
+        reader.items(PARAMETERS_AT, 1)?;
+        let (m, _multiplier, ef) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        // Whatever is too large for us is still so.
+        let [m, ef_construction] = [m, ef].map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+        Ok(Kind::Hnsw { m, ef_construction, ef: 100 })
     }
 }
 

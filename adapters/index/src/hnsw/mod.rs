@@ -20,6 +20,7 @@ mod format;
 mod graph;
 mod insert;
 mod longest;
+mod look;
 mod peer;
 mod reach;
 mod search;

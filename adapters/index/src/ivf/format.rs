@@ -116,6 +116,32 @@ impl Ivf {
     }
 }
 
+impl Ivf {
+    /// What a file was built with; `None` if it does not begin as one of ours.
+    pub(crate) fn kind_of(bytes: &[u8]) -> Option<Result<Kind, LoadError>> {
+        let mut reader = Reader::new(bytes);
+        let word: [u8; 8] = reader.array().ok()?;
+        let kinds = [
+            Kind::IvfFlat { nlist: 0, nprobe: 0 },
+            Kind::IvfSq8 { nlist: 0, nprobe: 0 },
+            Kind::IvfPq { nlist: 0, nprobe: 0, m: 0 },
+        ];
+        let kind = kinds.into_iter().find(|kind| magic(*kind) == word)?;
+        Some(built_with(kind, &mut reader))
+    }
+}
+
+/// The parameters of a kind in the rest of a header; a search reads an eighth of the lists.
+fn built_with(kind: Kind, reader: &mut Reader<'_>) -> Result<Kind, LoadError> {
+    let [_version, _metric, _dim, nlist] = [reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?];
+    let nprobe = nlist.div_ceil(8);
+    Ok(match kind {
+        Kind::IvfSq8 { .. } => Kind::IvfSq8 { nlist, nprobe },
+        Kind::IvfPq { .. } => Kind::IvfPq { nlist, nprobe, m: reader.u32()? },
+        Kind::IvfFlat { .. } | Kind::Hnsw { .. } => Kind::IvfFlat { nlist, nprobe },
+    })
+}
+
 fn expect(name: &'static str, expected: u32, found: u32) -> Result<(), LoadError> {
     let (expected, found) = (u64::from(expected), u64::from(found));
     if expected == found { Ok(()) } else { Err(LoadError::Mismatch { name, expected, found }) }

@@ -10,6 +10,7 @@ mod codes;
 mod faiss;
 mod format;
 mod kmeans;
+mod look;
 mod product;
 
 use crate::bulk::rows::Rows;
