@@ -218,6 +218,21 @@ impl Index {
         };
         Ok(Self::new(*spec, body, None))
     }
+
+    /// The graph in a file of FAISS: an `IndexHNSWFlat`, by itself or in an `IndexIDMap`. The file must have been built with
+    /// `metric`, of which [`Metric::Cosine`] is an inner product there.
+    ///
+    /// # Errors
+    /// Bytes that are no such file, or a file of another metric.
+    pub fn from_faiss(bytes: &[u8], metric: Metric) -> Result<Self, LoadError> {
+        let (hnsw, kind) = hnsw::Hnsw::from_faiss(bytes, metric)?;
+        Ok(Self::new(IndexSpec { kind, metric, seed: 0 }, Body::Hnsw(hnsw), None))
+    }
+
+    /// Whether bytes begin as what [`from_faiss`](Self::from_faiss) reads.
+    pub fn is_faiss(bytes: &[u8]) -> bool {
+        hnsw::is_faiss(bytes)
+    }
 }
 
 impl fmt::Debug for Index {

@@ -17,6 +17,7 @@ mod check;
 mod copies;
 mod faiss;
 mod format;
+mod from_faiss;
 mod graph;
 mod insert;
 mod longest;
@@ -33,6 +34,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub(crate) use build::{build, leaves};
 pub(crate) use check::{Found, Outcome, QUERIES};
+pub(crate) use from_faiss::begins as is_faiss;
 
 /// A built graph, and the memory its searches reuse.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 
 mod copies;
 mod data;
+mod faiss_back;
 mod files;
 mod garbage;
 mod peers;
