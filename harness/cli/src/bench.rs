@@ -1,7 +1,6 @@
 //! `gameday bench`: how fast indexes are rebuilt on this machine, ours beside its peers.
 
 mod index;
-mod stop;
 mod view;
 
 use benches::rebuild::{Trouble, Whose, run};

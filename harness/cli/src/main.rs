@@ -9,6 +9,7 @@ mod evidence;
 mod exit;
 mod heal;
 mod images;
+mod index;
 mod inputs;
 mod judged;
 mod limits;
@@ -22,6 +23,7 @@ mod report;
 mod run;
 mod say;
 mod schema;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -52,6 +54,7 @@ enum Command {
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
     Images(images::Images),
+    Index(index::Index),
     Bench(bench::Bench),
     Completions(completions::Completions),
     Man(man::Man),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Schema(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Images(command) => command.run(),
+        Command::Index(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

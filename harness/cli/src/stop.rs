@@ -18,11 +18,11 @@ use crate::{
 
 /// Whether anybody has asked to stop.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Listens until the program ends, on a thread of its own.
-    pub(super) fn listen() -> Result<Stop, Failure> {
+    pub(crate) fn listen() -> Result<Stop, Failure> {
         let failed = |e: io::Error| {
             Failure::environment(format!("signals cannot be listened to: {e}"), "see `gameday doctor`")
         };
@@ -55,7 +55,7 @@ impl Stop {
         Ok(stop)
     }
 
-    pub(super) fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -18,10 +18,11 @@ use benches::rebuild::{
 };
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::{stop::Stop, view::View};
+use super::view::View;
 use crate::{
     exit::{Exit, Failure},
     say,
+    stop::Stop,
 };
 
 /// Build every index with every engine and peer, and compare time, memory and recall

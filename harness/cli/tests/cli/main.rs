@@ -6,6 +6,7 @@ mod desk;
 mod ends;
 mod evidence;
 mod flaws;
+mod index_files;
 mod local;
 mod manual;
 mod negative;

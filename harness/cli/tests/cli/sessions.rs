@@ -23,6 +23,7 @@ fn every_help_text() {
         "schema",
         "doctor",
         "images",
+        "index",
         "bench",
         "completions",
         "man",
@@ -31,6 +32,9 @@ fn every_help_text() {
     }
     for command in ["index", "setup"] {
         assert_snapshot!(format!("help_bench_{command}"), desk.session(&format!("bench {command} --help")));
+    }
+    for command in ["build", "verify", "convert"] {
+        assert_snapshot!(format!("help_index_{command}"), desk.session(&format!("index {command} --help")));
     }
     for command in ["keygen", "pem", "verify", "review", "amend", "bundle"] {
         assert_snapshot!(
