@@ -229,7 +229,7 @@ impl Index {
         Ok(Self::new(IndexSpec { kind, metric, seed: 0 }, Body::Hnsw(hnsw), None))
     }
 
-    /// Whether bytes begin as what [`from_faiss`](Self::from_faiss) reads.
+    /// Whether bytes begin as a file of FAISS does, of which [`from_faiss`](Self::from_faiss) reads some.
     pub fn is_faiss(bytes: &[u8]) -> bool {
         hnsw::is_faiss(bytes)
     }

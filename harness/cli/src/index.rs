@@ -105,10 +105,13 @@ impl Kind {
     }
 }
 
+/// Candidates of a search in a graph.
+const EF: u32 = 100;
+
 /// How a recall was measured, in words.
 fn searched(kind: ::index::Kind) -> String {
     match kind {
-        ::index::Kind::Hnsw { ef, .. } => format!("hnswlib's search with an ef of {ef}"),
+        ::index::Kind::Hnsw { .. } => format!("hnswlib's search with an ef of {EF}"),
         ::index::Kind::IvfFlat { nprobe, .. }
         | ::index::Kind::IvfSq8 { nprobe, .. }
         | ::index::Kind::IvfPq { nprobe, .. } => format!("searches with an nprobe of {nprobe}"),

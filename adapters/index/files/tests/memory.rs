@@ -1,5 +1,7 @@
 //! What a build is said to need, against what it takes: each in a process of its own, whose peak the system knows.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use index::{Engine, IndexSpec, Kind, Metric, Vectors, build};
 use index_files::need;
 use std::ops::ControlFlow;

@@ -18,9 +18,9 @@ const FLAT: [&[u8; 4]; 3] = [b"IxF2", b"IxFI", b"IxFl"];
 const BEYOND: LoadError =
     LoadError::Malformed("levels, offsets and links of the graph contradict each other");
 
-/// Whether bytes begin as what is read here.
+/// Whether bytes begin as a file of FAISS does: a flat index, a map, a graph or lists.
 pub(crate) fn begins(bytes: &[u8]) -> bool {
-    [b"IxMp", b"IxM2", b"IHNf"].iter().any(|word| bytes.starts_with(*word))
+    [b"Ix", b"IH", b"Iw"].iter().any(|letters| bytes.starts_with(*letters))
 }
 
 impl Hnsw {
@@ -28,7 +28,7 @@ impl Hnsw {
     pub(crate) fn from_faiss(bytes: &[u8], metric: Metric) -> Result<(Self, Kind), LoadError> {
         let mut reader = Reader::new(bytes);
         let mut word: [u8; 4] = reader.array()?;
-        let map = word != *b"IHNf";
+        let map = [b"IxMp", b"IxM2"].contains(&&word);
         if map {
             header(&mut reader, metric)?;
             word = reader.array()?;

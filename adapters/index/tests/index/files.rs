@@ -80,6 +80,23 @@ fn what_is_no_file_is_not_replaced_by_one() {
 }
 
 #[test]
+fn whatever_is_written_replaces_the_file_when_all_of_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docs.faiss");
+    fs::write(&path, "old").unwrap();
+    let full = index::save_with(&path, &mut |to| {
+        to.write_all(&[7; 100_000])?;
+        Err(std::io::ErrorKind::StorageFull.into())
+    });
+    assert!(full.unwrap_err().to_string().contains("docs.faiss"));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    let sum = index::save_with(&path, &mut |to| to.write_all(b"new")).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), sum), (b"new".to_vec(), Checksum::of(b"new")));
+    assert_eq!(Checksum::of_file(&path).unwrap(), sum);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays behind");
+}
+
+#[test]
 fn a_failed_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let index = Data::clustered(10, 4, 1, 3).build(&IndexSpec::hnsw());

@@ -9,3 +9,4 @@ mod files;
 mod garbage;
 mod peers;
 mod search;
+mod theirs;

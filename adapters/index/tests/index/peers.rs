@@ -20,7 +20,7 @@ for row in index.search(np.fromfile(queries, np.float32).reshape(-1, dim), k)[1]
     print(' '.join(str(i) for i in row))
 ";
 
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
     Some(cache.join("gameday/peers/bin/python")).filter(|python| python.is_file())

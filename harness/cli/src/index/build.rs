@@ -7,7 +7,7 @@ use index::{Checksum, Engine, Index, IndexSpec, Sample, Vectors};
 use index_files::{Table, available, human, need};
 use serde_json::json;
 
-use super::{Kind, Layout, Metric, Source, file, notes::Notes, refused, searched, watch::Watch, word};
+use super::{EF, Kind, Layout, Metric, Source, file, notes::Notes, refused, searched, watch::Watch, word};
 use crate::{
     exit::{Exit, Failure},
     say,
@@ -22,12 +22,12 @@ const K: usize = 10;
 #[command(after_help = "\
 Examples:
   gameday index build vectors.npy --metric cosine --out docs.bin
-  gameday index build vectors.npy --metric l2 --to faiss --out docs.faiss --m 32 --ef-construction 400
+  gameday index build vectors.npy --metric l2 --to faiss --out docs.faiss --m 32
   gameday index build vectors.parquet --column emb --id-column id --metric ip --out docs.bin
   gameday index build base.fvecs --kind ivf_sq8 --metric l2 --out base.faiss --min-recall 0.9
 
-Takes .npy (f2, f4, f8), .fvecs, .bvecs, .parquet, .safetensors, flat indexes of FAISS, and raw values
-(.f32 with --dim). Of .npy, .safetensors and .f32, rows of f32 are mapped and need no memory.
+Takes .npy (f2, f4, f8), .fvecs, .bvecs, .parquet, .safetensors, flat indexes of FAISS, and raw
+values (.f32 with --dim). Rows of f32 in .npy, .safetensors and .f32 are mapped and need no memory.
 
 The file is replaced when the new one is whole. Beside it FILE.json says what it is: parameters,
 checksums, recall. Recall is that of 200 searches for 10 neighbours: of a graph as hnswlib searches
@@ -158,7 +158,7 @@ impl Build {
             (Kind::Hnsw, _) => index::Kind::Hnsw {
                 m: self.m.unwrap_or(16),
                 ef_construction: self.ef_construction.unwrap_or(200),
-                ef: 100,
+                ef: EF,
             },
             (Kind::IvfFlat, _) => index::Kind::IvfFlat { nlist, nprobe },
             (Kind::IvfSq8, _) => index::Kind::IvfSq8 { nlist, nprobe },

@@ -23,8 +23,8 @@ Examples:
   gameday index convert docs.bin --to faiss --out docs.faiss
   gameday index convert others.bin --metric cosine --to faiss --out others.faiss
 
-Takes files of hnswlib, by whomever they were written, and gameday's own of lists. The index is not
-built anew: vectors, ids and links stay as they are.
+Takes graphs in files of hnswlib and FAISS, by whomever they were written, and gameday's own files
+of lists. The index is not built anew: vectors, ids and links stay as they are.
 
 Ends with 0 converted, 2 the command line or the file is wrong, 3 no disk, 4 stopped.")]
 pub(super) struct Convert {
@@ -59,7 +59,7 @@ impl Convert {
         }
         let index = opened.index(metric).map_err(|error| {
             let what = format!("`{}`: {error}", self.file.display());
-            Failure::usage(what, "name a file of hnswlib, or gameday's own of lists")
+            Failure::usage(what, "name a graph of hnswlib or FAISS, or gameday's own file of lists")
         })?;
         file::fits(Kind::of(index.spec().kind), self.to)?;
         let (sum, length) = file::write(&index, self.to, &self.out, &watch)?;

@@ -7,16 +7,17 @@ use index::{Index, Sample, Vectors};
 use index_files::Table;
 use serde::Serialize;
 
-use super::{Kind, Metric, Source, build::share, file::Opened, notes, refused, searched, watch::Watch, word};
+use super::{
+    EF, Kind, Metric, Source, build::share, file::Opened, notes, refused, searched, watch::Watch, word,
+};
 use crate::{
     exit::{Exit, Failure},
     say,
 };
 
-/// Searches for neighbours, how many each asks for, and candidates of a search in a graph.
+/// Searches for neighbours, and how many each asks for.
 const SEARCHES: usize = 200;
 const K: usize = 10;
-const EF: usize = 100;
 
 /// Values of vectors that were scaled may differ so much from ours.
 const ROUNDING: f64 = 1e-6;
@@ -27,11 +28,11 @@ const ROUNDING: f64 = 1e-6;
 Examples:
   gameday index verify docs.bin                        structure, checksum, reach, recall
   gameday index verify docs.bin --data vectors.npy     and whether it is of these vectors
-  gameday index verify others.bin --metric cosine      a file that hnswlib itself wrote
+  gameday index verify others.bin --metric cosine      a file that hnswlib or FAISS wrote
   gameday index verify docs.bin --queries asked.npy    recall of your own queries
 
-Takes files of hnswlib, by whomever they were written, and gameday's own of lists.
-FILE.json, if it is there, says the metric and the checksum.
+Takes graphs in files of hnswlib and FAISS, by whomever they were written, and gameday's own files
+of lists. FILE.json, if it is there, says the metric and the checksum.
 
   structure  the file loads: header, links, ids and values make sense
   checksum   it is the file that FILE.json is about
@@ -142,7 +143,7 @@ impl Verify {
             Some(path) => Sample::of(among, metric.into(), K, queries(path, index.dim())?, &mut half)?,
             None => Sample::drawn(among, metric.into(), K, SEARCHES, 0, &mut half)?,
         };
-        let search = |query: &[f32], k| index.search_as_peers(query, k, EF).unwrap_or_default();
+        let search = |query: &[f32], k| index.search_as_peers(query, k, EF as usize).unwrap_or_default();
         let found = sample.ask(search, &mut |share| watch.at(0.5 + share / 2.0))?;
         let how = searched(index.spec().kind);
         let short = match found.short {

@@ -37,7 +37,7 @@ fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 fn desk(rows: usize, dim: usize) -> Desk {
     let desk = Desk::new();
     let data = npy("<f4", &format!("({rows}, {dim})"), &bytes(&values(rows, dim)));
-    fs::write(desk.path("v.npy"), data).unwrap();
+    fs::write(desk.path("v.npy"), data).expect("a file can be written");
     desk
 }
 
@@ -48,7 +48,8 @@ fn good(answer: &Answer) -> &str {
 
 /// What lies on the desk beside the fixtures.
 fn left(desk: &Desk) -> Vec<String> {
-    let names = fs::read_dir(desk.path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let entries = fs::read_dir(desk.path("")).expect("the desk is there").flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|name| !name.ends_with(".toml")).collect();
     names.sort();
     names
@@ -80,6 +81,10 @@ fn a_graph_is_built_verified_and_converted() {
     let converted: Value = serde_json::from_str(&desk.read("docs.faiss.json")).unwrap();
     assert_eq!((&converted["layout"], &converted["recall"]), (&"faiss".into(), &notes["recall"]));
     good(&desk.gameday("index build v.npy --metric cosine --to faiss --out direct.faiss"));
+    let read_back = desk.gameday("index verify docs.faiss --data v.npy");
+    assert_eq!(good(&read_back).matches("ok  ").count(), 5, "{}", read_back.stdout);
+    good(&desk.gameday("index convert docs.faiss --to hnswlib --out back.bin"));
+    assert!(fs::read(desk.path("back.bin")).unwrap() == fs::read(desk.path("docs.bin")).unwrap());
     assert!(fs::read(desk.path("direct.faiss")).unwrap() == fs::read(desk.path("docs.faiss")).unwrap());
 }
 
@@ -98,6 +103,8 @@ fn lists_of_every_kind_are_built() {
         good(&desk.gameday("index convert lists --to faiss --out lists.faiss"));
         good(&desk.gameday(&format!("{line} --out direct.faiss")));
         assert!(fs::read(desk.path("direct.faiss")).unwrap() == fs::read(desk.path("lists.faiss")).unwrap());
+        let lists = desk.gameday("index verify direct.faiss");
+        assert!(lists.code == 1 && lists.stdout.contains("another kind of FAISS's"), "{}", lists.stdout);
     }
 }
 
