@@ -36,7 +36,7 @@ fn a_graph_comes_back_as_it_was() {
 #[test]
 fn without_a_map_rows_are_numbered() {
     let ids = 8 + 8 * 60;
-    let plain = &INTACT[41..INTACT.len() - ids];
+    let plain = &INTACT[37..INTACT.len() - ids];
     let index = Index::from_faiss(plain, Metric::L2).unwrap();
     assert!(index.ids().iter().copied().eq(0..60));
 }

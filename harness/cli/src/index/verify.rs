@@ -202,9 +202,11 @@ fn reach(index: &Index) -> Line {
     let Some(found) = index.reach() else { return Line::skipped("reach", "lists are read, not walked") };
     let words = match (found.unreached, found.blind) {
         (0, 0) => "every vector is reached from the entry and from all of layer 1".to_owned(),
-        (unreached, 0) => format!("{unreached} vectors are not reached from the entry"),
+        (unreached, 0) => format!("{unreached} vectors are not reached from the entry: build it anew"),
         (unreached, blind) => {
-            format!("{unreached} vectors are not reached from the entry; from {blind} of layer 1 fewer are")
+            format!(
+                "{unreached} vectors are not reached from the entry; from {blind} of layer 1 fewer are: build it anew"
+            )
         }
     };
     Line::new("reach", (found.unreached, found.blind) == (0, 0), words)
