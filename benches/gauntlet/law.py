@@ -157,7 +157,7 @@ class Set:
                 for peer in ("hnswlib", "faiss")
             },
             "recall": recall,
-            "note": said.get("note"),
+            "remarks": said["remarks"],
         }
 
 
@@ -175,8 +175,8 @@ def broken(row):
                 yield f"{peer} at ef {at['ef']}: {at['ours']:.3f}, on its own {at['own']:.3f}"
             if at["short"] > at["own_short"]:
                 yield f"{peer} at ef {at['ef']}: {at['short']} searches came back short, on its own {at['own_short']}"
-    if row["note"]:
-        yield row["note"]
+    # Such as that vectors were inserted one by one.
+    yield from row["remarks"]
 
 
 def line(row):

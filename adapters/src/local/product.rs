@@ -368,7 +368,8 @@ pub(super) fn spec(scenario: &Scenario) -> IndexSpec {
     IndexSpec { min_recall: (least * 1_000.0).round() as u16, ..plain(v.index, v.count, scenario.seed) }
 }
 
-fn plain(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
+/// The same of which nothing is asked.
+pub(super) fn plain(kind: IndexKind, count: u64, seed: u64) -> IndexSpec {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let native = match kind {
         IndexKind::Hnsw => index::IndexSpec::hnsw(),

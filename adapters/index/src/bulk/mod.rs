@@ -24,8 +24,14 @@ use leaf::{Leaves, NEAR, NOBODY};
 use prune::{Links, Lists, Rule};
 use rows::Rows;
 
-/// Up to so many rows are each compared with all others.
-pub(crate) const ALL: usize = leaf::LEAF;
+/// Up to so many rows are each compared with all others, on any layer.
+pub(crate) const FEW: usize = 256;
+
+/// Whether the rows of a whole index are so few that each is compared with all others: that takes a tenth of a second then.
+pub(crate) fn few(rows: Rows<'_>) -> bool {
+    let n = rows.len();
+    n <= FEW || n <= 4 * leaf::LEAF && n * n * rows.dim <= 1 << 31
+}
 
 /// Rows whose neighbours are put in order at a time.
 const CHUNK: usize = 4_096;
@@ -35,6 +41,8 @@ const CHUNK: usize = 4_096;
 pub(crate) struct Layer {
     /// Leaves each row is in.
     pub(crate) f: usize,
+    /// Whether each row is compared with all others instead.
+    pub(crate) all: bool,
     pub(crate) rule: Rule,
     pub(crate) seed: u64,
 }
@@ -51,7 +59,7 @@ impl Layer {
         progress: &mut Progress<'_>,
     ) -> Result<Links, BuildError> {
         let n = rows.len();
-        if n <= ALL {
+        if self.all {
             let links = prune::choose_of_all(rows, self.rule, &mut progress.part(0.0, 0.9))?;
             return prune::mutual(rows, self.rule, &links, &mut progress.part(0.9, 1.0));
         }

@@ -42,8 +42,10 @@ pub(crate) struct Buckets {
 
 /// How many buckets `n` rows have, and in how many of them each row is where `f` are wanted.
 pub(crate) fn sizes(n: usize, f: usize) -> (usize, usize) {
-    let count = (n / FOLLOWING).clamp(4, MOST_CENTRES).min(n);
-    (count, f.clamp(1, MOST_NEAREST).min(count.div_ceil(2)))
+    let f = f.clamp(1, MOST_NEAREST);
+    // Of few rows each is in half of the buckets.
+    let count = (n / FOLLOWING).clamp(2 * f, MOST_CENTRES).min(n);
+    (count, f.min(count.div_ceil(2)))
 }
 
 /// Draws leaders and finds the `f` nearest of each row.

@@ -9,7 +9,7 @@ use super::{Hnsw, Outcome, check, longest, reach};
 use crate::bulk::partition;
 use crate::bulk::prune::{Lists, Rule};
 use crate::bulk::rows::Rows;
-use crate::bulk::{ALL, Layer, contrast};
+use crate::bulk::{FEW, Layer, contrast, few};
 use crate::crew;
 use crate::device::Device;
 use crate::distance::Kernel;
@@ -23,8 +23,8 @@ const EF: usize = 100;
 
 /// Links on layer 0 may be so many times farther apart than a straight pruning would have them.
 pub(super) const ALPHA: f32 = 1.05;
-/// The same on the layers above.
-const UPPER: f32 = 1.0;
+/// The same on the layers above, where more links are worth it: a descent keeps one node alone.
+const UPPER: f32 = 1.1;
 
 const MOST_LEAVES: usize = 16;
 
@@ -53,7 +53,8 @@ pub(crate) fn build(
     };
     let stored = Rows { data: &stored, ..given };
     let worked = worked.as_deref().map(|data| Rows { dim: dim + 1, data });
-    let numbered = Numbered::of(stored, worked.unwrap_or(stored), f, seed, device, progress)?;
+    let numbered =
+        Numbered::of(stored, worked.unwrap_or(stored), metric == Metric::Cosine, f, seed, device, progress)?;
     let Numbered { order, distinct, firsts, f, buckets } = numbered;
     let data = sorted(stored, &order, &mut progress.part(0.1, 0.12))?;
     let worked = match worked {
@@ -97,17 +98,18 @@ impl Numbered {
     fn of(
         stored: Rows<'_>,
         rows: Rows<'_>,
+        directions: bool,
         f: usize,
         seed: u64,
         device: &mut Device,
         progress: &mut Progress<'_>,
     ) -> Result<Self, BuildError> {
-        let Copies { firsts, others } = Copies::find(stored, &mut progress.part(0.0, 0.01))?;
+        let Copies { firsts, others } = Copies::find(stored, directions, &mut progress.part(0.0, 0.01))?;
         let distinct = firsts.len();
         let some = if others.is_empty() { Vec::new() } else { rows.gather(&firsts) };
         let rows = if others.is_empty() { rows } else { Rows { data: &some, ..rows } };
         let f = if contrast::is_low(rows, seed) { (f * 4).div_ceil(3).min(MOST_LEAVES) } else { f };
-        let (along, buckets) = if distinct > ALL {
+        let (along, buckets) = if !few(rows) {
             device.prepare(
                 rows.dim,
                 partition::sizes(distinct, f).1,
@@ -159,7 +161,8 @@ fn link(
         let nodes: Vec<u32> = (0..distinct as u32).filter(|&node| levels[node as usize] >= level).collect();
         let rows = worked.unwrap_or(Rows { dim: graph.dim, data: &graph.data });
         let data = rows.gather(&nodes);
-        let layer = Layer { f, rule: Rule { room: m, alpha: UPPER }, seed: seed ^ level as u64 };
+        let rule = Rule { room: m, alpha: UPPER };
+        let layer = Layer { f, all: nodes.len() <= FEW, rule, seed: seed ^ level as u64 };
         // Each layer has one in m of the nodes of the one below it.
         let share = 1.0 / (m as f32).powi(level as i32);
         let mut progress = progress.part(0.14 + 0.12 * share, 0.14 + 0.12 * share * m as f32);
@@ -172,7 +175,7 @@ fn link(
             graph.set_links(node, level, named.into_iter());
         }
     }
-    let bottom = Layer { f, rule: Rule { room: 2 * m, alpha: ALPHA }, seed };
+    let bottom = Layer { f, all: buckets.is_none(), rule: Rule { room: 2 * m, alpha: ALPHA }, seed };
     let above = Lists::of_pairs(distinct, above.into_iter());
     let rows = worked.unwrap_or(Rows { dim: graph.dim, data: &graph.data[..distinct * graph.dim] });
     let links = bottom.links(rows, buckets, &above, device, &mut progress.part(0.26, 0.96))?;

@@ -4,6 +4,9 @@
 //! neither here nor in hnswlib's own graph. So the first of each comes first, in the numbers of nodes too, and the copies
 //! behind; a copy is on layer 0 alone, where a search that meets its first meets it next.
 //!
+//! Vectors of length zero hang too where directions are compared. They are at distance one from everything, so they may be
+//! anywhere; in space they lie in the middle of all, and links to them would take the place of links between clusters.
+//!
 //! Invariant: every copy leads back to its first, and the first to all of its copies.
 
 use super::graph::Graph;
@@ -33,8 +36,13 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    /// Finds rows that are equal, bit by bit.
-    pub(super) fn find(rows: Rows<'_>, progress: &mut Progress<'_>) -> Result<Self, BuildError> {
+    /// Finds rows that are equal, bit by bit; those of length zero are copies of any other row where `directions` are
+    /// compared.
+    pub(super) fn find(
+        rows: Rows<'_>,
+        directions: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self, BuildError> {
         let n = rows.len();
         let mut hashed = vec![(0u64, 0u32); n];
         let items = hashed.chunks_mut(CHUNK).enumerate();
@@ -60,6 +68,10 @@ impl Copies {
                     None => firsts.push(row),
                 }
             }
+        }
+        let is_zero = |row: u32| rows.row(row).iter().all(|value| *value == 0.0);
+        if let Some(any) = (0..n as u32).find(|row| !is_zero(*row)).filter(|_| directions) {
+            (0..n as u32).filter(|row| is_zero(*row)).for_each(|row| first_of[row as usize] = any);
         }
         let firsts: Vec<u32> = (0..n as u32).filter(|&row| first_of[row as usize] == row).collect();
         let place = |row: u32| firsts.binary_search(&row).map_or(0, |place| place as u32);
@@ -160,16 +172,16 @@ mod tests {
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
-    fn found(dim: usize, data: &[f32]) -> Copies {
+    fn found(dim: usize, data: &[f32], directions: bool) -> Copies {
         let mut heard = |_| ControlFlow::Continue(());
-        Copies::find(Rows { dim, data }, &mut Progress::new(&mut heard)).unwrap()
+        Copies::find(Rows { dim, data }, directions, &mut Progress::new(&mut heard)).unwrap()
     }
 
     proptest! {
         #[test]
         fn each_row_is_the_first_of_its_kind_or_a_copy_of_it(values in prop::collection::vec(0u8..3, 0..60)) {
             let data: Vec<f32> = values.iter().flat_map(|value| [f32::from(*value), 1.0]).collect();
-            let Copies { firsts, others } = found(2, &data);
+            let Copies { firsts, others } = found(2, &data, false);
             prop_assert_eq!(firsts.len() + others.len(), values.len());
             prop_assert!(firsts.is_sorted_by(|a, b| a < b) && others.is_sorted_by(|a, b| a < b));
             for &first in &firsts {
@@ -180,6 +192,14 @@ mod tests {
                 prop_assert!(first < row && values[first as usize] == values[row as usize]);
             }
         }
+    }
+
+    #[test]
+    fn rows_without_a_direction_are_copies_of_any_other() {
+        let Copies { firsts, others } = found(1, &[0.0, -0.0, 3.0, 0.0, 4.0], true);
+        assert_eq!((firsts, others), (vec![2, 4], vec![(0, 0), (0, 1), (0, 3)]));
+        let Copies { firsts, others } = found(1, &[0.0, 0.0], true);
+        assert_eq!((firsts, others), (vec![0], vec![(0, 1)]), "nothing else is there");
     }
 
     #[test]

@@ -177,5 +177,5 @@ fn the_bytes_of_what_has_copies_are_the_same_on_every_machine() {
     assert!(bytes == data.build(&spec).to_bytes());
     assert!(bytes != data.build(&spec.with_seed(1)).to_bytes());
     let sum = Checksum::of(&bytes).to_string();
-    assert_eq!(sum, "a9d264802d38c01557f1f97f9e6327f92a8f2203ecfb59451bedc63f6e2ec7ad");
+    assert_eq!(sum, "73978d1751bfc1b174c95cf654bb36e420c6046cea3e41ec29de9754f4c59903");
 }

@@ -51,7 +51,7 @@ fn hit(how: How, fraction: f64, seed: u64) -> (Effect, Files, Files) {
     let other = Other {
         collection: "c".into(),
         corpus: Corpus::of(&load(text.as_bytes(), &[]).unwrap().scenario),
-        spec: crate::local::product::spec(harness::scenario::IndexKind::Hnsw, 10, 1),
+        spec: crate::local::product::plain(harness::scenario::IndexKind::Hnsw, 10, 1),
     };
     let effect = order.execute(&other);
     (effect, before, contents(dir.path()))
