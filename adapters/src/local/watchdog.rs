@@ -181,14 +181,15 @@ fn heal_in(guarded: &Guarded, engine: Option<Vec<u8>>, why: Why) -> Result<Heale
     let mut record = Record::open(&guarded.run_dir);
     let words = if why == Why::Died { "the harness died" } else { "asked for" };
     record.write(&Entry::Began { run: &guarded.run, why: words });
-    let mut healed = clean(guarded, engine, &mut record);
+    let healed = clean(guarded, engine, &mut record);
     // Even where something would not go: what is broken is worse than what is left.
     #[cfg(feature = "own")]
-    if why == Why::Died
-        && let Err(e) = undo(guarded, &mut record)
-    {
-        healed = healed.and(Err(e));
-    }
+    let healed = if why == Why::Died {
+        let undone = undo(guarded, &mut record);
+        healed.and_then(|healed| undone.map(|()| healed))
+    } else {
+        healed
+    };
     match &healed {
         Ok(_) => record.write(&Entry::Done),
         Err(e) => record.write(&Entry::Failed { why: e.to_string() }),
