@@ -174,7 +174,7 @@ fn exact(
 }
 
 /// The `k`-th of the nearest, which are all that stay; infinite where there are fewer.
-fn last(near: &mut Vec<f32>, k: usize) -> f32 {
+pub(crate) fn last(near: &mut Vec<f32>, k: usize) -> f32 {
     if k == 0 || near.len() < k {
         return f32::INFINITY;
     }

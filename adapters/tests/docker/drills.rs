@@ -27,7 +27,7 @@ const GPU: &[u8] = include_bytes!("../../../scenarios/gpu_cluster_failure.toml")
 const COMPROMISE: &[u8] = include_bytes!("../../../scenarios/feature_store_compromise.toml");
 
 /// How a harness says that it was late.
-const LATE: &str = "the harness itself ";
+const LATE: &str = "the harness itself was";
 
 pub(crate) fn play(plan: Plan, flaw: Option<&str>) -> Report {
     block_on(async {

@@ -17,6 +17,7 @@ use crate::crew;
 use crate::distance::Kernel;
 use crate::draw::Draw;
 use crate::engine::{BuildError, Progress};
+use crate::sample;
 use crate::vectors::unit_rows;
 use crate::{IndexSpec, Metric};
 
@@ -194,32 +195,21 @@ fn exact(
     for block in rows.data.chunks(block) {
         for (query, near) in queries.chunks_exact(rows.dim).zip(&mut near) {
             kernel.all(query, block, distances);
-            let mut last = last(near, k);
+            let mut last = sample::last(near, k);
             for &distance in &*distances {
                 if distance < last {
                     near.push(distance);
                     if near.len() == 8 * k {
-                        last = self::last(near, k);
+                        last = sample::last(near, k);
                     }
                 }
             }
         }
     }
     for (out, near) in farthest.iter_mut().zip(&mut near) {
-        let last = last(near, k);
+        let last = sample::last(near, k);
         *out = last + ROUNDING * last.abs();
     }
-}
-
-/// The `k`-th of the nearest, which are all that stay; infinite where there are fewer.
-fn last(near: &mut Vec<f32>, k: usize) -> f32 {
-    if near.len() < k {
-        return f32::INFINITY;
-    }
-    let (.., last, _) = near.select_nth_unstable_by(k - 1, f32::total_cmp);
-    let last = *last;
-    near.truncate(k);
-    last
 }
 
 #[cfg(test)]
@@ -256,7 +246,7 @@ mod tests {
             all.sort_by(f32::total_cmp);
             assert!(all[k - 1] <= farthest && farthest < all[k - 1] + 0.5, "{farthest}: {:?}", &all[..k]);
         }
-        assert_eq!(last(&mut vec![3.0, 1.0], 3), f32::INFINITY);
+        assert_eq!(sample::last(&mut vec![3.0, 1.0], 3), f32::INFINITY);
     }
 
     #[test]
