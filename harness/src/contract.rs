@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(300);
 /// How late a delayed link makes each byte.
 const DELAY: Duration = Duration::from_millis(150);
+/// Reads of which the fastest tells whether a link is delayed.
+const READS: usize = 5;
 /// Stores that the laws are about.
 const STORES: [Role; 2] = [Role::Object, Role::Vector];
 
@@ -133,6 +135,18 @@ impl Stand<'_> {
 
     async fn holds(&self, role: Role, write: Write) {
         assert_eq!(self.read(role, write.key).await, Some(Reading::Ver(write.ver)), "{role}: {write:?}");
+    }
+
+    /// The time of the fastest of some reads. A delay is on every one of them; a store that is slow by itself, or a
+    /// machine that is busy, rarely is.
+    async fn fastest_read(&self, role: Role, known: Write) -> Duration {
+        let mut fastest = Duration::MAX;
+        for _ in 0..READS {
+            let began = Instant::now();
+            self.holds(role, known).await;
+            fastest = fastest.min(began.elapsed());
+        }
+        fastest
     }
 
     /// Neither reads nor writes are answered. The calls are given up, as the drill does it.
@@ -285,13 +299,11 @@ async fn a_delayed_link_is_slow(s: &Stand<'_>, role: Role) {
     let (to, known) = (s.node(role), s.stored(role).await);
     let by = Dur::from_millis(u64::try_from(DELAY.as_millis()).unwrap_or(u64::MAX));
     s.must(Act::Delay { from: None, to: to.clone(), by }).await;
-    let began = Instant::now();
-    s.holds(role, known).await;
-    assert!(began.elapsed() >= 2 * DELAY, "{role}: delayed, and a read took {:?}", began.elapsed());
+    let delayed = s.fastest_read(role, known).await;
+    assert!(delayed >= 2 * DELAY, "{role}: delayed, and a read took {delayed:?}");
     s.must(Act::Mend { from: None, to }).await;
-    let began = Instant::now();
-    s.holds(role, known).await;
-    assert!(began.elapsed() < 2 * DELAY, "{role}: mended, and a read took {:?}", began.elapsed());
+    let mended = s.fastest_read(role, known).await;
+    assert!(mended < 2 * DELAY, "{role}: mended, and of {READS} reads the fastest took {mended:?}");
 }
 
 async fn a_search_finds_what_is_stored(s: &Stand<'_>) {
