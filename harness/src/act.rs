@@ -4,6 +4,7 @@
 //! A world answers an act only after its effect was *observed*: see [`Outcome`].
 
 mod ends;
+mod nature;
 mod words;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::{
     topology::{NodeId, Role},
 };
 
+pub use nature::Nature;
 pub use words::{Artifact, BackupKind, CutMode, Damage, Direction, EngineChoice, LossKind, RestoreScope};
 
 /// One primitive that a world can perform.

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    act::Act,
+    act::{Act, Nature},
     inventory::Inventory,
     plan::Plan,
     ports::{Effect, Page, PortError, Reading, System, Write},
@@ -104,6 +104,9 @@ impl Router {
 
     /// Takes note of an act whose effect was seen.
     pub fn apply(&self, act: &Act) {
+        if act.nature() != Nature::Routes {
+            return;
+        }
         let mut routes = self.routes();
         match act {
             Act::Promote { node } => {
@@ -126,7 +129,9 @@ impl Router {
             Act::Route { service, to } => {
                 routes.services.insert(service.clone(), to.clone());
             }
-            _ => {}
+            // With one region that takes writes, who rejoins follows it.
+            Act::Rejoin { .. } => {}
+            other => debug_assert!(false, "the router does not know how to follow: {other}"),
         }
     }
 

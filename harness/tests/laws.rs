@@ -6,6 +6,7 @@ mod vocabulary;
 use std::io::Cursor;
 
 use harness::{
+    act::{Act, Nature},
     diagnose::Loaded,
     facts::Facts,
     journal::{Event, Reader, open_debts},
@@ -79,6 +80,19 @@ proptest! {
         cues.iter().flat_map(|c| &c.acts).for_each(|a| state.apply(a));
         cues.iter().rev().flat_map(|c| &c.undo).for_each(|a| state.apply(a));
         prop_assert_eq!(state, healthy);
+        for cue in cues {
+            for act in cue.acts.iter().filter(|act| act.nature() == Nature::Breaks) {
+                // Files that were read once more are no worse for it, and data that was damaged goes with the stack.
+                let undone = |undo: &Act| {
+                    undo.ends(act) || matches!(undo, Act::Discard { .. }) && undo.node() == act.node()
+                };
+                prop_assert!(matches!(act, Act::Reload { .. }) || cue.undo.iter().any(undone), "{act}: {:?}", cue.undo);
+            }
+            for undo in &cue.undo {
+                let undoes = matches!(undo, Act::Start { .. }) || undo.nature() == Nature::Undoes;
+                prop_assert!(undoes, "{undo}");
+            }
+        }
     }
 }
 

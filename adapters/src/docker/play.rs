@@ -143,24 +143,9 @@ impl DockerHost {
     }
 
     /// A fault that is acknowledged and does nothing, and what is seen of it.
-    pub(super) async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
-        match act {
-            Act::Kill { node }
-            | Act::Stop { node }
-            | Act::Pause { node }
-            | Act::Reload { node }
-            | Act::Wipe { node }
-            | Act::Damage { node, .. }
-            | Act::Intrude { node }
-            | Act::Miscompute { node }
-            | Act::Stall { node }
-            | Act::Limit { node, .. }
-            | Act::Fill { node }
-            | Act::Isolate { node }
-            | Act::Cut { to: node, .. }
-            | Act::Delay { to: node, .. } => Ok(look(self.node(node)?).await),
-            harmless => self.play(harmless).await,
-        }
+    pub(super) async fn act_without_effect(&self, act: &Act) -> Result<Effect, Effect> {
+        let node = act.node().ok_or_else(|| Effect::failed(format!("{act} is about no node")))?;
+        Ok(look(self.node(node)?).await)
     }
 
     /// Rows and records that can be restored one by one; and, for who goes back in time, the cluster and its log.

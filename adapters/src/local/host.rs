@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use harness::act::Act;
+use harness::act::{Act, Nature};
 use harness::corpus::Corpus;
 use harness::plan::Plan;
 use harness::ports::{Effect, EnvironmentError, Host, System};
@@ -263,7 +263,8 @@ impl Host for LocalHost {
     }
 
     async fn act(&self, act: &Act) -> Effect {
-        let played = if self.silent { self.play_to_nothing(act).await } else { self.play(act).await };
+        let without_effect = self.silent && act.nature() == Nature::Breaks;
+        let played = if without_effect { self.act_without_effect(act).await } else { self.play(act).await };
         let effect = played.unwrap_or_else(|effect| effect);
         if effect.outcome.observed() {
             self.router.apply(act);

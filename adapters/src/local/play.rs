@@ -130,7 +130,7 @@ impl LocalHost {
     }
 
     /// A fault that is acknowledged and does nothing, and what is seen of it.
-    pub(super) async fn play_to_nothing(&self, act: &Act) -> Result<Effect, Effect> {
+    pub(super) async fn act_without_effect(&self, act: &Act) -> Result<Effect, Effect> {
         match act {
             Act::Damage { node, what: Artifact::Model, seed, .. } => {
                 Ok(model::look(&self.node(node)?.product.object()?.data, *seed).await)
@@ -140,18 +140,13 @@ impl LocalHost {
                 let order = self.order(self.node(node)?, *what, *how, *fraction, *seed);
                 Ok(blocking(move || order.execute_on_nothing()).await)
             }
-            Act::Kill { node }
-            | Act::Stop { node }
-            | Act::Pause { node }
-            | Act::Reload { node }
-            | Act::Wipe { node }
-            | Act::Intrude { node }
-            | Act::Stall { node }
-            | Act::Miscompute { node }
-            | Act::Cut { to: node, .. }
-            | Act::Delay { to: node, .. } => Ok(self.node(node)?.look().await),
-            harmless => self.play(harmless).await,
+            other => Ok(self.target(other)?.look().await),
         }
+    }
+
+    /// The node that an act is about.
+    fn target(&self, act: &Act) -> Result<&Node, Effect> {
+        self.node(act.node().ok_or_else(|| Effect::failed(format!("{act} is about no node")))?)
     }
 
     fn order(&self, node: &Node, what: Artifact, how: Damage, fraction: f64, seed: u64) -> Order {

@@ -24,7 +24,7 @@ use super::{
     workers::SimWorkers,
 };
 use crate::{
-    act::Act,
+    act::{Act, Nature},
     clock::Clock,
     corpus::Corpus,
     drill::Stopper,
@@ -186,7 +186,7 @@ impl Host for SimHost {
             stopper.stop(NO_COMMANDS);
             return std::future::pending().await;
         }
-        if self.shared.flaw == Some(Flaw::SilentFault) && breaks(act) {
+        if self.shared.flaw == Some(Flaw::SilentFault) && act.nature() == Nature::Breaks {
             return Effect::not_observed("acknowledged, but nothing has changed");
         }
         let effect = self.shared.play(act).await;
@@ -233,21 +233,4 @@ impl Host for SimHost {
         self.shared.changed.notify_waiters();
         Ok(())
     }
-}
-
-/// Acts of faults, which a silent world only pretends to perform.
-fn breaks(act: &Act) -> bool {
-    matches!(
-        act,
-        Act::Kill { .. }
-            | Act::Stop { .. }
-            | Act::Pause { .. }
-            | Act::Cut { .. }
-            | Act::Delay { .. }
-            | Act::Damage { .. }
-            | Act::Wipe { .. }
-            | Act::Intrude { .. }
-            | Act::Stall { .. }
-            | Act::Miscompute { .. }
-    )
 }
