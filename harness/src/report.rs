@@ -64,7 +64,7 @@ pub struct Report {
     pub scenario_sha256: String,
     /// What had to hold, for the drill and for each service.
     pub objectives: Vec<ObjectiveReport>,
-    /// How long each service was gone.
+    /// How long each service was unavailable.
     pub services: Vec<ServiceReport>,
     /// What became of every acknowledged record, for each store.
     pub ledger: Vec<StoreReport>,

@@ -12,7 +12,7 @@ use harness::{
 
 use crate::text::words::{clean, close_us, count, limit_us, share, share_at_least};
 
-/// "FAIL: rag was gone 41.2 s, allowed 30 s".
+/// "FAIL: rag was unavailable for 41.2 s (limit 30 s)".
 pub fn headline(report: &Report) -> String {
     let why = match report.verdict {
         Verdict::Pass => passed(report),
@@ -46,9 +46,9 @@ fn passed(report: &Report) -> String {
     let longest = report.services.iter().max_by_key(|s| s.rto_us.unwrap_or(0));
     said.extend(longest.map(|s| match s.rto_us {
         Some(us) if !s.absorbed => {
-            let allowed = limit(report, &s.service);
-            let allowed = allowed.map_or(String::new(), |l| format!(", allowed {}", limit_us(l)));
-            format!("{} was gone {}{allowed}", s.service, human_us(us))
+            let limit = limit(report, &s.service);
+            let limit = limit.map_or(String::new(), |l| format!(" (limit {})", limit_us(l)));
+            format!("{} was unavailable for {}{limit}", s.service, human_us(us))
         }
         _ => format!("{} never failed", s.service),
     }));
@@ -88,16 +88,16 @@ fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
             Some(format!("{subject} never passed every check"))
         }
         "rto" if report.restore.is_some() => Some(format!(
-            "{subject} was back after {}, {}",
+            "{subject} was back after {} ({})",
             finding.measured,
-            finding.required.replace("at most", "allowed")
+            finding.required.replace("at most", "limit")
         )),
         "rpo" if report.restore.is_some() => {
-            Some(format!("{}, {}", finding.measured, finding.required.replace("at most", "allowed")))
+            Some(format!("{} ({})", finding.measured, finding.required.replace("at most", "limit")))
         }
         "rto" => {
             let service = report.services.iter().find(|s| &s.service == subject)?;
-            Some(gone(service, limit(report, subject)?))
+            Some(outage(service, limit(report, subject)?))
         }
         "rpo" => {
             let s = store()?;
@@ -106,10 +106,10 @@ fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
                 harm.iter().filter(|(n, _)| *n > 0).map(|(n, how)| format!("{how} {}", count(*n))).collect();
             let span = human_us(s.rpo_us?);
             Some(format!(
-                "{subject} {} of {} acknowledged records, reaching back {span}, {}",
+                "{subject} {} of {} acknowledged records, reaching back {span} ({})",
                 harm.join(" and "),
                 count(s.acked),
-                finding.required.replace("at most", "allowed")
+                finding.required.replace("at most", "limit")
             ))
         }
         "integrity" => {
@@ -132,14 +132,16 @@ fn fail_in_words(report: &Report, finding: &Finding) -> Option<String> {
     }
 }
 
-fn gone(service: &ServiceReport, limit: u64) -> String {
-    let (name, allowed) = (&service.service, limit_us(limit));
+fn outage(service: &ServiceReport, limit: u64) -> String {
+    let (name, most) = (&service.service, limit_us(limit));
     match (service.rto_us, service.verified_us) {
-        (Some(us), _) if us > limit => format!("{name} was gone {}, allowed {allowed}", close_us(us, limit)),
-        (Some(_), Some(us)) => {
-            format!("{name} was verified after {}, allowed {allowed}", close_us(us, limit))
+        (Some(us), _) if us > limit => {
+            format!("{name} was unavailable for {} (limit {most})", close_us(us, limit))
         }
-        _ => format!("{name} did not come back for good within {allowed}"),
+        (Some(_), Some(us)) => {
+            format!("{name} was verified after {} (limit {most})", close_us(us, limit))
+        }
+        _ => format!("{name} did not come back for good within {most}"),
     }
 }
 

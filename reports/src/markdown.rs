@@ -50,11 +50,12 @@ pub fn render(report: &Report) -> String {
         text.push_str(&line);
     }
     let mut more = String::from("\n<details><summary>Services and data</summary>\n\n");
-    more.push_str("| service | gone | detected | recovery started |\n|---|---|---|---|\n");
+    more.push_str("| service | unavailable | detected | recovery started |\n|---|---|---|---|\n");
     for s in &report.services {
-        let gone = if s.absorbed { "absorbed".into() } else { s.rto_us.map_or("not back".into(), human_us) };
+        let outage =
+            if s.absorbed { "absorbed".into() } else { s.rto_us.map_or("not back".into(), human_us) };
         let (detected, started) = (maybe_us(s.detected_us), maybe_us(s.recovery_started_us));
-        more.push_str(&format!("| {} | {gone} | {detected} | {started} |\n", cell(&s.service)));
+        more.push_str(&format!("| {} | {outage} | {detected} | {started} |\n", cell(&s.service)));
     }
     more.push_str(
         "\n| store | acknowledged | lost | corrupt | unexpected | RPO |\n|---|---|---|---|---|---|\n",

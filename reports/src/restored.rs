@@ -15,13 +15,13 @@ use crate::text::{
 /// The verdict's reason where it is a pass.
 pub(crate) fn headline(report: &Report, r: &RestoreReport) -> String {
     let limits = report.objectives.first();
-    let allowed = |us: Option<u64>| us.map_or(String::new(), |l| format!(", allowed {}", limit_us(l)));
+    let limit = |us: Option<u64>| us.map_or(String::new(), |l| format!(" (limit {})", limit_us(l)));
     let mut said = Vec::new();
     said.extend(r.rto_us.map(|us| {
-        format!("{} was back after {}{}", r.source, human_us(us), allowed(limits.and_then(|o| o.rto_us)))
+        format!("{} was back after {}{}", r.source, human_us(us), limit(limits.and_then(|o| o.rto_us)))
     }));
     said.extend(
-        r.age_us.map(|age| format!("its backup was {}{}", old(age), allowed(limits.and_then(|o| o.rpo_us)))),
+        r.age_us.map(|age| format!("its backup was {}{}", old(age), limit(limits.and_then(|o| o.rpo_us)))),
     );
     let (rows, witnesses) = (r.witnesses.iter().filter_map(|w| w.same).sum(), r.witnesses.len());
     let noun = if witnesses == 1 { "witness" } else { "witnesses" };

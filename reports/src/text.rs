@@ -126,8 +126,8 @@ fn services(page: &mut Page, r: &Report) {
     page.section("SERVICES (every span counts from the first fault, t0)");
     for s in &r.services {
         let limits = r.objectives.iter().find(|o| o.service == s.service);
-        let allowed = limits.and_then(|o| o.rto_us).map(|us| format!(", allowed {}", limit_us(us)));
-        let how = format!("{}{}", gone(s), allowed.unwrap_or_default());
+        let limit = limits.and_then(|o| o.rto_us).map(|us| format!(" (limit {})", limit_us(us)));
+        let how = format!("{}{}", outage(s), limit.unwrap_or_default());
         page.item("  ", &format!("{} ({}): {how}", s.service, s.priority));
         if !s.absorbed && s.impact_us.is_some() {
             service_times(page, s, limits.map_or(0, |o| o.stable_for_us));
@@ -156,15 +156,15 @@ fn had(page: &mut Page, s: &ServiceReport) {
     page.item("      users    ", &format!("{share:.4} of answers were good; 99 % of good ones within {p99}"));
 }
 
-/// How long it was gone: the truth lies in the interval, and its late end is judged.
-fn gone(s: &ServiceReport) -> String {
+/// How long it was unavailable: the truth lies in the interval, and its late end is judged.
+fn outage(s: &ServiceReport) -> String {
     if s.absorbed {
         return "absorbed, no probe failed".into();
     }
     let lifted = if s.lifted { ", back once the fault was lifted" } else { "" };
     match (s.rto_early_us, s.rto_us) {
         (Some(early), Some(late)) => {
-            format!("gone between {} and {}{lifted}", human_us(early), human_us(late))
+            format!("unavailable for {} to {}{lifted}", human_us(early), human_us(late))
         }
         _ if s.impact_us.is_some() => "did not come back for good while it was watched".into(),
         _ => "not measured".into(),

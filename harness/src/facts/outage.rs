@@ -1,4 +1,4 @@
-//! How long one service was gone, from its probes alone.
+//! How long one service was unavailable, from its probes alone.
 //!
 //! A probe is good if it was answered in time and rightly. Recovery is the first good answer that starts a window of
 //! `stable_for` without a bad probe; it is awarded only once that window has been seen to its end. The truth lies

@@ -1,4 +1,4 @@
-//! RTO: how long each service was gone, and for how long each store took no writes, judged at the late end of what is
+//! RTO: how long each service was unavailable, and for how long each store took no writes, judged at the late end of what is
 //! known.
 //!
 //! A service that answers reads and refuses every write is not back. So each store to which load is written has a finding of

@@ -263,7 +263,7 @@ pub(super) fn critical_rto(real: &[&Run]) -> Kpi {
                     longest = longest.max(Some(us));
                     if us > CRITICAL_RTO_US {
                         let gone = close_us(us, CRITICAL_RTO_US);
-                        kpi.gaps.push(format!("{}: {} was gone {gone}", name(run), o.service));
+                        kpi.gaps.push(format!("{}: {} was unavailable for {gone}", name(run), o.service));
                     }
                 }
                 None => kpi.gaps.push(format!("{}: {} is not known to have come back", name(run), o.service)),

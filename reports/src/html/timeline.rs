@@ -31,7 +31,7 @@ pub(super) fn section(r: &Report) -> Markup {
             h2 { "What happened, over time" }
             p.lead {
                 @if d.t0_us.is_some() {
-                    "Seconds count from t0, the moment the first fault was issued. A service is gone until it stays good; "
+                    "Seconds count from t0, the moment the first fault was issued. A service is unavailable until it stays good; "
                     "the truth lies between the last bad and the first good answer, and the late end is judged."
                 } @else { "No fault was issued, so there is no t0: seconds count from the first question." }
             }
@@ -117,16 +117,16 @@ fn rto(r: &Report, scale: &Scale, s: &ServiceReport, y: f64) -> Markup {
     let (early, late) = (s.rto_early_us, s.rto_us);
     let line = n(y + 9.0);
     let end = scale.x(late.map_or(u64::MAX, |us| t0.saturating_add(us)));
-    let gone = match (early, late) {
-        (Some(a), Some(b)) => format!("gone {} – {}", human_us(a), human_us(b)),
+    let outage = match (early, late) {
+        (Some(a), Some(b)) => format!("outage {} – {}", human_us(a), human_us(b)),
         _ => "not back for good".into(),
     };
     html! {
-        text.ts x="0" y=(n(y + 9.0)) { (gone) }
+        text.ts x="0" y=(n(y + 9.0)) { (outage) }
         line.rto x1=(n(scale.x(t0))) x2=(n(end)) y1=(line) y2=(line) {}
         @if let (Some(a), Some(_)) = (early, late) {
             @let from = scale.x(t0.saturating_add(a));
-            rect.rtoint x=(n(from)) y=(n(y + 5.0)) width=(n((end - from).max(2.5))) height="8" { title { (gone) } }
+            rect.rtoint x=(n(from)) y=(n(y + 5.0)) width=(n((end - from).max(2.5))) height="8" { title { (outage) } }
         }
         @if let Some(limit) = limit {
             @let (at, words) = (t0.saturating_add(limit), format!("limit {}", limit_us(limit)));
@@ -268,7 +268,7 @@ fn services(r: &Report) -> Markup {
                 @let slow: u64 = lane.bands.iter().map(|b| b.slow).sum();
                 tr {
                     td { strong { (text(&s.service)) } span.why-line { (s.priority) } }
-                    td class="num gone" { (gone(s)) }
+                    td class="num gone" { (outage(s)) }
                     td.num { (limit.map_or("–".into(), limit_us)) }
                     @for us in [s.impact_us, s.detected_us, s.recovery_started_us, s.first_good_us, s.rto_us, s.verified_us] {
                         td.num { (maybe_us(us)) }
@@ -297,7 +297,7 @@ fn services(r: &Report) -> Markup {
     }
 }
 
-fn gone(s: &ServiceReport) -> String {
+fn outage(s: &ServiceReport) -> String {
     match (s.rto_early_us, s.rto_us) {
         _ if s.absorbed => "never".into(),
         (Some(early), Some(late)) => {
