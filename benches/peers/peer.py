@@ -1,6 +1,7 @@
 """One build, or the searches of some files, by a peer of gameday; a line of JSON on stdout.
 
     peer.py versions
+    peer.py version MODULE PACKAGE
     peer.py build PEER KIND DATA FILE THREADS NLIST
     peer.py search SEARCHER KIND DATA PASSES SETTINGS FILE..
 
@@ -18,7 +19,7 @@ import time
 
 import numpy as np
 
-M, EF_CONSTRUCTION, K = 16, 200, 10
+from libraries import BUILDERS, RAN, SEARCHERS, K
 
 
 def rows(folder, name, dim, kind=np.float32):
@@ -77,127 +78,92 @@ class Clock:
         }
 
 
+def files_of(path):
+    """A file, or all files of a folder, in order."""
+    if os.path.isfile(path):
+        return [path]
+    return sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+
+
 def sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    for name in files_of(path):
+        handle = os.open(name, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def digest(path):
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256("".join(digest(name) for name in files_of(path)).encode()).hexdigest()
 
 
 def build(peer, kind, folder, path, threads, nlist):
     about = meta(folder)
+    metric = about.get("metric", "l2")
     base = rows(folder, "base.f32", about["dim"])
-    n, dim = base.shape
-    if peer == "hnswlib":
-        import hnswlib
-
-        clock = Clock()
-        index = hnswlib.Index(space="l2", dim=dim)
-        index.init_index(max_elements=n, ef_construction=EF_CONSTRUCTION, M=M)
-        index.set_num_threads(threads)
-        index.add_items(base, np.arange(n))
-        built = time.perf_counter()
-        index.save_index(path)
-    elif peer == "faiss":
-        import faiss
-
-        faiss.omp_set_num_threads(threads)
-        clock = Clock()
-        if kind == "hnsw":
-            index = faiss.IndexHNSWFlat(dim, M)
-            index.hnsw.efConstruction = EF_CONSTRUCTION
-        else:
-            coarse = faiss.IndexFlatL2(dim)
-            if kind == "ivf_flat":
-                index = faiss.IndexIVFFlat(coarse, dim, nlist)
-            elif kind == "ivf_sq8":
-                index = faiss.IndexIVFScalarQuantizer(coarse, dim, nlist, faiss.ScalarQuantizer.QT_8bit)
-            else:
-                # Parts of one length, of at least eight values.
-                m = next((m for m in range(dim // 8, 0, -1) if dim % m == 0), 1)
-                index = faiss.IndexIVFPQ(coarse, dim, nlist, m, 8)
-            index.train(base)
-        index.add(base)
-        built = time.perf_counter()
-        faiss.write_index(index, path)
-    elif peer == "usearch":
-        from usearch.index import Index
-
-        clock = Clock()
-        index = Index(ndim=dim, metric="l2sq", dtype="f32", connectivity=M, expansion_add=EF_CONSTRUCTION)
-        index.add(np.arange(n), base, threads=threads)
-        built = time.perf_counter()
-        index.save(path)
-    else:
-        sys.exit(f"{peer} is no peer")
+    make = BUILDERS[peer](kind, metric, base, threads, nlist)
+    clock = Clock()
+    save = make()
+    built = time.perf_counter()
+    save(path)
     sync(path)
     done = time.perf_counter()
     figures = clock.stop()
     figures["seconds"] = done - clock.wall
     figures["write_seconds"] = done - built
-    figures["file_bytes"] = os.path.getsize(path)
-    with open(path, "rb") as file:
-        figures["file_digest"] = hashlib.file_digest(file, "sha256").hexdigest()
+    figures["file_bytes"] = sum(os.path.getsize(name) for name in files_of(path))
+    figures["file_digest"] = digest(path)
+    figures["ran"] = RAN.get(peer)
     return figures
 
 
-def loaded(searcher, path, dim):
-    """A function that searches at a setting, on one thread."""
-    if searcher == "hnswlib":
-        import hnswlib
-
-        index = hnswlib.Index(space="l2", dim=dim)
-        index.load_index(path)
-        index.set_num_threads(1)
-
-        def search(queries, setting):
-            index.set_ef(max(setting, K))
-            return lambda: index.knn_query(queries, K)[0]
-
-    elif searcher == "faiss":
-        import faiss
-
-        faiss.omp_set_num_threads(1)
-        index = faiss.read_index(path)
-        # A graph with ids of its own is wrapped; the settings are inside.
-        inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
-
-        def search(queries, setting):
-            if hasattr(inner, "hnsw"):
-                inner.hnsw.efSearch = setting
-            else:
-                inner.nprobe = setting
-            return lambda: index.search(queries, K)[1]
-
-    elif searcher == "usearch":
-        from usearch.index import Index
-
-        index = Index.restore(path)
-
-        def search(queries, setting):
-            index.expansion_search = setting
-            return lambda: index.search(queries, K, threads=1).keys
-
-    else:
-        sys.exit(f"{searcher} is no searcher")
-    return search
+def as_near_as(tenth):
+    return tenth * (1 + np.copysign(np.float32(1e-6), tenth))
 
 
-def recall(found, truth, near):
-    """Hits among the true ten; what is as near as the tenth counts as one of them."""
-    allowed = np.where(near <= near[:, K - 1 : K] * (1 + 1e-6), truth, -1)
-    found = np.asarray(found).astype(np.int64)
-    hits = (found[:, :, None] == allowed[:, None, :]).any(2).sum(1)
-    return float(np.minimum(hits, K).mean() / K)
+class Truth:
+    """The true neighbours of all queries, as `run/recall.rs` has them."""
+
+    def __init__(self, folder, about, queries):
+        self.metric, self.dim, self.queries = about.get("metric", "l2"), about["dim"], queries
+        kept = about["truth"]["bytes"] // 4 // about["queries"]
+        truth, near = rows(folder, "truth.i32", kept, np.int32), rows(folder, "near.f32", kept)
+        self.tenth = as_near_as(near[:, K - 1 : K])
+        self.allowed = np.where(near <= self.tenth, truth, -1)
+        # Where more vectors than were kept are as near as the tenth, the others are measured.
+        overflow = (near[:, -1] <= self.tenth[:, 0]) & (kept < about["vectors"])
+        self.more = np.flatnonzero(overflow)
+        self.base = rows(folder, "base.f32", self.dim) if len(self.more) else None
+
+    def distances(self, found):
+        near = self.base[np.clip(found, 0, len(self.base) - 1)].astype(np.float64)
+        asked = self.queries[self.more][:, None, :].astype(np.float64)
+        if self.metric == "ip":
+            return -(near * asked).sum(2)
+        far = ((near - asked) ** 2).sum(2)
+        return np.where((near == 0).all(2), 1, far / 2) if self.metric == "cosine" else far
+
+    def recall(self, found):
+        """Hits among the true ten; what is as near as the tenth counts as one of them."""
+        found = np.asarray(found).astype(np.int64)
+        hits = (found[:, :, None] == self.allowed[:, None, :]).any(2)
+        hits &= found >= 0
+        if len(self.more):
+            answers = found[self.more]
+            sound = (answers >= 0) & (answers < len(self.base))
+            near = self.distances(answers).astype(np.float32) <= self.tenth[self.more]
+            hits[self.more] |= sound & near
+        return float(np.minimum(hits.sum(1), K).mean() / K)
 
 
 def search(searcher, kind, folder, passes, settings, paths):
     """Every file at every setting, in turn, so that whoever disturbs disturbs all alike; the best pass counts."""
     about = meta(folder)
-    dim = about["dim"]
-    queries = rows(folder, "queries.f32", dim)
-    kept = about["truth"]["bytes"] // 4 // about["queries"]
-    truth, near = rows(folder, "truth.i32", kept, np.int32), rows(folder, "near.f32", kept)
-    files = [loaded(searcher, path, dim) for path in paths]
+    queries = rows(folder, "queries.f32", about["dim"])
+    truth = Truth(folder, about, queries)
+    files = [SEARCHERS[searcher](path, about["dim"], truth.metric) for path in paths]
     recalls, speeds = {}, {}
     for _ in range(passes):
         for setting in settings:
@@ -207,7 +173,7 @@ def search(searcher, kind, folder, passes, settings, paths):
                 found = run()
                 speed = len(queries) / (time.perf_counter() - began)
                 if (i, setting) not in recalls:
-                    recalls[i, setting] = recall(found, truth, near)
+                    recalls[i, setting] = truth.recall(found)
                 speeds[i, setting] = max(speeds.get((i, setting), 0.0), speed)
     return [
         [{"setting": s, "recall": recalls[i, s], "qps": speeds[i, s]} for s in settings]
@@ -226,11 +192,22 @@ def versions():
     return {name: version(package) for name, package in names.items()}
 
 
+def version_of(module, package):
+    """Of a peer that may be missing; it is imported in a process of its own, which may die of it."""
+    from importlib import import_module
+    from importlib.metadata import version
+
+    import_module(module)
+    return version(package)
+
+
 def main(words):
     # Whoever started this waits for it; where that one was killed, nobody does.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if words[0] == "versions":
         answer = versions()
+    elif words[0] == "version":
+        answer = version_of(*words[1:])
     elif words[0] == "build":
         peer, kind, folder, path, threads, nlist = words[1:]
         answer = build(peer, kind, folder, path, int(threads), int(nlist))

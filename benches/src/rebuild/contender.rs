@@ -66,6 +66,10 @@ pub enum Peer {
     Faiss,
     /// USearch.
     Usearch,
+    /// Intel SVS: a graph of one layer (Vamana).
+    Svs,
+    /// PyNNDescent: a graph of nearest neighbours.
+    Pynndescent,
 }
 
 /// Who builds what.
@@ -95,6 +99,10 @@ pub enum Searcher {
     Faiss,
     /// USearch's.
     Usearch,
+    /// That of SVS.
+    Svs,
+    /// That of PyNNDescent.
+    Pynndescent,
     /// Our own, where there is no Python environment.
     Gameday,
 }
@@ -129,7 +137,7 @@ impl Engine {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Peer; 3] = [Peer::Hnswlib, Peer::Faiss, Peer::Usearch];
+    pub const ALL: [Peer; 5] = [Peer::Hnswlib, Peer::Faiss, Peer::Usearch, Peer::Svs, Peer::Pynndescent];
 
     /// As on the command line and in Python.
     pub fn word(self) -> &'static str {
@@ -137,12 +145,24 @@ impl Peer {
             Peer::Hnswlib => "hnswlib",
             Peer::Faiss => "faiss",
             Peer::Usearch => "usearch",
+            Peer::Svs => "svs",
+            Peer::Pynndescent => "pynndescent",
         }
+    }
+
+    /// Whether a machine may be without it though it has the others: it is installed alone (`benches/peers/more.txt`).
+    pub fn may_be_missing(self) -> bool {
+        matches!(self, Peer::Svs | Peer::Pynndescent)
+    }
+
+    /// Whether it takes part where nobody named it: PyNNDescent compiles itself anew in every process, for a minute or more.
+    pub fn by_default(self) -> bool {
+        self != Peer::Pynndescent
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Peer::Hnswlib | Peer::Usearch => &[Kind::Hnsw],
+            Peer::Hnswlib | Peer::Usearch | Peer::Svs | Peer::Pynndescent => &[Kind::Hnsw],
             Peer::Faiss => &Kind::ALL,
         }
     }
@@ -180,6 +200,9 @@ impl Contender {
     /// The parameters of its builds, for `n` vectors; what is not comparable has other ones.
     pub fn params(self, n: usize) -> String {
         match self.kind {
+            // Graphs of other kinds, compared with HNSW because they do the same work for their users.
+            Kind::Hnsw if self.maker == Maker::Peer(Peer::Svs) => "Vamana R=32 L=200".into(),
+            Kind::Hnsw if self.maker == Maker::Peer(Peer::Pynndescent) => "NN-descent k=30".into(),
             Kind::Hnsw => "M=16 efC=200".into(),
             Kind::IvfFlat | Kind::IvfSq8 => format!("nlist={}", nlist(n)),
             Kind::IvfPq => format!("nlist={} m=d/8", nlist(n)),
@@ -191,6 +214,8 @@ impl Contender {
         match (self.maker, self.kind) {
             (Maker::Ours(_), _) if !python => Searcher::Gameday,
             (Maker::Peer(Peer::Usearch), _) => Searcher::Usearch,
+            (Maker::Peer(Peer::Svs), _) => Searcher::Svs,
+            (Maker::Peer(Peer::Pynndescent), _) => Searcher::Pynndescent,
             (Maker::Ours(Engine::CpuFaiss) | Maker::Peer(Peer::Faiss), _) => Searcher::Faiss,
             (_, Kind::Hnsw) => Searcher::Hnswlib,
             _ => Searcher::Faiss,
@@ -205,7 +230,19 @@ impl Searcher {
             Searcher::Hnswlib => "hnswlib",
             Searcher::Faiss => "faiss",
             Searcher::Usearch => "usearch",
+            Searcher::Svs => "svs",
+            Searcher::Pynndescent => "pynndescent",
             Searcher::Gameday => "gameday",
+        }
+    }
+
+    /// The settings at which it searches files of a kind: those of the kind, but for PyNNDescent, which has an epsilon (here in
+    /// thousandths).
+    pub fn settings(self, kind: Kind, quick: bool) -> &'static [u32] {
+        match (self, quick) {
+            (Searcher::Pynndescent, true) => &[0, 50, 100, 200, 400],
+            (Searcher::Pynndescent, false) => &[0, 25, 50, 75, 100, 150, 200, 300, 400, 500],
+            _ => kind.settings(quick),
         }
     }
 }
@@ -263,6 +300,17 @@ mod tests {
             let ours = Contender { maker: Maker::Ours(engine), kind };
             assert_eq!(ours.searcher(true), Searcher::Faiss);
         }
+    }
+
+    #[test]
+    fn graphs_of_other_kinds_say_so_and_have_searchers_and_settings_of_their_own() {
+        for (peer, words) in [(Peer::Svs, "Vamana"), (Peer::Pynndescent, "NN-descent")] {
+            let theirs = Contender { maker: Maker::Peer(peer), kind: Kind::Hnsw };
+            assert!(theirs.params(1_000).contains(words) && peer.may_be_missing());
+            assert_eq!(theirs.searcher(true).word(), peer.word());
+        }
+        assert_eq!(Searcher::Svs.settings(Kind::Hnsw, true), Kind::Hnsw.settings(true));
+        assert_ne!(Searcher::Pynndescent.settings(Kind::Hnsw, true), Kind::Hnsw.settings(true));
     }
 
     #[test]

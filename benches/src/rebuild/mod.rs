@@ -12,7 +12,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `data` | the data sets: made from a seed or from what `bench setup` fetched; exact neighbours; cache |
+//! | `data` | the data sets: made from a seed, from what `bench setup` fetched, or a user's own; exact neighbours; cache |
 //! | `contender` | who builds: our engines, and peers in a Python environment |
 //! | `run` | processes, limits, noise of others, rounds |
 //! | `result` | what was measured, as JSON with a version |
@@ -20,13 +20,15 @@
 //! | `summary` | figures derived from a result |
 //! | `table`, `plot` | a result for people |
 //! | `compare` | a result against an older one |
+//! | `history` | many results in one file: drawn over time, the newest judged by the former ones |
 //!
-//! Invariants: nothing but `run` and `data` touches the outside world; a result holds raw figures of every round, and
+//! Invariants: nothing but `run`, `data` and the file of a `history` touches the outside world; a result holds raw figures of every round, and
 //! everything that is shown is derived from them.
 
 pub mod compare;
 pub mod contender;
 pub mod data;
+pub mod history;
 pub mod plot;
 pub mod result;
 pub mod run;

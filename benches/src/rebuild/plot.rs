@@ -17,7 +17,7 @@ const CURVES: (f64, f64, f64, f64) = (70.0, 600.0, 46.0, 280.0);
 /// Left and right of the bars, without the names on their left.
 const BARS: (f64, f64) = (800.0, 990.0);
 /// After Okabe and Ito.
-const COLOURS: [&str; 8] =
+pub(super) const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f"];
 
 /// The whole picture.
@@ -174,7 +174,7 @@ fn bars(out: &mut String, contenders: &[(usize, &ContenderResult)]) {
     }
 }
 
-fn marker(out: &mut String, n: usize, x: f64, y: f64) {
+pub(super) fn marker(out: &mut String, n: usize, x: f64, y: f64) {
     let colour = COLOURS[n % COLOURS.len()];
     let shape = match n % 4 {
         0 => format!("M{:.1} {y:.1} a4 4 0 1 0 8 0 a4 4 0 1 0 -8 0", x - 4.0),
@@ -185,14 +185,14 @@ fn marker(out: &mut String, n: usize, x: f64, y: f64) {
     let _ = writeln!(out, "<path d=\"{shape}\" fill=\"{colour}\"/>");
 }
 
-fn grid(out: &mut String, x1: f64, y1: f64, x2: f64, y2: f64) {
+pub(super) fn grid(out: &mut String, x1: f64, y1: f64, x2: f64, y2: f64) {
     let _ = writeln!(
         out,
         "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#dddddd\"/>"
     );
 }
 
-fn text(out: &mut String, x: f64, y: f64, style: &str, words: &str) {
+pub(super) fn text(out: &mut String, x: f64, y: f64, style: &str, words: &str) {
     let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{words}</text>");
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::Trouble;
+use super::{Trouble, data::Metric};
 
 /// The format of this file; another number means that figures are not to be mixed.
 pub const SCHEMA: &str = "gameday-bench-index/1";
@@ -107,8 +107,21 @@ pub struct SetResult {
     pub queries: u32,
     /// Sha256 of vectors and queries.
     pub digest: String,
+    /// What else is to be said of a user's own vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
     /// Who, in the order of the table.
     pub contenders: Vec<ContenderResult>,
+}
+
+/// A data set that is a user's own file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// How distances are measured.
+    pub metric: Metric,
+    /// The file of the queries; without one, they are rows that were held out.
+    pub queries: Option<String>,
 }
 
 /// What one contender did.

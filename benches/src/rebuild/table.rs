@@ -50,7 +50,16 @@ pub fn table(r: &Results) -> String {
 }
 
 fn set(out: &mut String, r: &Results, s: &SetResult) {
-    let _ = writeln!(out, "\n{} ({} vectors of {} values, {} queries)", s.name, s.vectors, s.dim, s.queries);
+    let metric = s.own.as_ref().map_or(String::new(), |own| format!("; {}", own.metric.name()));
+    let _ = writeln!(
+        out,
+        "\n{} ({} vectors of {} values, {} queries{metric})",
+        s.name, s.vectors, s.dim, s.queries
+    );
+    if let Some(own) = &s.own {
+        let held = || format!("rows of {} itself, drawn with a fixed seed and held out: in no index", s.name);
+        let _ = writeln!(out, "  queries   {}", own.queries.clone().unwrap_or_else(held));
+    }
     let mut kinds: Vec<&str> = s.contenders.iter().map(|c| c.kind.as_str()).collect();
     kinds.dedup();
     for kind in kinds {
@@ -64,6 +73,7 @@ fn set(out: &mut String, r: &Results, s: &SetResult) {
             line(out, c, r.machine.cores);
         }
         faster(out, &of_kind);
+        ahead(out, &of_kind);
     }
 }
 
@@ -131,6 +141,52 @@ fn faster(out: &mut String, of_kind: &[&ContenderResult]) {
     }
 }
 
+/// In what a peer beats every engine of ours, whoever searched: its users have its searcher.
+fn ahead(out: &mut String, of_kind: &[&ContenderResult]) {
+    let ours: Vec<&ContenderResult> =
+        of_kind.iter().copied().filter(|c| c.ours && !c.builds.is_empty()).collect();
+    for peer in of_kind.iter().filter(|c| !c.ours && !ours.is_empty()) {
+        let least = |of: &dyn Fn(&ContenderResult) -> Option<f64>| {
+            ours.iter().map(|c| of(c)).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::min)
+        };
+        let mut said = Vec::new();
+        if let Some(x) = least(&|c| Some(times_as_fast(peer, c)?.median)).filter(|x| *x > 1.0) {
+            said.push(format!("built {x:.2} x as fast"));
+        }
+        let memory = least(&extra_bytes).zip(extra_bytes(peer)).filter(|(ours, theirs)| theirs < ours);
+        if let Some((ours, theirs)) = memory {
+            said.push(format!("{} MiB beyond the vectors, not {}", mib(Some(theirs)), mib(Some(ours))));
+        }
+        for recall in RECALLS {
+            let theirs = match at(peer, recall) {
+                At::Qps(q) | At::AtLeast(q) => q,
+                At::NotReached => continue,
+            };
+            let best: Option<Vec<f64>> = ours
+                .iter()
+                .map(|c| match at(c, recall) {
+                    At::Qps(q) => Some(q),
+                    // How much more is not known.
+                    At::AtLeast(_) => None,
+                    At::NotReached => Some(0.0),
+                })
+                .collect();
+            match best.and_then(|all| all.into_iter().reduce(f64::max)) {
+                Some(0.0) if !ours.iter().all(|c| c.searches.is_empty()) => {
+                    said.push(format!("alone at {recall:.2}"));
+                }
+                Some(best) if best > 0.0 && theirs > best => {
+                    said.push(format!("queries {:.2} x at {recall:.2}", theirs / best));
+                }
+                _ => {}
+            }
+        }
+        if !said.is_empty() {
+            let _ = writeln!(out, "    {} is ahead of gameday: {}", peer.name, said.join("; "));
+        }
+    }
+}
+
 fn scale(out: &mut String, r: &Results) {
     let rows: Vec<String> = names(r)
         .iter()
@@ -160,6 +216,7 @@ fn notes(out: &mut String, r: &Results) {
     );
     out.push_str("            setting; - not reached, or nobody searched\n");
     out.push_str("  x as fast medians of the ratios within a round, with their interval\n");
+    out.push_str("  ahead     where a peer beats every engine of gameday; its files are searched by its own searcher\n");
     let all: Vec<&ContenderResult> = r.sets.iter().flat_map(|s| &s.contenders).filter(|c| c.ours).collect();
     let differs: Vec<&str> =
         all.iter().filter(|c| deterministic(c) == Some(false)).map(|c| c.name.as_str()).collect();

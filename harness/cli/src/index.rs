@@ -141,7 +141,8 @@ struct Source {
     ids: Option<PathBuf>,
 }
 
-fn format(text: &str) -> Result<Format, String> {
+/// The format of that name.
+pub(crate) fn format(text: &str) -> Result<Format, String> {
     let known = || format!("known are {}", Format::ALL.map(Format::name).join(", "));
     Format::ALL.into_iter().find(|format| format.name() == text).ok_or_else(known)
 }

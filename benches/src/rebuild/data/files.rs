@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 const PIECE: usize = 1 << 18;
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Length in bytes.
     pub bytes: u64,
@@ -75,6 +75,16 @@ pub(super) fn write_i32(path: &Path, values: &[i32]) -> io::Result<Written> {
     write(path, values, |x| x.to_le_bytes())
 }
 
+/// What [`write_rows`] would answer, without a file.
+pub(super) fn written(values: &[f32]) -> Written {
+    let mut sum = Sha256::new();
+    for piece in values.chunks(PIECE / 4) {
+        let piece: Vec<u8> = piece.iter().flat_map(|v| v.to_le_bytes()).collect();
+        sum.update(&piece);
+    }
+    Written { bytes: values.len() as u64 * 4, sha256: text(&sum.finalize()) }
+}
+
 fn write<T: Copy>(path: &Path, values: &[T], bytes: impl Fn(T) -> [u8; 4]) -> io::Result<Written> {
     let mut out = BufWriter::with_capacity(PIECE, File::create(path)?);
     let mut sum = Sha256::new();
@@ -131,6 +141,7 @@ mod tests {
             let written = write_rows(&path, &values).unwrap();
             assert_eq!(read_rows(&path).unwrap(), values);
             assert_eq!(sha256_of(&path).unwrap(), written);
+            assert_eq!(super::written(&values), written);
         }
         fs::write(&path, [1, 2, 3]).unwrap();
         assert!(read_rows(&path).unwrap_err().to_string().contains("no rows"));

@@ -11,7 +11,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use super::{Spec, files};
+use super::{Spec, files, metric::norm};
 use crate::rebuild::Trouble;
 
 /// Base and queries of a file in `sources/`.
@@ -51,11 +51,8 @@ pub(super) fn rows(
     Ok((rows, queries))
 }
 
-fn norm(row: &[f32]) -> f32 {
-    row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt() as f32
-}
-
-fn shuffle(order: &mut [usize]) {
+/// With a seed that is always the same.
+pub(super) fn shuffle(order: &mut [usize]) {
     let mut rng = ChaCha8Rng::seed_from_u64(2026);
     for last in (1..order.len()).rev() {
         let to = ((u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64) as usize;

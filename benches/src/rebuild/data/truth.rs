@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use harness::corpus::squared_distance;
+use super::Metric;
 
 /// Vectors in a block: 384 KiB at 768 values.
 const BLOCK: usize = 128;
@@ -14,7 +14,7 @@ const BLOCK: usize = 128;
 pub(super) struct Truth {
     /// Rows of the base.
     pub(super) rows: Vec<i32>,
-    /// Their squared distances.
+    /// Their distances, in the measure of the set.
     pub(super) distances: Vec<f32>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Truth {
 pub(super) fn exact(
     base: &[f32],
     queries: &[f32],
-    dim: usize,
+    (dim, metric): (usize, Metric),
     k: usize,
     stopped: &dyn Fn() -> bool,
 ) -> Option<Truth> {
@@ -36,7 +36,7 @@ pub(super) fn exact(
             return None;
         }
         let found: Vec<Vec<(f32, usize)>> = thread::scope(|scope| {
-            let work = |part| scope.spawn(move || of_part(base, part, dim, k));
+            let work = |part| scope.spawn(move || of_part(base, part, (dim, metric), k));
             let running: Vec<_> = parts.chunks(part).map(work).collect();
             running.into_iter().flat_map(|t| t.join().expect("a search of rows cannot panic")).collect()
         });
@@ -48,13 +48,19 @@ pub(super) fn exact(
     Some(truth)
 }
 
-fn of_part(base: &[f32], queries: &[f32], dim: usize, k: usize) -> Vec<Vec<(f32, usize)>> {
+fn of_part(
+    base: &[f32],
+    queries: &[f32],
+    (dim, metric): (usize, Metric),
+    k: usize,
+) -> Vec<Vec<(f32, usize)>> {
+    let measure = metric.distance();
     let mut near: Vec<Vec<(f32, usize)>> = vec![Vec::with_capacity(4 * k); queries.len() / dim];
     let mut worst = vec![f32::INFINITY; near.len()];
     for (block, rows) in base.chunks(BLOCK * dim).enumerate() {
         for (q, query) in queries.chunks_exact(dim).enumerate() {
             for (i, row) in rows.chunks_exact(dim).enumerate() {
-                let distance = squared_distance(query, row);
+                let distance = measure(query, row);
                 if distance < worst[q] {
                     near[q].push((distance, block * BLOCK + i));
                     if near[q].len() >= 4 * k {
@@ -85,15 +91,17 @@ mod tests {
         let dim = 24;
         let rows = super::super::clustered::rows(1_100, dim, 8, 4);
         let (base, queries) = rows.split_at(1_000 * dim);
-        let truth = exact(base, queries, dim, 10, &|| false).unwrap();
-        assert_eq!(truth.rows.len(), 1_000);
-        for (q, query) in queries.chunks_exact(dim).enumerate() {
-            let mut all: Vec<(f32, usize)> =
-                base.chunks_exact(dim).map(|row| squared_distance(query, row)).zip(0..).collect();
-            all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let expected: Vec<i32> = all[..10].iter().map(|(_, row)| *row as i32).collect();
-            assert_eq!(truth.rows[q * 10..][..10], expected);
-            assert_eq!(truth.distances[q * 10 + 9], all[9].0);
+        for metric in Metric::ALL {
+            let truth = exact(base, queries, (dim, metric), 10, &|| false).unwrap();
+            assert_eq!(truth.rows.len(), 1_000);
+            for (q, query) in queries.chunks_exact(dim).enumerate() {
+                let mut all: Vec<(f32, usize)> =
+                    base.chunks_exact(dim).map(|row| (metric.distance())(query, row)).zip(0..).collect();
+                all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                let expected: Vec<i32> = all[..10].iter().map(|(_, row)| *row as i32).collect();
+                assert_eq!(truth.rows[q * 10..][..10], expected);
+                assert_eq!(truth.distances[q * 10 + 9], all[9].0);
+            }
         }
     }
 }

@@ -75,6 +75,7 @@ pub(in crate::rebuild) fn sample() -> Results {
             dim: 128,
             queries: 2_000,
             digest: "cd".repeat(32),
+            own: None,
             contenders: vec![
                 ran(one("gameday-opencl", true, 2.8, 0.002, 0.99), "opencl, fp32 float16 vectors on testium"),
                 ran(one("gameday-cpu", true, 40.0, 0.001, 1.01), "cpu, fp32 avx512"),

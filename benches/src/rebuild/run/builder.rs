@@ -13,33 +13,34 @@ use std::{
     time::Instant,
 };
 
-use index::{Index, IndexSpec, Kind as IndexKind, Metric, Vectors};
+use index::{Index, IndexSpec, Kind as IndexKind, Vectors};
 use rustix::{
     process::{Signal, set_parent_process_death_signal},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 use serde::{Deserialize, Serialize};
 
-use super::noise::Clock;
+use super::{
+    noise::Clock,
+    recall::{K, Truth},
+};
 use crate::rebuild::{
     contender::{Engine, Kind, Searcher, nlist, parts},
-    data::{KEPT, read_rows, sha256_of},
+    data::{KEPT, Metric, read_rows, sha256_of},
     result::BuildFigures,
 };
 
-/// `DATA FILE DIM THREADS SEARCHER KIND ENGINE` builds a file for that searcher.
+/// `DATA FILE DIM THREADS SEARCHER KIND ENGINE METRIC` builds a file for that searcher.
 pub(super) const BUILD: &str = "__bench-build";
 /// `DIM THREADS` starts the OpenCL engine, and says how long it took.
 pub(super) const START: &str = "__bench-start";
-/// `DATA FILE DIM KIND SETTINGS` searches with our own searcher.
+/// `DATA FILE DIM KIND SETTINGS METRIC` searches with our own searcher.
 pub(super) const SEARCH: &str = "__bench-search";
 
 /// How a builder that failed ends.
 const FAILED: u8 = 3;
 /// Of every graph; see `Contender::params`.
 const EF_CONSTRUCTION: u32 = 200;
-/// Neighbours that a query asks for.
-const K: usize = 10;
 
 /// One setting of a searcher, as `peer.py` answers it too.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -53,12 +54,12 @@ pub(super) struct Setting {
 pub fn hidden_main(args: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = args.iter().filter_map(|a| a.to_str()).collect();
     let done = match words[..] {
-        [BUILD, data, file, dim, threads, searcher, kind, engine] => {
-            build((Path::new(data), Path::new(file)), dim, threads, searcher, kind, engine)
+        [BUILD, data, file, dim, threads, searcher, kind, engine, metric] => {
+            build((Path::new(data), Path::new(file)), dim, threads, searcher, (kind, metric), engine)
         }
         [START, dim, threads] => start(dim, threads),
-        [SEARCH, data, file, dim, kind, settings] => {
-            search(Path::new(data), Path::new(file), dim, kind, settings)
+        [SEARCH, data, file, dim, kind, settings, metric] => {
+            search(Path::new(data), Path::new(file), dim, (kind, metric), settings)
         }
         [BUILD | START | SEARCH, ..] => Err("wrong arguments".into()),
         _ => return None,
@@ -104,13 +105,13 @@ fn build(
     dim: &str,
     threads: &str,
     searcher: &str,
-    kind: &str,
+    (kind, metric): (&str, &str),
     engine: &str,
 ) -> Line {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     keep_to(threads.parse()?)?;
     let for_faiss = searcher == Searcher::Faiss.word();
-    let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or("no such kind")?;
+    let (kind, metric) = kind_and_metric(kind, metric)?;
     let dim: usize = dim.parse()?;
     let base = read_rows(&data.join("base.f32"))?;
     let ids: Vec<u64> = (0..(base.len() / dim) as u64).collect();
@@ -119,7 +120,7 @@ fn build(
     let engine = if named.opencl() { index::Engine::OpenCl } else { index::Engine::Cpu };
     let clock = Clock::start();
     let vectors = Vectors::new(dim, &ids, &base)?;
-    let spec = spec(kind, ids.len(), dim, 64);
+    let spec = spec((kind, metric), ids.len(), dim, 64);
     let index = index::build(vectors, &spec, engine, &mut |_| ControlFlow::Continue(()))?;
     let built = Instant::now();
     if for_faiss {
@@ -164,7 +165,7 @@ fn keep_to(threads: usize) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the contenders build (see `Contender::params`), searched with `setting`.
-fn spec(kind: Kind, n: usize, dim: usize, setting: u32) -> IndexSpec {
+fn spec((kind, metric): (Kind, Metric), n: usize, dim: usize, setting: u32) -> IndexSpec {
     let nlist = nlist(n);
     let nprobe = setting.min(nlist);
     let kind = match kind {
@@ -173,66 +174,40 @@ fn spec(kind: Kind, n: usize, dim: usize, setting: u32) -> IndexSpec {
         Kind::IvfSq8 => IndexKind::IvfSq8 { nlist, nprobe },
         Kind::IvfPq => IndexKind::IvfPq { nlist, nprobe, m: parts(dim) },
     };
-    IndexSpec { kind, metric: Metric::L2, seed: 0 }
+    IndexSpec { kind, metric: metric.into(), seed: 0 }
 }
 
-fn search(data: &Path, file: &Path, dim: &str, kind: &str, settings: &str) -> Line {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+fn kind_and_metric(kind: &str, metric: &str) -> Result<(Kind, Metric), Box<dyn Error>> {
     let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or("no such kind")?;
+    Ok((kind, Metric::ALL.into_iter().find(|m| m.name() == metric).ok_or("no such metric")?))
+}
+
+fn search(data: &Path, file: &Path, dim: &str, (kind, metric): (&str, &str), settings: &str) -> Line {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let (kind, metric) = kind_and_metric(kind, metric)?;
     let dim: usize = dim.parse()?;
     let n = usize::try_from(fs::metadata(data.join("base.f32"))?.len())? / 4 / dim;
     let queries = read_rows(&data.join("queries.f32"))?;
-    let near = read_rows(&data.join("near.f32"))?;
-    let truth: Vec<i32> =
-        fs::read(data.join("truth.i32"))?.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect();
+    let truth = Truth::read(data, (dim, metric), &queries, KEPT.min(n))?;
     let bytes = fs::read(file)?;
     let mut all = Vec::new();
     for setting in settings.split(',') {
         let setting: u32 = setting.parse()?;
-        let index = Index::from_bytes(&bytes, &spec(kind, n, dim, setting))?;
+        let index = Index::from_bytes(&bytes, &spec((kind, metric), n, dim, setting))?;
         let began = Instant::now();
         let found: Result<Vec<_>, _> =
             queries.chunks_exact(dim).map(|query| index.search(query, K, &|_| true)).collect();
         let (found, seconds) = (found?, began.elapsed().as_secs_f64());
         let ids = |of: Vec<index::Neighbor>| of.iter().map(|n| n.id).collect::<Vec<u64>>();
-        let recall = recall(found.into_iter().map(ids), &truth, &near, KEPT.min(n));
+        let recall = truth.recall(found.into_iter().map(ids));
         all.push(Setting { setting, recall, qps: (queries.len() / dim) as f64 / seconds.max(1e-9) });
     }
     Ok(serde_json::to_string(&[all])?)
 }
 
-/// Hits among the true ten; what is as near as the tenth counts as one of them.
-fn recall(found: impl Iterator<Item = Vec<u64>>, truth: &[i32], near: &[f32], kept: usize) -> f64 {
-    let k = K.min(kept);
-    let (mut hits, mut count) = (0usize, 0usize);
-    for (answer, (truth, near)) in found.zip(truth.chunks(kept).zip(near.chunks(kept))) {
-        let Some(farthest) = near.get(k - 1).map(|d| d * (1.0 + 1e-6)) else { continue };
-        let exact = |id: &&u64| {
-            let mut all = truth.iter().zip(near);
-            all.any(|(row, distance)| *distance <= farthest && i64::from(*row) == **id as i64)
-        };
-        hits += answer.iter().filter(exact).count().min(k);
-        count += k;
-    }
-    hits as f64 / count.max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_as_near_as_the_last_counts_and_no_more_than_all() {
-        let truth: Vec<i32> = (0..12).collect();
-        let near = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 9., 10.];
-        let of = |ids: &[u64]| recall([ids.to_vec()].into_iter(), &truth, &near, 12);
-        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), 1.0);
-        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 10]), 1.0);
-        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 11]), 0.9);
-        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), 1.0);
-        assert_eq!(of(&[99, 98]), 0.0);
-        assert_eq!(of(&[]), 0.0);
-    }
 
     #[test]
     fn a_person_s_arguments_are_left_alone() {

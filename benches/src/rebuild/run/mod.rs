@@ -6,6 +6,7 @@
 //! | `child` | one process: its answer, its limit, its end |
 //! | `builder` | inside such a process: our own builds and searches |
 //! | `opencl` | the OpenCL engine before it builds: its device, and what its start takes |
+//! | `recall` | how many of the true neighbours an answer holds |
 //! | `python` | the environment of the peers |
 //! | `noise` | clocks: wall time, own and foreign processor time, memory |
 //! | `machine` | what machine this is |
@@ -16,6 +17,7 @@ mod machine;
 mod noise;
 mod opencl;
 mod python;
+mod recall;
 mod rounds;
 
 pub use builder::hidden_main;

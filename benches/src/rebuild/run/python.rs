@@ -13,17 +13,21 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::child::{self, NoAnswer};
-use crate::rebuild::Trouble;
+use crate::rebuild::{Trouble, contender::Peer};
 
 /// Name, mode and text of each script.
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("setup", include_str!("../../../peers/setup")),
     ("peer.py", include_str!("../../../peers/peer.py")),
+    ("libraries.py", include_str!("../../../peers/libraries.py")),
+    ("more.txt", include_str!("../../../peers/more.txt")),
     ("embed.py", include_str!("../../../peers/embed.py")),
     ("glove.py", include_str!("../../../peers/glove.py")),
     ("requirements.txt", include_str!("../../../peers/requirements.txt")),
     ("requirements-data.txt", include_str!("../../../peers/requirements-data.txt")),
 ];
+/// Peers that not every machine can have: `MODULE PACKAGE==VERSION`.
+const MORE: &str = include_str!("../../../peers/more.txt");
 /// Tells `OpenBLAS` which kernels to use.
 const CORE: &str = "OPENBLAS_CORETYPE";
 const REMEDY: &str = "make the environment of the peers once: gameday bench setup";
@@ -67,6 +71,27 @@ impl Python {
             found.versions.insert("openblas".into(), format!("as {core}"));
         }
         Ok(found)
+    }
+
+    /// Sees whether a peer is there that may be missing, in a process of its own: it may die of it.
+    ///
+    /// # Errors
+    /// It is not installed, not of the pinned version, or cannot be imported; or we were asked to stop.
+    pub fn also(&mut self, peer: Peer, stopped: &dyn Fn() -> bool) -> Result<(), Trouble> {
+        let missing = |why: String| Trouble::environment(format!("peer {}: {why}", peer.word()), REMEDY);
+        let (package, pinned) = pin_of(peer).ok_or_else(|| missing("it has no pinned version".into()))?;
+        let command = self.command(&["version", peer.word(), package]);
+        let answer = child::run(command, Duration::from_secs(120), stopped).map_err(|why| match why {
+            NoAnswer::Stopped => Trouble::stopped(),
+            NoAnswer::Failed(why) => missing(why),
+        })?;
+        let found: String =
+            serde_json::from_str(answer.stdout.lines().last().unwrap_or_default()).unwrap_or_default();
+        if found != pinned {
+            return Err(missing(format!("its version is {found:?}, pinned is {pinned}")));
+        }
+        self.versions.insert(peer.word().into(), found);
+        Ok(())
     }
 
     /// A command of `peer.py`.
@@ -115,6 +140,12 @@ pub fn setup(cache: &Path, data: bool) -> Result<(), Trouble> {
         )),
         Err(e) => Err(Trouble::environment(format!("bash cannot be started: {e}"), "install bash")),
     }
+}
+
+/// Package and version of a peer that may be missing.
+fn pin_of(peer: Peer) -> Option<(&'static str, &'static str)> {
+    let line = MORE.lines().find_map(|line| line.strip_prefix(peer.word())?.strip_prefix(' '))?;
+    line.trim().split_once("==")
 }
 
 /// As the script sums them.
@@ -207,11 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_missing_is_named_with_what_to_do() {
+        // A Python that has nothing: it answers as one that cannot import.
+        let script = tempfile::tempdir().unwrap();
+        let program = script.path().join("python");
+        fs::write(&program, "#!/bin/sh\necho \"ModuleNotFoundError: $3\" >&2; exit 1\n").unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut python = Python { program, script: "peer.py".into(), threads: 1, versions: BTreeMap::new() };
+        for peer in Peer::ALL.into_iter().filter(|p| p.may_be_missing()) {
+            assert!(pin_of(peer).is_some(), "{peer:?}");
+            let error = python.also(peer, &|| false).unwrap_err();
+            let words = format!("peer {}: ended with code 1: ModuleNotFoundError", peer.word());
+            assert!(error.what.contains(&words) && error.remedy.contains("bench setup"), "{error}");
+        }
+        assert_eq!(pin_of(Peer::Hnswlib), None);
+    }
+
+    #[test]
     fn scripts_are_kept_up_to_date() {
         let cache = tempfile::tempdir().unwrap();
         let folder = scripts(cache.path()).unwrap();
         fs::write(folder.join("peer.py"), "altered").unwrap();
         scripts(cache.path()).unwrap();
+        assert_eq!(SCRIPTS[1].0, "peer.py");
         assert_eq!(fs::read_to_string(folder.join("peer.py")).unwrap(), SCRIPTS[1].1);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), SCRIPTS.len());
     }

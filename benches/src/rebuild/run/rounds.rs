@@ -21,7 +21,7 @@ use super::{
 use crate::rebuild::{
     Trouble,
     contender::{Contender, Engine, Maker, Searcher, nlist},
-    data::{self, Set, Spec},
+    data::{self, Set, Wanted},
     result::{BuildFigures, ContenderResult, Results, SCHEMA, SearchFigures, SetResult},
 };
 
@@ -32,7 +32,7 @@ const FLOATS: (&str, &str) = ("GAMEDAY_OPENCL_TIER", "vector");
 #[derive(Debug)]
 pub struct Plan {
     /// On what.
-    pub sets: Vec<&'static Spec>,
+    pub sets: Vec<Wanted>,
     /// Who.
     pub contenders: Vec<Contender>,
     /// How often.
@@ -81,10 +81,10 @@ pub fn run(
     let work = Work::new(&plan.cache)?;
     let mut skipped = plan.skipped.clone();
     let mut sets = Vec::new();
-    for spec in &plan.sets {
-        match data::prepare(&plan.cache, spec, &mut |s| say(Progress::Note(s)), stopped) {
+    for wanted in &plan.sets {
+        match data::prepare(&plan.cache, wanted, &mut |s| say(Progress::Note(s)), stopped) {
             Ok(set) => sets.push(set),
-            Err(t) if spec.is_real() && t != Trouble::stopped() => {
+            Err(t) if wanted.is_real() && t != Trouble::stopped() => {
                 say(Progress::Note(&format!("SKIPPED {} (remedy: {})", t.what, t.remedy)));
                 skipped.push(t.what);
             }
@@ -130,7 +130,7 @@ pub fn run(
             }
             say(Progress::Ended(&format!("{what}: done")));
             for file in files.iter().flatten() {
-                fs::remove_file(file).map_err(|e| disk(file, &e))?;
+                remove(file).map_err(|e| disk(file, &e))?;
             }
         }
     }
@@ -165,6 +165,7 @@ fn empty(set: &Set, plan: &Plan, python: bool) -> SetResult {
         dim: u32::try_from(set.dim).unwrap_or(u32::MAX),
         queries: u32::try_from(set.queries).unwrap_or(u32::MAX),
         digest: set.digest.clone(),
+        own: set.own.clone(),
         contenders: plan.contenders.iter().map(one).collect(),
     }
 }
@@ -193,6 +194,7 @@ fn build(
             let (dim, threads) = (set.dim.to_string(), plan.threads.to_string());
             let (searcher, kind) = (contender.searcher(python.is_some()).word(), contender.kind.name());
             command.args([builder::BUILD, data, path, &dim, &threads, searcher, kind, engine.word()]);
+            command.arg(set.metric.name());
             if engine == Engine::OpenClFp32 {
                 command.env(FLOATS.0, FLOATS.1);
             }
@@ -230,7 +232,7 @@ fn searches(
     readers.sort_unstable();
     readers.dedup();
     for (searcher, kind) in readers {
-        let settings = kind.settings(plan.quick);
+        let settings = searcher.settings(kind, plan.quick);
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let settings = settings.join(",");
         let mut whose: Vec<usize> =
@@ -252,6 +254,7 @@ fn searches(
                         let mut command = Command::new(&plan.program);
                         let dim = set.dim.to_string();
                         command.args([builder::SEARCH, data, paths[0], &dim, kind.name(), &settings]);
+                        command.arg(set.metric.name());
                         command
                     }
                     (_, Some(python)) => {
@@ -311,6 +314,11 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(answer: &str) -> Result<T, N
     // A library may have printed something before.
     let line = answer.lines().last().unwrap_or_default();
     serde_json::from_str(line).map_err(|e| NoAnswer::Failed(format!("its answer makes no sense: {e}")))
+}
+
+/// Some peers write a folder.
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 fn words(path: &Path) -> Result<&str, NoAnswer> {

@@ -10,7 +10,8 @@ use std::{
 use benches::rebuild::{
     compare::{Comparison, compare},
     contender::{Contender, Engine, Kind, Peer},
-    data::{self, Spec},
+    data::Wanted,
+    history,
     plot::plot,
     result::Results,
     run::{self, OpenCl, Plan, Progress, Python},
@@ -18,7 +19,7 @@ use benches::rebuild::{
 };
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::view::View;
+use super::{data::Data, view::View};
 use crate::{
     exit::{Exit, Failure},
     say,
@@ -34,12 +35,20 @@ Examples:
   gameday bench index --json last.json            keep the figures
   gameday bench index --baseline last.json        ends with 1 if a rebuild got slower or recall fell
   gameday bench index --data wordnet-384 --peer hnswlib --rounds 9
+  gameday bench index --history nights.jsonl      keep the figures of every night in one file
+  gameday bench index --data my.npy --queries q.npy --metric cosine
+                                                  your own vectors: who builds them fastest, how well
   gameday bench index --rounds 1 --searches 9     queries a second rather than builds
   gameday bench index --scale --peer none         how build time grows from 10k to 1M vectors
 
 A build is timed from vectors in memory to a synced file, in a process of its own, whatever it
 has to compile on the way included. Rounds are interleaved; medians count. The files are then
 searched by the peer's own searcher, and queries a second compared at recall@10 of .95, .97, .99.
+
+Your own vectors may be .npy, .fvecs, .bvecs, .parquet, .safetensors, a flat index of FAISS, or raw
+values (.f32 with --dim). Without --queries a tenth of the rows, at most 1,000, is drawn with a
+fixed seed and held out: it is in no index, and is what is asked. Exact neighbours are found once
+and kept in GAMEDAY_CACHE, by the contents of the files, with a copy of the vectors.
 
 A rebuild is slower if the ratio of the medians is above 1.10 and their intervals are disjoint;
 an index is worse if recall fell by more than 0.005 at any setting. Times of another machine are
@@ -50,13 +59,12 @@ command line or the baseline is wrong, 3 the environment or one of our own engin
 4 stopped, or it could not be told: a busy machine, another one, or not all that is in the
 baseline was measured the same way.")]
 pub(crate) struct Index {
-    /// Data sets [default: the clustered ones, and the real ones that were fetched]
-    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = PossibleValuesParser::new(data::ALL.iter().map(|s| s.name)))]
-    data: Vec<String>,
+    #[command(flatten)]
+    data: Data,
     /// Engines of gameday; `none` leaves them out [default: all that are there]
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = words(&Engine::ALL.map(Engine::word)))]
     engine: Vec<String>,
-    /// Peers; `none` leaves them out [default: all]
+    /// Peers; `none` leaves them out [default: all but pynndescent, which compiles itself in every build]
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = words(&Peer::ALL.map(Peer::word)))]
     peer: Vec<String>,
     /// Kinds of index [default: all that an engine of gameday builds]
@@ -86,6 +94,12 @@ pub(crate) struct Index {
     /// Compare with an earlier run's figures
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Add a line for each figure to this file, for `gameday bench history`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// What the lines of the history say was measured, such as a commit
+    #[arg(long, value_name = "TEXT", requires = "history")]
+    commit: Option<String>,
     /// Where figures, table and plot are kept, in a folder of the run
     #[arg(long, value_name = "FOLDER", default_value = "runs/bench")]
     out: PathBuf,
@@ -103,8 +117,12 @@ impl Index {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         // A baseline that cannot be read is found out now, not after an hour.
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
+        let sets = self.data.wanted(self.quick, self.scale)?;
+        if let Some(path) = &self.history {
+            history::append(path, &[]).map_err(|e| unwritten(path, &e))?;
+        }
         let folder = folder(&self.out)?;
-        let done = self.measure(baseline.as_ref(), &folder);
+        let done = self.measure(sets, baseline.as_ref(), &folder);
         if done.is_err() {
             // Nothing is in it, or what says why.
             let _ = fs::remove_dir(&folder);
@@ -112,7 +130,7 @@ impl Index {
         done
     }
 
-    fn measure(&self, baseline: Option<&Results>, folder: &Path) -> Result<Exit, Failure> {
+    fn measure(&self, sets: Vec<Wanted>, baseline: Option<&Results>, folder: &Path) -> Result<Exit, Failure> {
         let stop = Stop::listen()?;
         let view = View::new(self.quiet);
         let cache = run::cache()?;
@@ -122,22 +140,8 @@ impl Index {
             view.show(Progress::Note(&format!("SKIPPED {what} (remedy: {remedy})")));
             skipped.push(what.to_owned());
         };
-        let mut peers = chosen(&self.peer, &Peer::ALL, Peer::word);
         let mut engines = chosen(&self.engine, &Engine::ALL, Engine::word);
-        let python = if peers.is_empty() {
-            // Their searchers are of use all the same, if they are there.
-            Python::find(&cache, threads, &|| stop.asked()).ok()
-        } else {
-            match Python::find(&cache, threads, &|| stop.asked()) {
-                Ok(python) => Some(python),
-                Err(why) if stop.asked() => return Err(why.into()),
-                Err(why) => {
-                    skip(&why.what, &why.remedy);
-                    peers.clear();
-                    None
-                }
-            }
-        };
+        let (peers, python) = self.peers((&cache, threads), &stop, &mut skip)?;
         if python.is_none() {
             // Nobody here reads what it would write.
             engines.retain(|e| *e != Engine::CpuFaiss);
@@ -156,7 +160,7 @@ impl Index {
             _ => 5,
         };
         let mut opencl = None;
-        let dim = self.sets().first().map_or(128, |set| set.dim);
+        let dim = sets.first().map_or(128, Wanted::dim);
         if engines.iter().any(|e| e.opencl()) {
             let start = (program.as_path(), cache.as_path());
             match OpenCl::find(start, (dim, threads), rounds, self.limit, &|| stop.asked())? {
@@ -184,7 +188,7 @@ impl Index {
             ));
         }
         let plan = Plan {
-            sets: self.sets(),
+            sets,
             contenders,
             rounds,
             searches: self.searches,
@@ -209,14 +213,35 @@ impl Index {
         Ok(exit(&results, compared?.as_ref()))
     }
 
-    fn sets(&self) -> Vec<&'static Spec> {
-        let wanted = |s: &&Spec| match (self.quick, self.scale, self.data.is_empty()) {
-            (true, _, true) => s.name == "quick",
-            (_, true, _) => s.name.starts_with("scale-"),
-            (_, _, true) => s.is_real() || s.name.starts_with("clustered-"),
-            (_, _, false) => self.data.iter().any(|name| name == s.name),
+    /// The peers that are there, and the Python of theirs; what is missing is told to `skip`.
+    fn peers(
+        &self,
+        (cache, threads): (&Path, u32),
+        stop: &Stop,
+        skip: &mut dyn FnMut(&str, &str),
+    ) -> Result<(Vec<Peer>, Option<Python>), Failure> {
+        let by_default = || Peer::ALL.into_iter().filter(|peer| peer.by_default()).collect();
+        let named = || chosen(&self.peer, &Peer::ALL, Peer::word);
+        let mut peers = if self.peer.is_empty() { by_default() } else { named() };
+        let mut python = match Python::find(cache, threads, &|| stop.asked()) {
+            Ok(python) => python,
+            // Their searchers are of use all the same, if they are there.
+            Err(_) if peers.is_empty() => return Ok((peers, None)),
+            Err(why) if stop.asked() => return Err(why.into()),
+            Err(why) => {
+                skip(&why.what, &why.remedy);
+                return Ok((Vec::new(), None));
+            }
         };
-        data::ALL.iter().filter(wanted).collect()
+        let mut there = Vec::new();
+        for peer in peers.drain(..) {
+            match peer.may_be_missing().then(|| python.also(peer, &|| stop.asked())) {
+                Some(Err(why)) if stop.asked() => return Err(why.into()),
+                Some(Err(why)) => skip(&why.what, &why.remedy),
+                Some(Ok(())) | None => there.push(peer),
+            }
+        }
+        Ok((there, Some(python)))
     }
 
     fn keep(&self, folder: &Path, results: &Results, text: &str) -> Result<(), Failure> {
@@ -230,6 +255,10 @@ impl Index {
         for (name, text) in files {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|e| unwritten(&path, &e))?;
+        }
+        if let Some(path) = &self.history {
+            let lines = history::entries(results, self.commit.as_deref());
+            history::append(path, &lines).map_err(|e| unwritten(path, &e))?;
         }
         self.json.as_ref().map_or(Ok(()), |path| fs::write(path, json).map_err(|e| unwritten(path, &e)))
     }

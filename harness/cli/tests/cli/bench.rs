@@ -70,6 +70,122 @@ fn figures_table_and_plot_are_kept_and_the_next_run_is_compared_with_them() {
     assert!(elsewhere.stdout.contains("another machine: processor"), "{}", elsewhere.stdout);
 }
 
+/// Rows of 16 values around eight centres, as raw floats.
+fn floats(desk: &Desk, name: &str, rows: u32) {
+    let mut state = 7u32;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1u32 << 24) as f32
+    };
+    let values = (0..rows).flat_map(|row| (0..16).map(move |at| ((row % 8) * 31 + at * 7) % 11));
+    let bytes: Vec<u8> = values.flat_map(|centre| (centre as f32 + draw()).to_le_bytes()).collect();
+    fs::write(desk.path(name), bytes).expect("a file can be written");
+}
+
+const OWN: &str =
+    "bench index --kind hnsw --engine cpu --peer none --rounds 1 --quick --quiet --data mine.f32 --dim 16";
+
+#[test]
+fn vectors_of_one_s_own_are_measured_as_ours_are() {
+    let desk = Desk::new();
+    floats(&desk, "mine.f32", 2_000);
+    floats(&desk, "asked.f32", 50);
+    for (metric, queries, words) in [
+        ("l2", "", "(1800 vectors of 16 values, 200 queries; l2)"),
+        ("cosine", " --queries asked.f32", "(2000 vectors of 16 values, 50 queries; cosine)"),
+        ("ip", " --queries asked.f32", "(2000 vectors of 16 values, 50 queries; ip)"),
+    ] {
+        let run = desk.gameday(&format!("{OWN} --metric {metric}{queries} --json {metric}.json"));
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains(words), "{}", run.stdout);
+        let said = if queries.is_empty() { "held out: in no index" } else { "queries   asked.f32" };
+        assert!(run.stdout.contains(said), "{}", run.stdout);
+        let result: serde_json::Value = serde_json::from_str(&desk.read(&format!("{metric}.json"))).unwrap();
+        assert_eq!(result["sets"][0]["own"]["metric"], metric);
+        let best = result["sets"][0]["contenders"][0]["searches"].as_array().unwrap().last().unwrap();
+        assert!(best["recall"][0].as_f64().unwrap() > 0.95, "{metric}: {best}");
+    }
+    // What is asked again is compared, and its truth comes from the cache.
+    let again = desk.gameday(&format!("{OWN} --baseline l2.json"));
+    assert!(!again.stderr.contains("found once"), "{}", again.stderr);
+    assert!(
+        again.stdout.contains("gameday-cpu hnsw on mine.f32: time x"),
+        "{}{}",
+        again.stdout,
+        again.stderr
+    );
+}
+
+#[test]
+fn vectors_that_cannot_be_measured_are_refused_before_anything_is_built() {
+    let desk = Desk::new();
+    floats(&desk, "mine.f32", 2_000);
+    floats(&desk, "few.f32", 20);
+    desk.write("text.npy", "once upon a time");
+    let mut all = String::new();
+    for words in [
+        "--data nowhere.npy",
+        "--data text.npy",
+        "--data mine.f32",
+        "--data few.f32 --dim 16",
+        "--data mine.f32 --dim 16 --queries text.npy",
+        "--data mine.f32 --dim 7",
+        "--data tiny --metric ip",
+        "--data mine.f32,few.f32 --queries few.f32 --dim 16",
+    ] {
+        all += &desk.session(&format!("bench index {words}"));
+    }
+    assert_snapshot!("bench_own_refused", all);
+    assert!(!desk.path("cache").exists() && !desk.path("runs").exists());
+}
+
+#[test]
+fn a_history_is_added_to_drawn_and_judged() {
+    let desk = Desk::new();
+    let measure = format!("{SMALL} --history nights.jsonl --commit abc1234");
+    for _ in 0..2 {
+        let run = desk.gameday(&measure);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    }
+    let lines: Vec<serde_json::Value> =
+        desk.read("nights.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let few = desk.gameday("bench history nights.jsonl --out nights.svg");
+    assert_eq!(few.code, 4, "{}{}", few.stdout, few.stderr);
+    assert!(
+        few.stdout.contains("TOO FEW") && desk.read("nights.svg").contains("gameday-cpu"),
+        "{}",
+        few.stdout
+    );
+
+    // The same line on six nights: as it was, and then four times as slow.
+    let nights = |last: f64| {
+        let night = |(at, x): (usize, f64)| {
+            let mut line = lines[0].clone();
+            line["began"] = (1_795_000_000 + 86_400 * at).into();
+            line["others"] = 0.0.into();
+            ["seconds", "low", "high"]
+                .iter()
+                .for_each(|f| line[*f] = (line[*f].as_f64().unwrap() * x).into());
+            format!("{line}\n")
+        };
+        [1.0, 1.01, 0.99, 1.0, last].into_iter().enumerate().map(night).collect::<String>()
+    };
+    for (last, code, word) in [(1.0, 0, "ok       gameday-cpu"), (4.0, 1, "SLOWER   gameday-cpu")] {
+        desk.write("made.jsonl", &nights(last));
+        let run = desk.gameday("bench history made.jsonl");
+        assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains(word), "{}", run.stdout);
+    }
+    desk.write("torn.jsonl", &format!("{}once upon a time\n", nights(1.0)));
+    let torn = desk.gameday("bench history torn.jsonl");
+    assert_eq!(torn.code, 4, "{}", torn.stdout);
+    assert!(torn.stderr.contains("torn.jsonl: line 6 cannot be read: expected value"), "{}", torn.stderr);
+    desk.write("none.jsonl", "");
+    assert_eq!(desk.gameday("bench history none.jsonl").code, 2);
+    assert_eq!(desk.gameday("bench history nowhere.jsonl").code, 2);
+}
+
 #[test]
 fn a_contender_that_was_not_measured_now_is_no_pass() {
     let desk = Desk::new();

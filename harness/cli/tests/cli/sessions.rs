@@ -30,7 +30,7 @@ fn every_help_text() {
     ] {
         assert_snapshot!(format!("help_{command}"), desk.session(&format!("{command} --help")));
     }
-    for command in ["index", "setup"] {
+    for command in ["index", "history", "setup"] {
         assert_snapshot!(format!("help_bench_{command}"), desk.session(&format!("bench {command} --help")));
     }
     for command in ["build", "verify", "convert"] {
