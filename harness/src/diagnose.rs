@@ -1,19 +1,27 @@
 //! Reading a scenario file: all mistakes at once, each with its line, a caret and the fix.
 //!
-//! A deserialiser stops at its first error. So the file is parsed into a table that knows where each value stands,
-//! and then deserialised again and again: each error is kept, the value that caused it is pruned, and the rest is
-//! tried once more. What is left is compiled, which finds the mistakes that types cannot see. A mistake that only
-//! follows from pruning is never shown.
+//! A deserialiser stops at its first error, and speaks of the types of a program. So the file is parsed into a table that
+//! knows where each value stands ([`syntax`] tells of what is no TOML), and where the types refuse it, it is compared with
+//! their JSON Schema ([`shape`]): each difference is told in the words of the file and mended ([`mend`]). What is left is
+//! compiled, which finds the mistakes that types cannot see. A mistake that only follows from another is never shown.
 
-mod prune;
+mod mend;
 mod render;
+mod shape;
+mod syntax;
+mod table;
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use toml::de::{DeTable, Deserializer};
+use toml::{
+    Spanned,
+    de::{DeTable, Deserializer},
+};
 
 use crate::{plan::Plan, scenario::Scenario};
+use shape::Shape;
 
 pub use render::render;
 
@@ -68,48 +76,67 @@ pub fn load(bytes: &[u8], overrides: &[(String, String)]) -> Result<Loaded, Vec<
 ///
 /// # Errors
 /// All mistakes of the file, in its order; never none.
-pub fn read<T: DeserializeOwned, C>(
+pub fn read<T: DeserializeOwned + JsonSchema, C>(
     bytes: &[u8],
     overrides: &[(String, String)],
     compile: impl Fn(&T) -> Result<C, Vec<Problem>>,
 ) -> Result<(T, C), Vec<Diagnostic>> {
     let text = text_of(bytes)?;
-    let (mut table, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() {
-        return Err(in_order(syntax.iter().map(from_toml).collect()));
+    let (mut table, errors) = DeTable::parse_recoverable(text);
+    let schema = || shape::schema_of::<T>();
+    if !errors.is_empty() {
+        return Err(in_order(syntax::mistakes(text, &Shape::new(&schema()).lists())));
     }
     for (path, value) in overrides {
-        prune::set(table.get_mut(), path, value).map_err(|d| vec![d])?;
+        table::set(table.get_mut(), path, value).map_err(|d| vec![d])?;
     }
-    let mut found: Vec<Diagnostic> = Vec::new();
-    let mut pruned: Vec<prune::Pruned> = Vec::new();
-    let written = loop {
-        let error = match T::deserialize(Deserializer::from(table.clone())) {
-            Ok(written) => break Some(written),
-            Err(error) => error,
-        };
-        let span = error.span().unwrap_or(0..0);
-        // An error around something already pruned follows from the pruning.
-        if !pruned.iter().any(|p| p.explains(&span) || p.is_missed(error.message())) {
-            found.push(from_toml(&error));
-        }
-        match prune::prune(table.get_mut(), &span) {
-            Some(p) if found.len() < MISTAKES_MAX => pruned.push(p),
-            _ => break None,
-        }
-    };
+    let given: Vec<String> = table.get_ref().keys().map(|k| k.get_ref().to_string()).collect();
+    let typed = |table: &Spanned<DeTable<'_>>| T::deserialize(Deserializer::from(table.clone()));
+    let (mut found, mut mended) = (Vec::new(), Vec::new());
+    let mut written = typed(&table);
+    if written.is_err() {
+        (found, mended) = mend::mend(text, Shape::new(&schema()), table.get_mut());
+        written = typed(&table);
+    }
     let problems = match written.map(|w| (compile(&w), w)) {
-        Some((Ok(made), written)) if found.is_empty() => return Ok((written, made)),
-        Some((Err(problems), _)) => problems,
-        _ => Vec::new(),
+        Ok((Ok(made), written)) if found.is_empty() => return Ok((written, made)),
+        Ok((Ok(_), _)) => Vec::new(),
+        Ok((Err(problems), _)) => problems,
+        Err(error) if found.is_empty() => return Err(vec![unexplained(&error)]),
+        Err(_) => Vec::new(),
     };
-    let follows = |p: &Problem| prune::follows(table.get_ref(), &pruned, &p.path);
-    found.extend(problems.into_iter().filter(|p| !follows(p)).map(|p| Diagnostic {
-        span: prune::locate(table.get_ref(), &p.path),
-        message: p.message,
-        hint: p.hint,
-    }));
+    let schema = schema();
+    let shape = Shape::new(&schema);
+    let mut problems: Vec<Problem> =
+        problems.into_iter().filter(|p| !mend::follows(&given, &mended, &p.path)).collect();
+    // Sections that are missing have no place; they come in the order in which they are written.
+    problems.sort_by_key(|p| shape.keys().iter().position(|k| *k == p.path));
+    found.extend(problems.into_iter().map(|p| told(text, shape, table.get_ref(), p)));
     Err(in_order(found))
+}
+
+/// A mistake that types cannot see, at its place and with the line as it should be.
+fn told(text: &str, shape: Shape<'_>, table: &DeTable<'_>, problem: Problem) -> Diagnostic {
+    let Problem { path, message, hint } = problem;
+    let span = table::locate(table, &path);
+    let hint = match shape.key(&path).filter(|_| !table.contains_key(path.as_str())) {
+        // A section that is not there at all.
+        Some(section) => {
+            let hint = hint.unwrap_or_default();
+            Some(format!("{hint}, for example:\n{}", shape::section(&path, &section.sample())))
+        }
+        None => hint.map(|h| mend::corrected(text, table, &path, h)),
+    };
+    Diagnostic { message, span, hint }
+}
+
+/// What the types refuse and their schema does not: no file of ours should ever come here.
+fn unexplained(error: &toml::de::Error) -> Diagnostic {
+    Diagnostic {
+        message: "what stands here cannot be read".into(),
+        span: error.span().filter(|s| *s != (0..0)),
+        hint: Some("compare it with what `gameday schema` prints".into()),
+    }
 }
 
 fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
@@ -125,36 +152,13 @@ fn text_of(bytes: &[u8]) -> Result<&str, Vec<Diagnostic>> {
     if bytes.len() > FILE_MAX {
         return Err(whole(format!("the file has {} bytes", bytes.len()), "a scenario has at most 1 MiB"));
     }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(whole("the file is UTF-16 text".into(), "save the file as UTF-8"));
+    }
     std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         whole(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
     })
-}
-
-fn from_toml(error: &toml::de::Error) -> Diagnostic {
-    let span = error.span().filter(|s| *s != (0..0));
-    let (message, hint) = explain(error.message());
-    Diagnostic { message, span, hint }
-}
-
-/// Adds "did you mean" to serde's lists of what it expected.
-fn explain(message: &str) -> (String, Option<String>) {
-    let Some((what, list)) = message.split_once(", expected ") else {
-        return (message.to_owned(), missing(message));
-    };
-    let words: Vec<String> = list.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-    let got = what.split('`').nth(1);
-    let near = got.and_then(|g| closest(g, &words)).map(|n| format!("did you mean `{n}`? "));
-    let hint = match (words.is_empty(), near) {
-        (true, _) => format!("expected {list}"),
-        (false, near) => format!("{}expected {list}", near.unwrap_or_default()),
-    };
-    (what.to_owned(), Some(hint))
-}
-
-fn missing(message: &str) -> Option<String> {
-    let field = message.strip_prefix("missing field `")?.strip_suffix('`')?;
-    Some(format!("add `{field} = ..` here; `gameday schema` prints what is expected"))
 }
 
 /// The word that was probably meant.

@@ -27,6 +27,7 @@ pub use steps::{Fault, FaultStep, RecoverStep, Remedy, When};
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The drill's name: lower-case letters, digits, `_` and `-`. Names the run's folder.
+    #[schemars(example = &"my_first_drill")]
     pub name: String,
     /// One line for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,6 +199,7 @@ impl Load {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Its name.
+    #[schemars(example = &"search")]
     pub name: String,
     /// How much the business cares.
     #[serde(default)]
@@ -214,6 +216,7 @@ pub struct Service {
 /// A question with a known answer, asked on a fixed schedule. With both `search` and `get`, the search comes first
 /// and the object behind its best hit is fetched.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = serde_json::json!({ "search": {}, "every": "50ms" }))]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// Ask a golden query of the vector store.
@@ -310,6 +313,7 @@ pub struct Abort {
 
 /// What must hold. A service's own override the scenario's, which override the tier's.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = serde_json::json!({ "rto": "1m" }))]
 #[serde(deny_unknown_fields)]
 pub struct Objectives {
     /// Default objectives: 1: RTO 1 min, RPO 0; 2: 5 min, 1 min; 3: 30 min, 5 min; 4: 24 h, 1 h.

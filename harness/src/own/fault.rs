@@ -40,6 +40,7 @@ pub struct Fault {
     /// What kind of drill this is.
     pub kind: super::restore::Kind,
     /// The drill's name: lower-case letters, digits, `_` and `-`. Names the run's folder.
+    #[schemars(example = &"my_first_drill")]
     pub name: String,
     /// One line for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The stack's file, as seen from this one.
+    #[schemars(example = &"stack.toml")]
     pub stack_file: String,
     /// What breaks, and when.
     #[serde(default)]
@@ -145,6 +147,7 @@ pub enum RecoverAct {
 #[serde(deny_unknown_fields)]
 pub struct Objectives {
     /// Users of each service may be without it this long, counted from the first fault.
+    #[schemars(example = &"5m")]
     pub rto: Dur,
     /// Canaries that were acknowledged in this span before the fault may be lost; `0s`: none at all. Needs canaries in the
     /// components that are broken.

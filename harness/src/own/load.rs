@@ -1,5 +1,6 @@
 //! From files to a drill that may be played: all mistakes at once.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
@@ -44,20 +45,29 @@ impl Drill {
 }
 
 /// Which kind of drill on somebody's own stack a file says that it is; `None` if it says nothing of it. What is no kind at
-/// all is taken for a restore drill, whose reader says what there is.
+/// all is taken for a restore drill, whose reader says what there is. Who names a stack file has only forgotten the kind.
 pub fn kind(bytes: &[u8]) -> Option<Kind> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (table, _) = DeTable::parse_recoverable(text);
-    let said = table.get_ref().get("kind")?;
-    Some(if said.get_ref().as_str() == Some("fault") { Kind::Fault } else { Kind::Restore })
+    let table = table.get_ref();
+    let fault = match table.get("kind") {
+        Some(said) => said.get_ref().as_str() == Some("fault"),
+        None if table.contains_key("stack_file") => table.contains_key("fault"),
+        None => return None,
+    };
+    Some(if fault { Kind::Fault } else { Kind::Restore })
 }
+
+/// Keys that stand in stack files alone.
+const OF_STACKS: [&str; 6] = ["component", "canary", "witness", "level", "allow", "alarm"];
 
 /// Whether a file says that it is a stack.
 pub fn is_stack(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let (table, _) = DeTable::parse_recoverable(text);
     let table = table.get_ref();
-    table.contains_key("component") && !table.contains_key("kind")
+    let drill = ["kind", "stack_file", "stack", "fault", "recover"];
+    OF_STACKS.iter().any(|k| table.contains_key(*k)) && !drill.iter().any(|k| table.contains_key(*k))
 }
 
 /// Reads a stack file.
@@ -72,7 +82,7 @@ pub fn stack(bytes: &[u8]) -> Result<Stack, Vec<Diagnostic>> {
 /// A kind of drill on somebody's own stack: its file, and the stack that it names.
 pub(super) trait Written: Sized {
     /// What a person writes.
-    type File: DeserializeOwned;
+    type File: DeserializeOwned + JsonSchema;
 
     /// The stack file that it names.
     fn stack_file(file: &Self::File) -> &str;

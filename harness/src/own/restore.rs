@@ -13,6 +13,7 @@ pub struct Restore {
     /// What kind of drill this is.
     pub kind: Kind,
     /// The drill's name: lower-case letters, digits, `_` and `-`. Names the run's folder.
+    #[schemars(example = &"my_first_drill")]
     pub name: String,
     /// One line for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,6 +25,7 @@ pub struct Restore {
     #[serde(default)]
     pub priority: Priority,
     /// The stack's file, as seen from this one.
+    #[schemars(example = &"stack.toml")]
     pub stack_file: String,
     /// The component whose backup is restored. It is asked, and never written but for a canary of ours.
     pub source: String,
@@ -72,6 +74,7 @@ pub enum Kind {
 #[serde(deny_unknown_fields)]
 pub struct Objectives {
     /// From the start of the restore until every check of the data has passed.
+    #[schemars(example = &"30m")]
     pub rto: Dur,
     /// From the newest canary that came back to the start of the drill. What is older must be back.
     #[serde(default, skip_serializing_if = "Option::is_none")]

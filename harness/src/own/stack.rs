@@ -20,6 +20,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Stack {
     /// Its name: said on the command line as well (`--stack NAME`) before anything is run on it.
+    #[schemars(example = &"shop_staging")]
     pub name: String,
     /// What a verdict about it counts as. Nobody but its owner knows, so it is signed with each run.
     pub level: Level,
@@ -33,6 +34,7 @@ pub struct Stack {
     #[serde(default)]
     pub alarm: Alarm,
     /// What it consists of, by name.
+    #[schemars(example = serde_json::json!({ "db": { "product": "postgres", "dsn_env": "DB_DSN" } }))]
     pub component: BTreeMap<String, Component>,
     /// What users notice, by name.
     #[serde(default)]
@@ -140,6 +142,7 @@ pub struct Component {
     pub bucket: Option<String>,
     /// `s3`: the variables that hold the access key and the secret key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["S3_ACCESS_KEY", "S3_SECRET_KEY"])]
     pub keys_env: Option<[String; 2]>,
     /// `milvus`: the variable that holds `user:password` or an API key; nothing is said of who asks if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,6 +259,7 @@ fn default_keep() -> Dur {
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The program and its arguments; no shell takes them apart.
+    #[schemars(example = ["./restore.sh"])]
     pub run: Vec<String>,
     /// Variables that it is given, by name. All it has beside these: PATH, HOME, LANG, TMPDIR and those of gameday.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -607,7 +607,7 @@ fn what_cannot_be_a_drill_is_refused_with_the_place_and_the_fix() {
         ("select id from users", "select 1; drop table users", "not one query"),
         ("table = \"gameday_canary\"", "table = \"a; drop\"", "no plain name of a table"),
         ("db = { table", "dbx = { table", "there is no component `dbx`"),
-        ("product = \"postgres\"", "product = \"postgras\"", "unknown variant"),
+        ("product = \"postgres\"", "product = \"postgras\"", "cannot be `postgras`"),
     ] {
         let text = STACK.replacen(from, to, 1);
         assert_ne!(text, STACK, "{from}");

@@ -32,13 +32,23 @@ pub(super) fn plain(name: &str) -> bool {
     name.chars().all(ok) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64
 }
 
-pub(super) const PLAIN: &str =
-    "use at most 64 lower-case letters, digits, `_` and `-`; it becomes a folder's name";
+/// What to write for a name that is not plain.
+pub(super) fn plain_hint(name: &str) -> String {
+    let words: Vec<String> = name
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
+        .filter(|w| !w.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let near = words.join("_");
+    if plain(&near) { format!("did you mean `{near}`? {PLAIN}") } else { PLAIN.to_owned() }
+}
+
+const PLAIN: &str = "use at most 64 lower-case letters, digits, `_` and `-`; it becomes a folder's name";
 
 /// Everything about the scenario but its timetable.
 pub(super) fn scenario(s: &Scenario, out: &mut Vec<Problem>) {
     if !plain(&s.name) {
-        problem(out, "name", format!("`{}` is not a plain name", s.name), PLAIN);
+        problem(out, "name", format!("`{}` is not a plain name", s.name), &plain_hint(&s.name));
     }
     for (i, _) in s.worlds.iter().enumerate().filter(|(_, w)| **w == WorldName::Own) {
         let message =
@@ -172,7 +182,7 @@ fn names(s: &Scenario, out: &mut Vec<Problem>) {
     for (path, name) in steps {
         let Some(name) = name else { continue };
         if !plain(name) {
-            problem(out, path, format!("`{name}` is not a plain name"), PLAIN);
+            problem(out, path, format!("`{name}` is not a plain name"), &plain_hint(name));
         } else if !seen.insert(name) {
             problem(out, path, format!("two steps are named `{name}`"), "give each step a name of its own");
         }
@@ -184,7 +194,7 @@ fn names(s: &Scenario, out: &mut Vec<Problem>) {
                 out,
                 format!("service.{i}.name"),
                 format!("`{}` is not a plain name", service.name),
-                PLAIN,
+                &plain_hint(&service.name),
             );
         } else if !seen.insert(&service.name) {
             let message = format!("two services are named `{}`", service.name);
@@ -262,6 +272,13 @@ fn human(us: u64) -> Dur {
     Dur::from_millis((us / 1000).max(1))
 }
 
+/// A share that was written in percent.
+fn percent(share: f64) -> String {
+    // Rounded to what a person writes: 99.9 / 100 is not 0.999 in binary.
+    let near = (share * 1e4).round() / 1e6;
+    if share > 1.0 && share <= 100.0 { format!("did you mean `{near}`? ") } else { String::new() }
+}
+
 fn figures(path: &str, o: &Objectives, out: &mut Vec<Problem>) {
     if let Some(tier) = o.tier
         && objectives::tier(tier).is_none()
@@ -276,14 +293,15 @@ fn figures(path: &str, o: &Objectives, out: &mut Vec<Problem>) {
             out,
             format!("{path}.quality"),
             format!("{q} is not a share"),
-            "0 < quality <= 1; 0.98 is the usual one",
+            &format!("{}0 < quality <= 1; 0.98 is the usual one", percent(q)),
         );
     }
     if let Some(share) = o.availability
         && !(share > 0.0 && share <= 1.0)
     {
         let message = format!("{share} is not a share");
-        problem(out, format!("{path}.availability"), message, "0 < availability <= 1, such as 0.999");
+        let hint = format!("{}0 < availability <= 1, such as 0.999", percent(share));
+        problem(out, format!("{path}.availability"), message, &hint);
     }
     if o.latency_p99 == Some(Dur::from_secs(0)) {
         let hint = "give the time within which 99% of answers must come";

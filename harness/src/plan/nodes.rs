@@ -119,7 +119,10 @@ impl<'a> NodeRefs<'a> {
         }
         let names: Vec<String> = self.topology.nodes.iter().map(ToString::to_string).collect();
         let mut hint = format!("nodes of this stack: {}", names.join(", "));
-        if let Some(near) = closest(name, &names) {
+        // The role alone is enough where only one region has it.
+        let mut of_role = names.iter().filter(|n| n.split('/').nth(1) == Some(name));
+        let only = of_role.next().filter(|_| of_role.next().is_none());
+        if let Some(near) = closest(name, &names).or(only.map(String::as_str)) {
             hint = format!("did you mean `{near}`? {hint}");
         }
         self.problem(key, format!("unknown node `{name}`"), hint)

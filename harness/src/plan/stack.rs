@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{PLAIN, plain, problem};
+use super::check::{plain, plain_hint, problem};
 use crate::{
     corpus::MODELS,
     diagnose::Problem,
@@ -38,7 +38,8 @@ fn regions(s: &Scenario, out: &mut Vec<Problem>) {
     let mut seen = BTreeSet::new();
     for (i, region) in s.stack.regions.iter().enumerate() {
         if !plain(region) {
-            problem(out, format!("stack.regions.{i}"), format!("`{region}` is not a plain name"), PLAIN);
+            let message = format!("`{region}` is not a plain name");
+            problem(out, format!("stack.regions.{i}"), message, &plain_hint(region));
         } else if !seen.insert(region) {
             let message = format!("two regions are named `{region}`");
             problem(out, format!("stack.regions.{i}"), message, "give each region a name of its own");

@@ -100,6 +100,10 @@ fn felt_by(fault: &Fault, s: &Scenario) -> Option<Vec<Role>> {
 
 /// A fault that no probe can notice would always be absorbed.
 fn watched(s: &Scenario, out: &mut Vec<Problem>) {
+    if s.service.is_empty() {
+        // That is the mistake, and it is told of already.
+        return;
+    }
     for (i, step) in s.fault.iter().enumerate() {
         let Some(roles) = felt_by(&step.inject, s) else { continue };
         let node = s.fault[i].inject.word();

@@ -12,6 +12,7 @@ use crate::topology::{NodeId, Role};
 #[serde(deny_unknown_fields)]
 pub struct Stack {
     /// Regions, the primary first.
+    #[schemars(example = ["east"])]
     pub regions: Vec<String>,
     /// One node for each role in each region.
     pub roles: Vec<Role>,

@@ -11,6 +11,7 @@ use crate::{
 
 /// One fault on the timetable. Give either `at` or `after`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = serde_json::json!({ "at": "5s", "inject": { "kill": { "node": "east/vector" } } }))]
 #[serde(deny_unknown_fields)]
 pub struct FaultStep {
     /// A name that other steps may wait for.
@@ -36,31 +37,37 @@ pub enum Fault {
     /// The node's process ends without warning.
     Kill {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node's process is asked to end.
     Stop {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node's process freezes.
     Pause {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node's process ends without warning and is started again.
     Restart {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The vector node reads its files again, as after a rebalance: damage that was hidden so far shows.
     Reload {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// Stored files rot.
     Corrupt {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
         /// Which files.
         what: Artifact,
@@ -74,6 +81,7 @@ pub enum Fault {
     /// The network between users and a node is gone.
     Cut {
         /// region/role at the far end
+        #[schemars(example = &"east/vector")]
         to: String,
         /// What users notice.
         #[serde(default = "default_mode")]
@@ -85,6 +93,7 @@ pub enum Fault {
     /// The network between users and a node is slow.
     Delay {
         /// region/role at the far end
+        #[schemars(example = &"east/vector")]
         to: String,
         /// By how much, each way.
         by: Dur,
@@ -92,6 +101,7 @@ pub enum Fault {
     /// Every node of a region is lost at once.
     Region {
         /// Which region.
+        #[schemars(example = &"east")]
         region: String,
         /// How.
         #[serde(default)]
@@ -100,31 +110,37 @@ pub enum Fault {
     /// Two regions no longer hear each other; users reach both.
     Split {
         /// Both of them.
+        #[schemars(example = ["east", "west"])]
         regions: [String; 2],
     },
     /// The node's process ends without warning, and its disk is empty.
     Wipe {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// An intruder leaves a role in the feature store that no definition grants.
     Intrude {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// A standby silently stops following.
     Stall {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// A worker computes wrong results.
     Miscompute {
         /// region/role, or region/role/member
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node gets less of its machine. Give `cpu`, or `memory_mb`, or both.
     Limit {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
         /// Processors, such as 0.1
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,11 +152,13 @@ pub enum Fault {
     /// The node's disk runs full: it has no byte left to write. The node then has a small disk from the start.
     Fill {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node is taken out of its network: nobody reaches it, and it reaches nobody.
     Isolate {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
 }
@@ -203,11 +221,13 @@ pub enum Remedy {
     /// The process is ended, if it still runs, and started.
     Restart {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The newest backup replaces what the node holds.
     Restore {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
         /// All of it, or what critical services need first; or as of one moment: of a Milvus metadata, log
         /// and objects, of a PostgreSQL its cluster and log.
@@ -221,6 +241,7 @@ pub enum Remedy {
     /// Services move to another region: its nodes take the writes, the old ones are fenced, users follow.
     Failover {
         /// The region that takes over.
+        #[schemars(example = &"west")]
         to: String,
         /// Only services of this priority; all of them if not given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,33 +253,40 @@ pub enum Remedy {
     /// The node takes the writes of its role from now on.
     Promote {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node takes no writes any more, and no user is sent to it.
     Fence {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The node throws away what it holds and follows the one that takes the writes now.
     Rejoin {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// Users of a service are sent to a region.
     Route {
         /// Which service.
+        #[schemars(example = &"search")]
         service: String,
         /// Which region.
+        #[schemars(example = &"east")]
         to: String,
     },
     /// The feature store is looked at by every detector of compromise.
     Audit {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
     },
     /// The index is built anew from stored vectors.
     Rebuild {
         /// region/role
+        #[schemars(example = &"east/vector")]
         node: String,
         /// By which engine.
         #[serde(default = "default_engine")]
@@ -268,6 +296,7 @@ pub enum Remedy {
     /// to enter them; `"$GAMEDAY" node start <node>` starts one. World `sim` runs none, and says `unknown`.
     Command {
         /// Program and arguments.
+        #[schemars(example = ["./runbook.sh"])]
         run: Vec<String>,
     },
     /// Nothing is done: the system must heal itself.
