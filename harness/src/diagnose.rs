@@ -1,8 +1,8 @@
 //! Reading a scenario file: all mistakes at once, each with its line, a caret and the fix.
 //!
 //! A deserialiser stops at its first error, and speaks of the types of a program. So the file is parsed into a table that
-//! knows where each value stands ([`syntax`] tells of what is no TOML), and where the types refuse it, it is compared with
-//! their JSON Schema ([`shape`]): each difference is told in the words of the file and mended ([`mend`]). What is left is
+//! knows where each value stands (`syntax` tells of what is no TOML), and where the types refuse it, it is compared with
+//! their JSON Schema (`shape`): each difference is told in the words of the file and mended (`mend`). What is left is
 //! compiled, which finds the mistakes that types cannot see. A mistake that only follows from another is never shown.
 
 mod mend;

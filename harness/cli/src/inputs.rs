@@ -80,6 +80,25 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
+/// What lies in the folders among `paths` and is not read, by name; a folder's name ends with `/`.
+pub(crate) fn passed_over(paths: &[PathBuf]) -> Vec<(&PathBuf, Vec<String>)> {
+    let others = |folder: &PathBuf| -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let other = |path: &PathBuf| path.is_dir() || path.extension().is_none_or(|e| e != "toml");
+        let name = |path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() { name + "/" } else { name }
+        };
+        let mut names: Vec<String> = entries.map(|e| e.path()).filter(other).map(name).collect();
+        // Files of editors and of the system are nobody's scenarios.
+        names.retain(|n| !n.starts_with('.'));
+        names.sort();
+        names
+    };
+    let all = paths.iter().filter(|p| p.is_dir()).map(|p| (p, others(p)));
+    all.filter(|(_, names)| !names.is_empty()).collect()
+}
+
 fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|f| f.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));

@@ -58,6 +58,21 @@ fn check_shows_all_mistakes_of_all_files() {
 }
 
 #[test]
+fn check_of_a_folder_says_what_it_passed_over() {
+    let desk = Desk::new();
+    desk.changed("drills/a.toml", "node_loss", "node_loss");
+    desk.changed("drills/deeper/c.toml", "at = \"2s\"", "never looked at");
+    desk.write("drills/notes.md", "to do");
+    desk.write("drills/b.tml", "name = 5");
+    desk.write("drills/.hidden", "");
+    let stack = "name = \"shop\"\nlevel = \"staging\"\n[component]\ndb = { product = \"postgres\", dsn_env = \"DB\" }\n";
+    desk.write("drills/stack.toml", stack);
+    assert_snapshot!("check_folder", desk.session("check drills"));
+    desk.write("drills/stack.toml", &stack.replace("[component]", "[[component]]").replace("level", "Level"));
+    assert_snapshot!("check_folder_stack", desk.session("check drills"));
+}
+
+#[test]
 fn a_scenario_that_is_no_text_is_refused() {
     let desk = Desk::new();
     fs::write(desk.path("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
