@@ -1,4 +1,5 @@
-//! Shipped files with a token dropped, doubled or exchanged: never a panic, and never a word of a program.
+//! Shipped files with a token dropped, doubled or exchanged: never a panic, and never a word of a program. `ci/nightly`
+//! tries far more of them.
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 
@@ -82,8 +83,6 @@ fn edited(text: &str, edits: &[(usize, Edit)]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1500), ..ProptestConfig::default() })]
-
     #[test]
     fn an_edit_is_told_in_plain_words(
         file in any::<usize>(),
