@@ -17,7 +17,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Diagnostic, shape::Shape};
+use super::{Diagnostic, MISTAKES_MAX, shape::Shape};
 
 /// What was mended, and whether that is surely what was meant.
 #[derive(Debug)]
@@ -66,6 +66,11 @@ impl Mender<'_> {
     fn tell(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
         let span = Some(span).filter(|s| *s != (0..0));
         self.found.push(Diagnostic { message: message.into(), span, hint: Some(hint.into()) });
+    }
+
+    /// Whether as many mistakes are found as are shown: what is left of the file is not looked at any more.
+    fn enough(&self) -> bool {
+        self.found.len() >= MISTAKES_MAX
     }
 
     fn mended(&mut self, sure: bool) {

@@ -12,6 +12,9 @@ impl Mender<'_> {
     pub(super) fn table(&mut self, table: &mut DeTable<'_>, shape: Shape<'_>, span: &Range<usize>) {
         let keys: Vec<String> = table.keys().map(|k| k.get_ref().to_string()).collect();
         for written in keys {
+            if self.enough() {
+                return;
+            }
             let key = match shape.key(&written) {
                 Some(_) => Some(written),
                 None => self.unknown(table, shape, &written),

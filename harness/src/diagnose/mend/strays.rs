@@ -107,6 +107,9 @@ impl Mender<'_> {
     fn strays_of<'i>(&mut self, table: &mut DeTable<'i>, shape: Shape<'_>, strays: &mut Vec<Stray<'i>>) {
         let keys: Vec<String> = table.keys().map(|k| k.get_ref().to_string()).collect();
         for written in keys {
+            if self.enough() {
+                return;
+            }
             // A misspelt section is no key of another one.
             let section = table.get(written.as_str()).is_some_and(|v| self.section(v));
             let known = shape.key(&written).is_some()

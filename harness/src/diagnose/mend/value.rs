@@ -62,6 +62,10 @@ impl Mender<'_> {
     fn list(&mut self, list: &mut DeArray<'_>, of: Shape<'_>) {
         let all = std::mem::replace(list, DeArray::new());
         for (i, mut value) in all.into_iter().enumerate() {
+            if self.enough() {
+                list.push(value);
+                continue;
+            }
             self.path.push(i.to_string());
             let span = value.span();
             match self.value(&mut value, of, &span) {
